@@ -1,0 +1,143 @@
+"""The errors that may come through the door. Each has a stable `code`, a public `hint` and a private `detail`."""
+
+from __future__ import annotations
+
+
+class KeeperError(Exception):
+    """Root of everything the keeper refuses or cannot do. `hint` may be shown to a person; `detail` goes to the log only."""
+
+    code = "keeper_error"
+    hint = "The keeper could not do this."
+
+    def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail or self.code)
+        self.detail = detail
+        if hint is not None:
+            self.hint = hint
+
+
+class VaultSealed(KeeperError):
+    code = "vault_sealed"
+    hint = "The vault is sealed. Nothing that needs a credential can run until an operator unseals it; nothing was lost."
+
+
+class VaultAway(KeeperError):
+    code = "vault_away"
+    hint = "The vault does not answer. Nothing that needs a credential can run until it is back; nothing was lost."
+
+
+class KeeperAway(KeeperError):
+    code = "keeper_away"
+    hint = "The keeper does not answer. Nothing that needs a credential can run until it is back; nothing was lost."
+
+
+class BadRequest(KeeperError):
+    """What was asked is malformed: a programming error or an attack."""
+
+    code = "bad_request"
+    hint = "The request was not understood."
+
+
+class NotKnown(KeeperError):
+    """No such connection, factor, provider or person in the vault."""
+
+    code = "not_known"
+    hint = "The vault has no such record."
+
+
+class Stale(KeeperError):
+    """A sealed attempt, challenge or ticket is too old or was used already."""
+
+    code = "stale"
+    hint = "This took too long or was already used. Start again."
+
+
+class FactorRefused(KeeperError):
+    """Wrong code, a code used twice, an assertion that does not verify, or a factor that may not be used for this."""
+
+    code = "factor_refused"
+    hint = "That code or passkey was not accepted."
+
+
+class FactorTooYoung(FactorRefused):
+    code = "factor_too_young"
+    hint = "This factor was enrolled less than 24 hours ago and cannot approve yet."
+
+
+class NotSignedIn(KeeperError):
+    """The session ticket does not verify, has expired, or belongs to another session."""
+
+    code = "not_signed_in"
+    hint = "Sign in again."
+
+
+class MayNotDecide(KeeperError):
+    """The person may not give this decision on this action: their own request, or not in the group."""
+
+    code = "may_not_decide"
+    hint = "You cannot give this decision on this action."
+
+
+class NotApproved(KeeperError):
+    """The statements do not satisfy the envelope's requirement, do not verify, or were spent already."""
+
+    code = "not_approved"
+    hint = "The approval does not cover this call."
+
+
+class ScopeRefused(KeeperError):
+    """The scopes are wider than granted, or need evidence that did not come with the request."""
+
+    code = "scope_refused"
+    hint = "The connected account does not allow this."
+
+
+class NeedsConsent(KeeperError):
+    """The provider refused the stored grant for good (`invalid_grant`), or its answer was lost: the person reconnects."""
+
+    code = "needs_consent"
+    hint = "The provider no longer accepts this connection. Reconnect the account."
+
+
+class Disconnected(KeeperError):
+    """The connection was revoked here."""
+
+    code = "disconnected"
+    hint = "This account was disconnected. Connect it again to go on."
+
+
+class ProviderRefused(KeeperError):
+    """The provider or identity provider answered with an OAuth error; `hint` says which, in words."""
+
+    code = "provider_refused"
+    hint = "The provider refused."
+
+
+class ProviderAway(KeeperError):
+    """The provider does not answer, or not in time. Nothing was lost; try again."""
+
+    code = "provider_away"
+    hint = "The provider does not answer. Nothing was lost; try again in a moment."
+
+
+class TooMany(KeeperError):
+    """A bound of the keeper's own: mints per connection and minute, attempts per factor."""
+
+    code = "too_many"
+    hint = "Too many requests. Wait a minute and try again."
+
+
+class HeadRefused(KeeperError):
+    """The log's head does not extend the head that was published before: a restored or forked database."""
+
+    code = "head_refused"
+    hint = "The audit log does not continue the one signed before. Nothing held will run until an operator looks at it."
+
+
+BY_CODE: dict[str, type[KeeperError]] = {
+    cls.code: cls
+    for cls in (
+        VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
+        MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, ProviderRefused, ProviderAway, TooMany, HeadRefused,
+    )
+}

@@ -1,0 +1,1 @@
+"""The web app: approvals, connections, the gateway and everything people see."""

@@ -1,0 +1,11 @@
+"""The `counterseal` command. Each room registers its own group of commands here."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+@click.version_option(package_name="counterseal")
+def main() -> None:
+    """Human approval and a credential vault for AI agents."""

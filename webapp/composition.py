@@ -1,0 +1,52 @@
+"""The only composition root: which rooms there are, and who is handed what."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flask import Flask
+from flask_wtf.csrf import CSRFProtect
+
+from vault.door import Door
+from webapp.config import Settings
+from webapp.db import Database
+from webapp.web import faults, headers, htmx
+from webapp.web.house import House
+from webapp.web.live import Seats
+
+HERE = Path(__file__).resolve().parent
+
+
+def folder(name: str) -> str:
+    """`templates/` and `static/`: inside the package in a wheel, beside it in a checkout."""
+    inside = HERE / name
+    return str(inside if inside.is_dir() else HERE.parent / name)
+
+
+def make_house(settings: Settings) -> House:
+    return House(
+        settings=settings,
+        database=Database(settings.database),
+        door=Door(settings.socket, timeout=settings.door_timeout),
+    )
+
+
+def create_app(house: House) -> Flask:
+    settings = house.settings
+    app = Flask("webapp", template_folder=folder("templates"), static_folder=folder("static"))
+    app.extensions["counterseal"] = house
+    app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
+    app.config.update(
+        SECRET_KEY=os.urandom(32),
+        MAX_FORM_MEMORY_SIZE=settings.web.form_bytes,
+        MAX_CONTENT_LENGTH=settings.gateway.request_bytes,
+        WTF_CSRF_SSL_STRICT=True,
+        WTF_CSRF_TIME_LIMIT=None,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+    htmx.register(app)
+    headers.register(app, secure=settings.secure)
+    faults.register(app)
+    app.extensions["csrf"] = CSRFProtect(app)
+    return app

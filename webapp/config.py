@@ -1,0 +1,165 @@
+"""Settings, from `COUNTERSEAL_*` in the environment over `counterseal.toml` in the instance folder. Every limit has a name here.
+
+Times are seconds unless the name says otherwise; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class People(BaseModel):
+    """Signing in, and sessions."""
+
+    idp: str = "main"
+    idle: int = 8 * 3600
+    absolute: int = 24 * 3600
+    seen_every: int = 60
+    """How often a session's last use is written at most."""
+    attempts: int = 5
+    """Wrong codes within `attempts_window` before a person has to wait."""
+    attempts_window: int = 300
+    attempt_lifetime: int = 600
+    """A sign-in or connection that was begun and not finished."""
+    admin_groups: list[str] = ["admin"]
+    auditor_groups: list[str] = ["audit"]
+
+
+class OAuth(BaseModel):
+    """Our authorization server."""
+
+    access_lifetime: int = 600
+    refresh_lifetime: int = 30 * 86400
+    code_lifetime: int = 60
+    registrations_per_hour: int = 60
+    redirect_uris: int = 10
+
+
+class Gateway(BaseModel):
+    """MCP in front of the servers."""
+
+    wait_leg: int = 45
+    wait_legacy: int = 50
+    ping_every: int = 10
+    rounds: int = 9
+    poll_interval_ms: int = 2000
+    waiting_per_person: int = 20
+    waiting_total: int = 400
+    request_bytes: int = 1_000_000
+    response_bytes: int = 8_000_000
+    depth: int = 32
+    values: int = 20_000
+    upstream_timeout: int = 30
+    upstream_connections: int = 64
+    session_idle: int = 24 * 3600
+    url_elicitation_required: list[str] = []
+    """Client ids that get -32042 on 2025-11-25."""
+
+
+class Approvals(BaseModel):
+    """Holding, deciding and running."""
+
+    within: int = 4 * 3600
+    pick_up: int = 900
+    """An approval that nobody picks up expires."""
+    heartbeat: int = 10
+    silence: int = 30
+    """An execution whose heartbeat is older is uncertain."""
+    rejected_stays: int = 600
+    held_per_person: int = 50
+    reason_length: int = 500
+    log_stalled: int = 10
+    page: int = 50
+    result_kept: int = 30 * 86400
+
+
+class Broker(BaseModel):
+    cap: int = 300
+    """The longest lease."""
+    revoke_backoff_max: int = 3600
+
+
+class Policy(BaseModel):
+    zone: str = "UTC"
+    business_days: list[int] = [0, 1, 2, 3, 4]
+    business_from: int = 8
+    business_to: int = 18
+    base_currency: str = "EUR"
+    rates: dict[str, str] = {}
+    """Units of the base currency for one unit of another, as decimals in text."""
+
+
+class Web(BaseModel):
+    streams_per_person: int = 10
+    streams_total: int = 500
+    form_bytes: int = 64_000
+    trusted_proxies: list[str] = []
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="COUNTERSEAL_", env_nested_delimiter="__", extra="forbid")
+
+    instance: Path = Path("instance")
+    public_url: str = "http://localhost:8000"
+    database_url: str = ""
+    door_socket: Path | None = None
+    door_timeout: float = 5.0
+    evaluation: bool = False
+    only: Literal["", "pages", "gateway"] = ""
+    people: People = Field(default_factory=People)
+    oauth: OAuth = Field(default_factory=OAuth)
+    gateway: Gateway = Field(default_factory=Gateway)
+    approvals: Approvals = Field(default_factory=Approvals)
+    broker: Broker = Field(default_factory=Broker)
+    policy: Policy = Field(default_factory=Policy)
+    web: Web = Field(default_factory=Web)
+
+    @field_validator("instance")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.resolve()
+
+    @field_validator("public_url")
+    @classmethod
+    def _origin_only(cls, value: str) -> str:
+        """The one source of issuer, rpId, origin, scheme and resource: so it is an origin and nothing else."""
+        parts = urlsplit(value)
+        beyond = parts.path not in ("", "/") or parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or beyond:
+            raise ValueError("public_url is scheme://host[:port], without a path")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.instance / 'counterseal.sqlite'}"
+
+    @property
+    def socket(self) -> Path:
+        return self.door_socket or self.instance / "run" / "keeper" / "door.sock"
+
+    @property
+    def secure(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.public_url).hostname or ""
+
+    @property
+    def netloc(self) -> str:
+        return urlsplit(self.public_url).netloc
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        folder = Path(os.environ.get("COUNTERSEAL_INSTANCE", "instance"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, folder / "counterseal.toml")

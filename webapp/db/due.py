@@ -1,0 +1,42 @@
+"""Due rows: work to be done at or after a time, by whichever worker claims it first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from webapp.db.base import Base
+from webapp.ids import new_id
+
+
+class Due(Base):
+    """One piece of work. `kind` names its handler; `key` makes it unique within the kind."""
+
+    __tablename__ = "due"
+    __table_args__ = (UniqueConstraint("kind", "key"),)
+    shown = ("id", "kind", "key", "run_at", "attempts")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    key: Mapped[str]
+    run_at: Mapped[datetime] = mapped_column(index=True)
+    payload: Mapped[dict[str, Any]]
+    attempts: Mapped[int] = mapped_column(default=0)
+    claimed_by: Mapped[str | None]
+    claimed_until: Mapped[datetime | None]
+    last_error: Mapped[str | None]
+
+
+def enqueue(session: Session, kind: str, key: str, run_at: datetime, payload: dict[str, Any] | None = None) -> None:
+    """Have `kind` run for `key` at `run_at` (or sooner, if it was due sooner). In the caller's transaction."""
+    row = session.scalar(select(Due).where(Due.kind == kind, Due.key == key).with_for_update())
+    if row is None:
+        session.add(Due(id=new_id("due"), kind=kind, key=key, run_at=run_at, payload=payload or {}))
+        session.flush()
+    else:
+        row.run_at = min(row.run_at, run_at)
+        row.payload = payload or row.payload
+    session.info.setdefault("topics", set()).add("due")

@@ -1,0 +1,120 @@
+"""The root error of the app. Errors know a stable `code`, a public `hint` and a private `detail`; none knows HTTP.
+
+The tables at the end say what each becomes in HTTP, in OAuth and in JSON-RPC.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from vault.errors import (
+    KeeperAway,
+    KeeperError,
+    MayNotDecide,
+    NeedsConsent,
+    NotKnown,
+    NotSignedIn,
+    ProviderAway,
+    TooMany,
+    VaultAway,
+    VaultSealed,
+)
+
+T = TypeVar("T")
+
+
+class CountersealError(Exception):
+    """`hint` may be shown to anyone; `detail` goes to the log only."""
+
+    default: ClassVar[str] = "error"
+
+    def __init__(self, hint: str, *, code: str | None = None, detail: str = "") -> None:
+        super().__init__(hint)
+        self.hint = hint
+        self.code = code or self.default
+        self.detail = detail
+
+
+class BadInput(CountersealError):
+    default = "bad_input"
+
+
+class Missing(CountersealError):
+    """There is no such thing, or not for the person who asks: both look alike."""
+
+    default = "not_found"
+
+
+class Forbidden(CountersealError):
+    default = "forbidden"
+
+
+class Conflict(CountersealError):
+    """Someone else was first: a conditional UPDATE met no row."""
+
+    default = "conflict"
+
+
+class LimitReached(CountersealError):
+    default = "limit_reached"
+
+
+class Unavailable(CountersealError):
+    """Fail closed: the database is gone, the log is stalled, a policy set differs. Nothing was done and nothing lost."""
+
+    default = "unavailable"
+
+
+class LogStalled(Unavailable):
+    default = "log_stalled"
+
+
+HTTP: dict[type[Exception], int] = {
+    BadInput: 400,
+    Missing: 404,
+    Forbidden: 403,
+    Conflict: 409,
+    LimitReached: 429,
+    Unavailable: 503,
+    NotKnown: 404,
+    NotSignedIn: 401,
+    MayNotDecide: 403,
+    NeedsConsent: 409,
+    TooMany: 429,
+    ProviderAway: 502,
+    VaultSealed: 503,
+    VaultAway: 503,
+    KeeperAway: 503,
+    KeeperError: 400,
+}
+
+OAUTH: dict[type[Exception], str] = {
+    BadInput: "invalid_request",
+    Missing: "invalid_request",
+    Forbidden: "access_denied",
+    LimitReached: "slow_down",
+    Unavailable: "temporarily_unavailable",
+    VaultSealed: "temporarily_unavailable",
+    VaultAway: "temporarily_unavailable",
+    KeeperAway: "temporarily_unavailable",
+    KeeperError: "invalid_request",
+}
+
+# JSON-RPC 2.0 section 5.1; -32000 to -32099 are the server's own.
+JSONRPC: dict[type[Exception], int] = {
+    BadInput: -32602,
+    Missing: -32602,
+    Forbidden: -32003,
+    Conflict: -32004,
+    LimitReached: -32029,
+    Unavailable: -32050,
+    VaultSealed: -32050,
+    VaultAway: -32050,
+    KeeperAway: -32050,
+    KeeperError: -32603,
+}
+
+
+def look_up(table: dict[type[Exception], T], error: Exception, otherwise: T) -> T:
+    """The table's value for the nearest class of the error."""
+    return next((table[cls] for cls in type(error).__mro__ if cls in table), otherwise)

@@ -1,0 +1,1 @@
+"""Due rows claimed and worked off."""

@@ -1,0 +1,66 @@
+"""What an error looks like: a page with the next step for a person, a part for htmx, JSON for a program."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from vault.errors import KeeperError
+from webapp.errors import HTTP, CountersealError, look_up
+from webapp.web.guards import guard_of
+
+log = logging.getLogger("counterseal")
+
+TITLES = {
+    400: "That request was not understood",
+    401: "Sign in first",
+    403: "You may not do this",
+    404: "There is nothing here",
+    405: "That is not possible here",
+    409: "Someone was first",
+    413: "That is too large",
+    421: "This is not the address of this server",
+    429: "Too many requests",
+    500: "Something went wrong here",
+    502: "Another service does not answer",
+    503: "Out of service for the moment",
+}
+
+
+def answer(status: int, hint: str, code: str) -> Response:
+    """An error as the caller can read it."""
+    view = None
+    if request.endpoint:
+        from flask import current_app
+
+        view = current_app.view_functions.get(request.endpoint)
+    if guard_of(view) == "machine" or request.accept_mimetypes.best == "application/json":
+        response = jsonify(error=code, error_description=hint)
+    else:
+        title = TITLES.get(status, TITLES[500])
+        response = make_response(render_template("fault.html", title=title, hint=hint, status=status, code=code))
+    response.status_code = status
+    if status == 503:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def register(app: Flask) -> None:
+    @app.errorhandler(CountersealError)
+    @app.errorhandler(KeeperError)
+    def known(error: CountersealError | KeeperError) -> Response:
+        log.info("%s: %s (%s)", error.code, error.hint, error.detail)
+        return answer(look_up(HTTP, error, 400), error.hint, error.code)
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        status = error.code or 500
+        return answer(status, error.description or TITLES.get(status, ""), (error.name or "error").lower().replace(" ", "_"))
+
+    @app.errorhandler(Exception)
+    def unknown(error: Exception) -> Response:
+        """Nothing of the error is shown: a traceback can hold what nobody should read."""
+        log.exception("unexpected error on %s", request.endpoint, exc_info=error)
+        return answer(500, "The error was written to the server's log. Nothing you did was lost.", "server_error")

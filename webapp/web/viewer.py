@@ -1,0 +1,38 @@
+"""Who looks at this page: set by `people/` for each request, read by every room's views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import g
+
+from vault.door import SessionProof
+from vault.errors import NotSignedIn
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A signed-in person. Person, groups and factor come from the ticket that the keeper signed, never from a database row."""
+
+    person: str
+    name: str
+    email: str
+    groups: tuple[str, ...]
+    admin: bool
+    auditor: bool
+    session: str
+    """Id of the session's row (not the cookie)."""
+    proof: SessionProof
+    factor_at: datetime | None
+    """When a factor was checked in this session; None until then."""
+    zone: str = "UTC"
+    locale: str = "en"
+
+
+def viewer() -> Viewer:
+    """The person of this request. Raises NotSignedIn on a page that is open to everyone and has none."""
+    found: Viewer | None = g.get("viewer")
+    if found is None:
+        raise NotSignedIn
+    return found
