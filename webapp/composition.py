@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 from vault.door import Door
 from webapp.config import Settings
 from webapp.db import Database
-from webapp.web import faults, headers, htmx
+from webapp.web import faults, headers, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
 
@@ -48,5 +48,6 @@ def create_app(house: House) -> Flask:
     htmx.register(app)
     headers.register(app, secure=settings.secure)
     faults.register(app)
+    show.register(app, evaluation=settings.evaluation)
     app.extensions["csrf"] = CSRFProtect(app)
     return app

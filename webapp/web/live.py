@@ -38,7 +38,7 @@ class Seats:
 
 
 def stream(changes: Changes, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str]) -> Response:
-    """Send `render()` as an `update` event at once and after each change of a topic; a comment every 15 s keeps it open.
+    """Send `render()` as a message at once and after each change of a topic; a comment every 15 s keeps it open.
 
     `render` runs outside the request: it takes all it needs in its closure and opens its own reading session.
     """
@@ -67,4 +67,4 @@ def stream(changes: Changes, seats: Seats, person: str, topics: tuple[str, ...],
 
 def _event(data: str) -> str:
     lines = "".join(f"data: {line}\n" for line in data.splitlines() or [""])
-    return f"event: update\n{lines}\n"
+    return f"{lines}\n"

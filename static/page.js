@@ -1,0 +1,42 @@
+// What every page may use. Nothing here decides anything: the server does.
+
+// A form sends once: a second click would only meet a conflict.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || form.dataset.again !== undefined) return;
+  const button = event.submitter || form.querySelector("button:not([type=button])");
+  if (form.dataset.sent) { event.preventDefault(); return; }
+  form.dataset.sent = "1";
+  if (button) { button.setAttribute("aria-busy", "true"); }
+});
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
+  }
+});
+
+// Copy a value that a person has to carry elsewhere.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const source = document.querySelector(button.dataset.copy);
+  await navigator.clipboard.writeText(source.textContent.trim());
+  button.textContent = "Copied";
+});
+
+// Countdowns: <time data-until="RFC 3339">, redrawn each second from the clock, never from a counter.
+const left = (ms) => {
+  const s = Math.max(0, Math.floor(ms / 1000)), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
+  if (s <= 0) return "expired";
+  if (d) return `${d} d ${h} h left`;
+  if (h) return `${h} h ${String(m).padStart(2, "0")} min left`;
+  if (m) return `${m} min left`;
+  return `${s} s left`;
+};
+setInterval(() => {
+  for (const time of document.querySelectorAll("time[data-until]")) {
+    const text = left(Date.parse(time.dateTime) - Date.now());
+    if (time.textContent !== text) time.textContent = text;
+  }
+}, 1000);
