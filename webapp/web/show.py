@@ -25,11 +25,13 @@ def _zone() -> ZoneInfo:
     return ZoneInfo(viewer.zone if viewer else "UTC")
 
 
-def _element(when: datetime, text: str, attribute: str = "") -> Markup:
+TIME = Markup('<time datetime="{}" title="{}">{}</time>')
+COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
+
+
+def _element(when: datetime, text: str, shape: Markup = TIME) -> Markup:
     exact = format_datetime(when, "long", tzinfo=_zone(), locale=_locale())
-    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(
-        when.isoformat(timespec="seconds"), exact, Markup(attribute), text
-    )
+    return shape.format(when.isoformat(timespec="seconds"), exact, text)
 
 
 def ago(when: datetime | None) -> str | Markup:
@@ -61,7 +63,7 @@ def until(when: datetime) -> Markup:
         text = f"{minutes} min left"
     else:
         text = f"{seconds} s left" if seconds else "expired"
-    return _element(when, text, " data-until")
+    return _element(when, text, COUNTDOWN)
 
 
 def money(minor: int, currency: str) -> str:
