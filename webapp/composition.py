@@ -11,6 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 from vault.door import Door
 from webapp.config import Settings
 from webapp.db import Database
+from webapp.jobs import Handler
 from webapp.web import faults, headers, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
@@ -30,6 +31,12 @@ def make_house(settings: Settings) -> House:
         database=Database(settings.database),
         door=Door(settings.socket, timeout=settings.door_timeout),
     )
+
+
+def job_handlers() -> dict[str, Handler]:
+    """Every room's due rows, by kind."""
+    rooms: tuple[dict[str, Handler], ...] = ()
+    return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
 
 
 def create_app(house: House) -> Flask:

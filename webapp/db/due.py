@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import UniqueConstraint, select
@@ -37,6 +37,13 @@ def enqueue(session: Session, kind: str, key: str, run_at: datetime, payload: di
         session.add(Due(id=new_id("due"), kind=kind, key=key, run_at=run_at, payload=payload or {}))
         session.flush()
     else:
-        row.run_at = min(row.run_at, run_at)
+        row.run_at = _sooner(row, run_at)
         row.payload = payload or row.payload
     session.info.setdefault("topics", set()).add("due")
+
+
+def _sooner(row: Due, run_at: datetime) -> datetime:
+    """A row that is being worked off has to run once more: its time must differ, for that is how its worker sees it."""
+    if row.claimed_by is None:
+        return min(row.run_at, run_at)
+    return run_at if run_at != row.run_at else run_at + timedelta(microseconds=1)

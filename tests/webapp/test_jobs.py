@@ -1,0 +1,108 @@
+"""Due rows: once each, whoever works them off; tried again when they fail; never lost when a worker dies."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from tests.conftest import Clock
+from vault.door import Door
+from vault.errors import VaultAway
+from webapp.config import Settings
+from webapp.db import Database
+from webapp.db.due import Due, enqueue
+from webapp.jobs import CLAIM, Handler, Worker, claim, release
+from webapp.web.house import House
+
+
+@pytest.fixture
+def house(database: Database, clock: Clock, tmp_path: Path) -> House:
+    return House(settings=Settings(instance=tmp_path), database=database, door=Door(tmp_path / "none"), clock=clock)
+
+
+def rows(house: House) -> list[Due]:
+    with house.database.read() as session:
+        return list(session.scalars(select(Due)))
+
+
+def test_two_workers_in_eight_threads_run_each_row_once(house: House) -> None:
+    for number in range(40):
+        house.database.write(lambda s, n=number: enqueue(s, "k", str(n), house.clock()))
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def drain(worker: str) -> None:
+        while row := house.database.write(lambda s: claim(s, worker, house.clock())):
+            with lock:
+                seen[row.key] += 1
+            house.database.write(lambda s, r=row: release(s, r, worker, None))
+
+    threads = [threading.Thread(target=drain, args=(f"w{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {str(n): 1 for n in range(40)}
+    assert rows(house) == []
+
+
+def test_a_row_of_a_worker_that_died_is_taken_over_after_its_claim(house: House, clock: Clock) -> None:
+    house.database.write(lambda s: enqueue(s, "k", "1", clock()))
+    assert house.database.write(lambda s: claim(s, "dead", clock())) is not None
+    assert house.database.write(lambda s: claim(s, "next", clock())) is None
+    clock.forward(seconds=CLAIM.total_seconds() + 1)
+    assert house.database.write(lambda s: claim(s, "next", clock())) is not None
+
+
+def test_a_late_release_of_a_lost_claim_changes_nothing(house: House, clock: Clock) -> None:
+    house.database.write(lambda s: enqueue(s, "k", "1", clock()))
+    lost = house.database.write(lambda s: claim(s, "slow", clock()))
+    clock.forward(seconds=CLAIM.total_seconds() + 1)
+    house.database.write(lambda s: claim(s, "next", clock()))
+    assert lost is not None
+    house.database.write(lambda s: release(s, lost, "slow", None))
+    assert rows(house)[0].claimed_by == "next"
+
+
+@pytest.mark.parametrize("seconds", [-1, 0, 60])
+def test_work_enqueued_anew_while_it_runs_is_not_forgotten(house: House, clock: Clock, seconds: int) -> None:
+    house.database.write(lambda s: enqueue(s, "k", "1", clock()))
+    row = house.database.write(lambda s: claim(s, "w", clock()))
+    assert row is not None
+    house.database.write(lambda s: enqueue(s, "k", "1", clock() + timedelta(seconds=seconds)))
+    house.database.write(lambda s: release(s, row, "w", None))
+    assert [left.claimed_by for left in rows(house)] == [None]
+
+
+def run_one(house: House, handler: Handler) -> tuple[datetime | None, str | None]:
+    worker = Worker(house, {"k": handler})
+    house.database.write(lambda s: enqueue(s, "k", "1", house.clock()))
+    row = house.database.write(lambda s: claim(s, worker.name, house.clock()))
+    assert row is not None
+    again, error = worker.work(row)
+    house.database.write(lambda s: release(s, row, worker.name, again, error))
+    return again, error
+
+
+def test_a_failure_is_tried_again_later_with_its_reason(house: House, clock: Clock) -> None:
+    def away(house: House, row: Due) -> None:
+        raise VaultAway
+
+    again, error = run_one(house, away)
+    assert error == "vault_away"
+    assert again is not None
+    assert again > clock()
+    assert [(row.last_error, row.attempts) for row in rows(house)] == [("vault_away", 1)]
+
+
+def test_a_handler_that_breaks_does_not_lose_its_row(house: House) -> None:
+    def broken(house: House, row: Due) -> None:
+        raise ZeroDivisionError
+
+    assert run_one(house, broken)[1] == "error"
+    assert len(rows(house)) == 1

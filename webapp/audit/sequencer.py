@@ -1,0 +1,106 @@
+"""Give entries their place in the tree, and have the keeper sign what the tree became.
+
+Safe from any process at any time: the place is given under a lock on one row, and the keeper signs no head that does not
+extend the one it published before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from vault.errors import HeadRefused
+from webapp.audit import keys, merkle
+from webapp.audit.tables import Checkpoint, Entry, Node, Tree
+from webapp.web.house import House
+
+log = logging.getLogger("counterseal.audit")
+
+TOPIC = "audit"
+BATCH = 2000
+
+NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("at"))
+
+
+def sequence(house: House) -> int:
+    """Place all entries that wait and sign the head; how many entries the signed log has. Raises HeadRefused when the
+    database does not continue the log that was signed before, and KeeperError when the keeper is away."""
+    while house.database.write(_place) == BATCH:
+        pass
+    with house.database.read() as session:
+        size = session.scalar(select(Tree.size)) or 0
+        signed = session.scalar(select(func.max(Checkpoint.size))) or 0
+    if size > signed:
+        _sign(house, size)
+    return size
+
+
+def pending(session: Session) -> int:
+    """How many entries no checkpoint covers yet."""
+    signed = session.scalar(select(func.max(Checkpoint.size))) or 0
+    return (session.scalar(select(func.count()).select_from(Entry)) or 0) - signed
+
+
+def _place(session: Session) -> int:
+    """One batch into the tree; how many. Two at once wait for each other at the row."""
+    waiting = select(Entry.id, Entry.body).where(Entry.place.is_(None)).order_by(Entry.id).limit(BATCH)
+    if not session.scalar(select(Entry.id).where(Entry.place.is_(None)).limit(1)):
+        return 0
+    tree = session.scalar(select(Tree).with_for_update())
+    if tree is None:
+        session.add(tree := Tree(id=1, size=0))
+        session.flush()
+    rows = session.execute(waiting).all()
+    _number(session, tree.size, [row.id for row in rows])
+    leaves = [merkle.leaf_hash(row.body) for row in rows]
+    nodes = merkle.grown(tree.size, leaves, node_at(session))
+    grown = [{"level": level, "index": at, "hash": value} for level, at, value in nodes]
+    if grown:
+        session.execute(insert(Node), grown)
+    tree.size += len(rows)
+    return len(rows)
+
+
+def _number(session: Session, start: int, ids: Sequence[str]) -> None:
+    if ids:
+        session.connection().execute(NUMBER, [{"entry": entry, "at": place} for place, entry in enumerate(ids, start)])
+
+
+def node_at(session: Session) -> merkle.NodeAt:
+    def read(level: int, index: int) -> bytes:
+        found = session.scalar(select(Node.hash).where(Node.level == level, Node.index == index))
+        if found is None:
+            raise LookupError(f"the log has no node at level {level}, index {index}")
+        return found
+
+    return read
+
+
+def _sign(house: House, size: int) -> None:
+    """Sign the head of this size, unless another process has signed a later one of the same tree meanwhile."""
+    published, published_root = house.door.log_head()
+    with house.database.read() as session:
+        nodes = node_at(session)
+        have = session.scalar(select(Tree.size)) or 0
+        if published > have or merkle.root(published, nodes) != published_root:
+            log.critical("the audit log does not continue the log signed before: %d entries here, %d signed", have, published)
+            raise HeadRefused(f"database has {have} entries, the published head {published}")
+        size = max(size, published)
+        root, proof = merkle.root(size, nodes), merkle.consistency(published, size, nodes)
+    try:
+        note = house.door.sign_checkpoint(size=size, root=root, proof=proof)
+    except HeadRefused:
+        if house.door.log_head()[0] <= published:
+            raise
+        return
+    keys.pin(house, note)
+    house.database.write(lambda s: _store(s, house, size, root, note))
+
+
+def _store(session: Session, house: House, size: int, root: bytes, note: str) -> None:
+    if session.get(Checkpoint, size) is None:
+        session.add(Checkpoint(size=size, root=root, note=note, at=house.clock()))
+    house.database.changes.tell(session, TOPIC)
