@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import click
 
+from webapp.audit.commands import audit
+
 
 @click.group()
 @click.version_option(package_name="counterseal")
 def main() -> None:
     """Human approval and a credential vault for AI agents."""
+
+
+main.add_command(audit)

@@ -9,6 +9,7 @@ from flask import Flask
 from flask_wtf.csrf import CSRFProtect
 
 from vault.door import Door
+from webapp.audit import views as audit
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.jobs import Handler
@@ -16,6 +17,9 @@ from webapp.web import faults, headers, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
 
+ROOMS = (
+    audit.blueprint,
+)
 HERE = Path(__file__).resolve().parent
 
 
@@ -57,4 +61,6 @@ def create_app(house: House) -> Flask:
     faults.register(app)
     show.register(app, evaluation=settings.evaluation)
     app.extensions["csrf"] = CSRFProtect(app)
+    for room in ROOMS:
+        app.register_blueprint(room)
     return app
