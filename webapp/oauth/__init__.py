@@ -1,1 +1,1 @@
-
+"""Our authorization server, on Authlib: one file per RFC."""
