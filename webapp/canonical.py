@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,7 +13,7 @@ from webapp.errors import BadInput
 
 __all__ = ["Float", "Integer", "Limits", "canonical", "digest", "number_text", "parse"]
 
-MAX_EXACT = 2**53
+BEYOND_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def number_text(value: Any) -> str | None:
 
 
 def _integer(text: str) -> Integer:
-    if len(text) > 17 or abs(int(text)) > MAX_EXACT:
+    if len(text) > 17 or abs(int(text)) >= BEYOND_EXACT:
         raise BadInput("A number in the request is too large to be carried exactly.", detail=text[:40])
     number = Integer(text)
     number.text = text
@@ -54,7 +53,7 @@ def _integer(text: str) -> Integer:
 def _float(text: str) -> Float:
     """Refuse what a double cannot carry: else the bytes that are approved would not be the value that was read."""
     number = Float(text)
-    if len(text) > 40 or not math.isfinite(number) or Decimal(text) != Decimal(repr(float(number))):
+    if len(text) > 40 or not abs(number) < BEYOND_EXACT or Decimal(text) != Decimal(repr(float(number))):
         raise BadInput("A number in the request cannot be carried exactly.", detail=text[:40])
     number.text = text
     return number
