@@ -1,0 +1,151 @@
+"""The one canonical document of an action: built here once, then only read, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, cast
+
+from vault.evidence import Account, Client, Envelope, Need, Principal, Server, Tool, canonical, digest
+from webapp.approvals.payloads import Tampered
+from webapp.approvals.rules import Parties, State, Subject
+from webapp.approvals.tables import Action
+
+Runs = Literal["approval", "return"]
+
+
+class HoldVerdict(Protocol):
+    """What policy says when it holds a call."""
+
+    @property
+    def needs(self) -> Sequence[Need]: ...
+    @property
+    def within(self) -> int:
+        """Seconds until the action lapses."""
+    @property
+    def reasons(self) -> Sequence[Mapping[str, str]]:
+        """`{rule, text}` of each policy that holds."""
+    @property
+    def digest(self) -> str:
+        """Of the policy set."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A call that policy holds, before it has an id. Everything here goes into the envelope, except the titles and `runs`.
+
+    `arguments` are the parsed ones, `facts` what policy read from them (see `facts_document`).
+    """
+
+    server: Server
+    tool: Tool
+    arguments: Mapping[str, Any]
+    principal: Principal
+    client: Client
+    connection: Account | None
+    scopes: Sequence[str]
+    facts: Mapping[str, Any]
+    server_title: str = ""
+    runs: Runs = "return"
+    pointers: Mapping[str, Any] = field(default_factory=dict)
+    """The pin's context pointers, so that the page can tell a fact from what else the agent wrote."""
+
+    @property
+    def arguments_digest(self) -> str:
+        return digest_arguments(self.arguments)
+
+    @property
+    def owner(self) -> str:
+        return self.connection["owner"] if self.connection else self.principal["person"]
+
+
+def digest_arguments(arguments: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of the canonical arguments: what makes two calls the same."""
+    return hashlib.sha256(canonical(arguments)).hexdigest()
+
+
+def facts_document(
+    *, amount: Mapping[str, Any] | None, recipient: Mapping[str, Any] | None, time: Mapping[str, Any] | None,
+    usage: Mapping[str, Any], enforced: bool = True, inferred: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The envelope's `facts`. `amount` is `{status: ok|unknown, minor, currency, base_minor, text}`, `recipient` is
+    `{value, kind}`, `time` is `{value}`; each None where the tool has none. `usage` is `Used.document()`."""
+    return {
+        "amount": dict(amount) if amount else None,
+        "recipient": dict(recipient) if recipient else None,
+        "time": dict(time) if time else None,
+        "usage": dict(usage),
+        "enforced": enforced,
+        "inferred": list(inferred),
+    }
+
+
+def stamp(when: datetime) -> str:
+    """RFC 3339, UTC, whole seconds, `Z`."""
+    return when.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def build(
+    draft: Draft, verdict: HoldVerdict, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, str] | None,
+) -> bytes:
+    """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one."""
+    facts = {**draft.facts, "before": dict(before) if before else None, "pointers": dict(draft.pointers)}
+    document: Envelope = {
+        "v": 1, "action": action, "server": draft.server, "tool": draft.tool, "arguments": draft.arguments,
+        "principal": draft.principal, "client": draft.client, "connection": draft.connection, "scopes": sorted(draft.scopes),
+        "facts": facts, "reasons": [dict(reason) for reason in verdict.reasons], "requirement": list(verdict.needs),
+        "policy": verdict.digest, "created_at": stamp(now), "expires_at": stamp(expires_at),
+    }
+    return canonical(document)
+
+
+@dataclass(frozen=True)
+class Document:
+    """An envelope that was opened and found to be the one the action was held with."""
+
+    raw: bytes
+    envelope: Envelope
+
+    @property
+    def digest(self) -> str:
+        return digest(self.raw)
+
+    @property
+    def parties(self) -> Parties:
+        account = self.envelope["connection"]
+        principal = self.envelope["principal"]["person"]
+        return Parties(principal, account["owner"] if account else principal, self.envelope["client"]["owner"])
+
+    @property
+    def requirement(self) -> tuple[Need, ...]:
+        return tuple(self.envelope["requirement"])
+
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset(need["group"] for need in self.requirement if need["kind"] == "approvers")
+
+    @property
+    def expires_at(self) -> datetime:
+        return datetime.fromisoformat(self.envelope["expires_at"].replace("Z", "+00:00"))
+
+    @property
+    def recipient(self) -> str | None:
+        found = (self.envelope["facts"].get("recipient") or {}).get("value")
+        return str(found) if found is not None else None
+
+    def subject(self, state: str, run_by: datetime | None) -> Subject:
+        """What the rules judge: all of it from the envelope, but for the state and its time."""
+        return Subject(cast(State, state), self.parties, self.requirement, self.expires_at, run_by)
+
+
+def read(raw: bytes, action: Action) -> Document:
+    """Steps: 1. the bytes have the digest the action was held under; 2. they are this action's. Raises Tampered."""
+    if digest(raw) != action.digest:
+        raise Tampered("The stored document of this action is not the one that was held.", detail=action.id)
+    document = cast(Envelope, json.loads(raw))
+    if document["action"] != action.id:
+        raise Tampered("The stored document belongs to another action.", detail=action.id)
+    return Document(raw, document)

@@ -1,0 +1,162 @@
+"""Holding a call: its envelope is built, sealed and stored, its caps are reserved, and those who may decide are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from webapp import audit
+from webapp.approvals import usage
+from webapp.approvals.envelope import Draft, HoldVerdict, build, digest_arguments, facts_document
+from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.rules import WAITING
+from webapp.approvals.same_call import CallKey, Existing, last, same
+from webapp.approvals.tables import Action, ActionGroup
+from webapp.approvals.transitions import tell
+from webapp.canonical import digest
+from webapp.config import Approvals
+from webapp.db.due import enqueue
+from webapp.errors import BadInput, LimitReached
+from webapp.ids import new_id
+
+__all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_document", "hold", "same", "sealer"]
+
+SHORT = 120
+RISK = {"destroy": 0, "money": 1, "send": 2, "write": 3, "read": 4}
+
+
+@dataclass(frozen=True)
+
+
+class Held:
+    """`created` is false when another call was first and this one finds its action; then `existing` says what to do."""
+
+    action_id: str
+    created: bool
+    existing: Existing | None = None
+
+
+def hold(
+    session: Session, *, draft: Draft, verdict: HoldVerdict, sealer: Sealer, settings: Approvals, now: datetime
+) -> Held:
+    """Store the action. In the caller's transaction; take `sealer(house)` before it.
+
+    Two identical calls at once meet the unique index: the second finds the first one's action. Raises LimitReached when too
+    many actions of this person wait, BadInput for a verdict that nobody could ever meet.
+    """
+    found = same(session, key_of(draft), now, settings)
+    if found is not None:
+        return Held(found.action_id, False, found)
+    _within_limit(session, draft, settings)
+    if not verdict.needs:
+        raise BadInput("Policy holds this call but asks for nobody's decision.", code="bad_requirement")
+    try:
+        with session.begin_nested():
+            action = _store(session, draft, verdict, sealer, now)
+    except IntegrityError:
+        first = same(session, key_of(draft), now, settings)
+        if first is None:
+            raise
+        return Held(first.action_id, False, first)
+    return Held(action.id, True)
+
+
+def key_of(draft: Draft) -> CallKey:
+    return CallKey(
+        draft.principal["person"], draft.client["grant"], draft.server["name"], draft.tool["name"], draft.arguments_digest
+    )
+
+
+def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
+    waiting = session.scalar(
+        select(func.count()).select_from(Action).where(Action.person == draft.principal["person"], Action.state.in_(WAITING))
+    )
+    if (waiting or 0) >= settings.held_per_person:
+        raise LimitReached(
+            f"{waiting} actions of this person wait for a decision already. Decide or withdraw some of them first."
+        )
+
+
+def _store(session: Session, draft: Draft, verdict: HoldVerdict, sealer: Sealer, now: datetime) -> Action:
+    action_id = new_id("act")
+    before = last(session, key_of(draft))
+    expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
+    raw = build(draft, verdict, action=action_id, now=now, expires_at=expires_at, before=_before(before))
+    action = _row(draft, verdict, action_id, digest(raw), before, now, expires_at)
+    session.add(action)
+    session.flush()
+    for group in sorted({need["group"] for need in verdict.needs if need["kind"] == "approvers"}):
+        session.add(ActionGroup(action=action_id, name=group))
+    session.add(sealer.seal(action=action_id, direction="request", digest=action.digest, plaintext=raw))
+    usage.reserve(session, _call(draft), action_id, now)
+    enqueue(session, "approvals.expire", action_id, expires_at)
+    audit.append(
+        session, kind="action.held", actor=f"client:{draft.client['id']}", subject=action_id, at=now,
+        detail={"digest": action.digest, "arguments": action.arguments, "person": action.person, "server": action.server,
+                "tool": action.tool, "policy": action.policy, "rules": [reason["rule"] for reason in verdict.reasons]},
+    )
+    tell(session, action_id)
+    return action
+
+
+def _row(
+    draft: Draft, verdict: HoldVerdict, action_id: str, envelope_digest: str, before: Action | None, now: datetime,
+    expires_at: datetime,
+) -> Action:
+    amount, recipient = draft.facts.get("amount") or {}, draft.facts.get("recipient") or {}
+    readable = amount.get("status") == "ok" and amount.get("currency")
+    flags = _flags(draft.facts, before)
+    return Action(
+        id=action_id, state="held", digest=envelope_digest, arguments=draft.arguments_digest,
+        person=draft.principal["person"], owner=draft.owner, agent_owner=draft.client["owner"], client=draft.client["id"],
+        client_name=draft.client["name"][:SHORT], grant_id=draft.client["grant"], server=draft.server["name"],
+        server_title=(draft.server_title or draft.server["name"])[:SHORT], tool=draft.tool["name"],
+        tool_title=(draft.tool["title"] or draft.tool["name"])[:SHORT], cls=draft.tool["cls"],
+        connection=draft.connection["id"] if draft.connection else None,
+        amount_minor=amount.get("minor") if readable else None, currency=amount.get("currency") if readable else None,
+        recipient=str(recipient.get("value") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
+        requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
+        previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
+    )
+
+
+def _before(action: Action | None) -> Mapping[str, str] | None:
+    if action is None:
+        return None
+    when = action.ended_at or action.created_at
+    return {"action": action.id, "state": action.state, "at": when.isoformat(timespec="seconds")}
+
+
+def _flags(facts: Mapping[str, object], before: Action | None) -> list[str]:
+    used = facts.get("usage")
+    used = used if isinstance(used, Mapping) else {}
+    amount = facts.get("amount")
+    signs = {
+        "lookalike": bool(used.get("lookalike_of")),
+        "new": bool(facts.get("recipient")) and not used.get("approved_before"),
+        "unreadable": isinstance(amount, Mapping) and amount.get("status") == "unknown",
+        "again": before is not None and before.state == "done",
+    }
+    return [name for name, holds in signs.items() if holds]
+
+
+def _rank(cls: str, flags: list[str]) -> int:
+    """What could go most wrong comes first."""
+    return RISK.get(cls, 0) * 2 + (0 if {"lookalike", "unreadable"} & set(flags) else 1)
+
+
+def _call(draft: Draft) -> usage.Call:
+    amount, recipient = draft.facts.get("amount") or {}, draft.facts.get("recipient") or {}
+    readable = amount.get("status") == "ok"
+    value = recipient.get("value")
+    return usage.Call(
+        person=draft.principal["person"], connection=draft.connection["id"] if draft.connection else None,
+        client=draft.client["id"], server=draft.server["name"], tool=draft.tool["name"],
+        recipient=str(value) if value is not None else None, minor=amount.get("minor") if readable else None,
+        currency=amount.get("currency") if readable else None, base_minor=amount.get("base_minor") if readable else None,
+    )

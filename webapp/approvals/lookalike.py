@@ -1,0 +1,66 @@
+"""Pure: does one recipient look like another? Unicode skeletons (TR 39, kept to what people meet) and edit distance."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+CONFUSABLE = str.maketrans({
+    **dict(zip("авекмнорстухіјѕԁһӏɡ", "abekmhopctyxijsdhlg", strict=True)),
+    **dict(zip("αβεικνορτυχ", "abeikvoptux", strict=True)),
+    "0": "o", "1": "l", "|": "l", "i": "l", "!": "l", "5": "s", "$": "s", "8": "b", "@": "a",
+})
+LETTERS = (("rn", "m"), ("vv", "w"), ("cl", "d"))
+LONGEST = 200
+
+
+def normal(text: str) -> str:
+    """The form in which two recipients are the same one: NFKC, case folded, without spaces at the ends or doubled."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def skeleton(text: str) -> str:
+    """The form in which two recipients look the same: accents, invisible characters, spaces and punctuation are gone, and what
+    resembles another character is that one."""
+    plain = unicodedata.normalize("NFKD", normal(text)[:LONGEST])
+    kept = "".join(char for char in plain.translate(CONFUSABLE) if char.isalnum())
+    for seen, read in LETTERS:
+        kept = kept.replace(seen, read)
+    return kept
+
+
+def distance(one: str, other: str, most: int) -> int:
+    """Edits (insert, delete, replace, swap neighbours) from one to the other; `most + 1` when there are more."""
+    if abs(len(one) - len(other)) > most:
+        return most + 1
+    before: list[int] = []
+    last = list(range(len(other) + 1))
+    for row, left in enumerate(one, 1):
+        current = [row]
+        for column, right in enumerate(other, 1):
+            cost = min(last[column] + 1, current[-1] + 1, last[column - 1] + (left != right))
+            if row > 1 and column > 1 and left == other[column - 2] and one[row - 2] == right:
+                cost = min(cost, before[column - 2] + 1)
+            current.append(cost)
+        if min(current) > most:
+            return most + 1
+        before, last = last, current
+    return last[-1]
+
+
+def lookalike_of(recipient: str, known: Iterable[str]) -> str | None:
+    """The known recipient that this one could be mistaken for; None when it is one of them, or like none."""
+    known = [one[:LONGEST] for one in known]
+    mine, bones = normal(recipient)[:LONGEST], skeleton(recipient)
+    if any(normal(one) == mine for one in known) or not bones:
+        return None
+    most = _most(mine)
+    nearest = min(((distance(bones, skeleton(one), most), one) for one in known), default=None)
+    return nearest[1] if nearest is not None and nearest[0] <= most else None
+
+
+def _most(text: str) -> int:
+    """Short names and account numbers that differ by one character are different ones; long names hardly ever are."""
+    if len(text) < 6 or sum(char.isdigit() for char in text) * 2 > len(text):
+        return 0
+    return 1 if len(text) < 12 else 2

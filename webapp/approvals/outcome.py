@@ -1,0 +1,96 @@
+"""What became of an action, for whoever waits for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from vault.evidence import Envelope, canonical
+from vault.secret import Secret
+from webapp.approvals.tables import Action
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """What the server said. `answered`: it sent a result, which may itself report an error (`isError`). `refused`: proof that
+    nothing ran (the connection was never made, or the request was turned away before the tool). `unknown`: it was sent, and no
+    whole answer came."""
+
+    kind: Literal["answered", "refused", "unknown"]
+    result: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+Executor = Callable[[Envelope, "Secret[str] | None", str], Upstream]
+"""Sends the envelope's call upstream exactly once: `(envelope, token, action id)`. It never sends again by itself."""
+
+Recheck = Callable[[Session, Envelope, datetime], "str | None"]
+"""Compares what the envelope depended on with how it is now, in the caller's session: policy's verdict, pin, grant, connection.
+Why the action is void, in a sentence for people; None when everything still holds."""
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What the composition root hands down to this room from the rooms above it."""
+
+    executor: Executor
+    recheck: Recheck
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an action ended. `result` is the server's, whole; `error` says in a sentence why there is none."""
+
+    action_id: str
+    state: str
+    result: Mapping[str, Any] | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Where an action stands. `outcome` is there when it ended."""
+
+    action_id: str
+    state: str
+    link: str
+    status_message: str
+    outcome: Outcome | None = None
+
+
+def pack(upstream: Upstream) -> bytes:
+    """The result as it is sealed."""
+    return canonical({"v": 1, "kind": upstream.kind, "result": upstream.result, "error": upstream.error})
+
+
+def unpack(raw: bytes) -> Upstream:
+    value = json.loads(raw)
+    return Upstream(value["kind"], value["result"], value["error"])
+
+
+def link(public_url: str, action_id: str) -> str:
+    return f"{public_url}/actions/{action_id}"
+
+
+def status_message(action: Action, address: str) -> str:
+    """For the agent: one sentence that says what to do."""
+    reason = f" Reason: {action.reason}" if action.reason else ""
+    messages = {
+        "held": f"This call waits for a person's decision: {address}",
+        "approved": "This call was approved and has not run yet. Call again with identical arguments.",
+        "executing": "This call was approved and is running.",
+        "done": "This call was approved and ran.",
+        "failed": f"This call was approved and failed.{reason}",
+        "uncertain": "This call was sent and no answer came: it may have run. It is not sent again, and identical calls are "
+                     f"refused until a person has looked: {address}",
+        "rejected": f"A person rejected this call.{reason}",
+        "expired": f"Nothing ran: {action.reason or 'nobody decided in time.'}",
+        "withdrawn": f"This call was withdrawn before it ran.{reason}",
+        "void": f"Nothing ran: what this call depended on changed while it waited.{reason} Call again to ask anew.",
+    }
+    return messages[action.state]

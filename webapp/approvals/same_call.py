@@ -1,0 +1,67 @@
+"""The same call again: one action answers it until its outcome was delivered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.approvals.rules import LIVE
+from webapp.approvals.tables import Action
+from webapp.config import Approvals
+
+What = Literal["join", "answer", "refuse"]
+
+
+@dataclass(frozen=True)
+class Existing:
+    """`join`: it waits or runs, wait with it (and run it, if it is approved). `answer`: it ended, give its outcome.
+    `refuse`: it is uncertain, nothing like it runs until a person closes it."""
+
+    action_id: str
+    state: str
+    what: What
+
+
+@dataclass(frozen=True)
+class CallKey:
+    person: str
+    grant: str
+    server: str
+    tool: str
+    arguments: str
+    """Digest of the canonical arguments."""
+
+
+def last(session: Session, key: CallKey) -> Action | None:
+    """The last action with this call, whatever became of it. A live one comes first: there is at most one."""
+    found = select(Action).filter_by(
+        person=key.person, grant_id=key.grant, server=key.server, tool=key.tool, arguments=key.arguments
+    )
+    live = session.scalar(found.where(Action.state.in_(LIVE)))
+    return live or session.scalar(found.order_by(Action.created_at.desc(), Action.id.desc()).limit(1))
+
+
+def same(session: Session, key: CallKey, now: datetime, settings: Approvals) -> Existing | None:
+    """The action that answers this call; None when it has to be judged (and held) anew."""
+    action = last(session, key)
+    if action is None:
+        return None
+    what = answers(action, now, settings)
+    return Existing(action.id, action.state, what) if what else None
+
+
+def answers(action: Action, now: datetime, settings: Approvals) -> What | None:
+    """Concurrent calls join; what was not delivered yet is delivered; a rejection stays for a while; drift holds a new one."""
+    if action.state == "uncertain":
+        return "refuse"
+    if action.state in LIVE:
+        return "join"
+    if action.state == "rejected" and action.ended_at and now - action.ended_at < timedelta(seconds=settings.rejected_stays):
+        return "answer"
+    undelivered = action.delivered_at is None and action.state != "void"
+    kept = action.ended_at is not None and now - action.ended_at < timedelta(seconds=settings.result_kept)
+    return "answer" if undelivered and kept else None

@@ -1,0 +1,197 @@
+"""Held actions, what was decided on them, and what counts against caps.
+
+No argument is here in clear: the canonical envelope and the result are sealed payloads. The columns in clear are what the queue
+and the rules need; the page and the execution read the envelope, never these.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.approvals.rules import LIVE, STATES
+from webapp.db.base import Base
+
+_live = text("state IN ({})".format(", ".join(f"'{state}'" for state in LIVE)))
+_states = "state IN ({})".format(", ".join(f"'{state}'" for state in STATES))
+
+
+class Action(Base):
+    """One tool call that policy held."""
+
+    __tablename__ = "action"
+    __table_args__ = (
+        CheckConstraint(_states, name="state"),
+        CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount"),
+        CheckConstraint("runs IN ('approval', 'return')", name="runs"),
+        Index("uq_action_live", "person", "grant_id", "server", "tool", "arguments", unique=True,
+              sqlite_where=_live, postgresql_where=_live),
+        Index("ix_action_same", "person", "grant_id", "server", "tool", "arguments", "created_at"),
+        Index("ix_action_queue", "state", "rank", "expires_at"),
+        Index("ix_action_person", "person", "created_at"),
+        Index("ix_action_created", "created_at"),
+    )
+    shown = ("id", "state", "server", "tool")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    digest: Mapped[str]
+    """Hex SHA-256 of the canonical envelope."""
+    arguments: Mapped[str]
+    """Hex SHA-256 of the canonical arguments."""
+    person: Mapped[str]
+    """The principal: whose agent asks."""
+    owner: Mapped[str]
+    """Who owns the account that is used; the principal where none is."""
+    agent_owner: Mapped[str]
+    client: Mapped[str]
+    client_name: Mapped[str]
+    grant_id: Mapped[str]
+    server: Mapped[str]
+    server_title: Mapped[str]
+    tool: Mapped[str]
+    tool_title: Mapped[str]
+    cls: Mapped[str]
+    connection: Mapped[str | None]
+    amount_minor: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    recipient: Mapped[str]
+    """Shortened, for the queue."""
+    flags: Mapped[list[str]]
+    """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`."""
+    rank: Mapped[int]
+    """Order in the queue: 0 is what could go most wrong."""
+    requirement: Mapped[list[dict[str, Any]]]
+    """A copy for the queue. The one that counts is in the envelope."""
+    policy: Mapped[str]
+    runs: Mapped[str]
+    """Who runs it once approved: `approval` (the worker, at once) or `return` (the agent's waiting or next call)."""
+    previous: Mapped[str | None]
+    """The last action with the same call."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    run_by: Mapped[datetime | None]
+    """An approval that nobody has picked up by then expires."""
+    waiting_until: Mapped[datetime | None]
+    """Until when a request of the agent waits for the decision."""
+    started_at: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    run: Mapped[str | None]
+    """Fence: which execution is under way."""
+    lease: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(default="")
+    """Why it ended as it did: an approver's words for `rejected`, ours for the rest."""
+    ended_by: Mapped[str | None]
+    closed_by: Mapped[str | None]
+    """Who closed an uncertain action."""
+    closed_at: Mapped[datetime | None]
+
+
+class ActionGroup(Base):
+    """A group whose members may decide an action: for the queue."""
+
+    __tablename__ = "action_group"
+    __table_args__ = (Index("ix_action_group_name", "name", "action"),)
+    shown = ("action", "name")
+
+    action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Payload(Base):
+    """AES-256-GCM under a key of its own, wrapped by an hourly key: deleting the row shreds the document."""
+
+    __tablename__ = "payload"
+    __table_args__ = (CheckConstraint("direction IN ('request', 'result')", name="direction"),)
+    shown = ("action", "direction")
+
+    action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
+    direction: Mapped[str] = mapped_column(primary_key=True)
+    nonce: Mapped[bytes]
+    ciphertext: Mapped[bytes]
+    key_nonce: Mapped[bytes]
+    key_ciphertext: Mapped[bytes]
+    wrapped: Mapped[str]
+    """Names the hourly key to the keeper."""
+
+
+class Decision(Base):
+    """One signed statement. The columns beside it are for lists; what counts is what the statement says."""
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        UniqueConstraint("action", "person", "verdict"),
+        CheckConstraint("verdict IN ('approve', 'confirm', 'reject')", name="verdict"),
+        Index("ix_decision_person", "person", "at"),
+    )
+    shown = ("id", "action", "person", "verdict")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(ForeignKey("action.id"), index=True)
+    person: Mapped[str]
+    verdict: Mapped[str]
+    body: Mapped[str]
+    signature: Mapped[str]
+    entry: Mapped[str]
+    """The audit entry that a signed checkpoint must cover before the action runs."""
+    at: Mapped[datetime]
+
+
+class Usage(Base):
+    """What a call counts against caps: reserved where it is held or allowed, committed at execution, released on proof that
+    nothing ran. Keyed on person, account and recipient: a client can register again under another name."""
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        CheckConstraint("state IN ('reserved', 'committed', 'released')", name="state"),
+        Index("ix_usage_person", "person", "at"),
+        Index("ix_usage_connection", "connection", "at"),
+        Index("ix_usage_recipient", "recipient", "at"),
+    )
+    shown = ("id", "state", "server", "tool")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str | None] = mapped_column(ForeignKey("action.id"), unique=True)
+    person: Mapped[str]
+    connection: Mapped[str]
+    """Empty where no account is used."""
+    recipient: Mapped[str]
+    """Hex SHA-256 of the recipient's normal form; empty where there is none."""
+    client: Mapped[str]
+    server: Mapped[str]
+    tool: Mapped[str]
+    minor: Mapped[int | None] = mapped_column(BigInteger)
+    currency: Mapped[str | None]
+    base_minor: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str]
+    at: Mapped[datetime]
+
+
+class KnownRecipient(Base):
+    """Whom a person paid or wrote to from an account after a person's word, and up to what amount."""
+
+    __tablename__ = "known_recipient"
+    __table_args__ = (UniqueConstraint("person", "connection", "server", "recipient", "currency"),)
+    shown = ("id", "times")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str]
+    connection: Mapped[str]
+    server: Mapped[str]
+    recipient: Mapped[str]
+    """As in Usage."""
+    shown_as: Mapped[str]
+    """The recipient as a person reads it, shortened: what a lookalike is compared with."""
+    skeleton: Mapped[str]
+    currency: Mapped[str]
+    """Empty where calls have no amount."""
+    up_to_minor: Mapped[int | None] = mapped_column(BigInteger)
+    times: Mapped[int]
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]

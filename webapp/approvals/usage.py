@@ -1,0 +1,158 @@
+"""What was used already: caps, and recipients that a person approved before. Values for policy."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from webapp.approvals.lookalike import lookalike_of, normal, skeleton
+from webapp.approvals.tables import Action, KnownRecipient, Usage
+from webapp.ids import new_id
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+COMPARED = 500
+"""Known recipients that a new one is compared with: the ones used last."""
+SHOWN = 160
+
+
+@dataclass(frozen=True)
+class Used:
+    """Amounts are minor units of the base currency; `up_to_minor` is of the call's own currency."""
+
+    calls_last_hour: int = 0
+    base_minor_last_day: int = 0
+    """By this person."""
+    account_base_minor_last_day: int = 0
+    recipient_base_minor_last_day: int = 0
+    approved_before: int = 0
+    """How often a person approved a call to this recipient from this account, and it was done."""
+    up_to_minor: int = 0
+    """The largest amount that was approved then."""
+    lookalike_of: str = ""
+    """The known recipient that this new one could be mistaken for."""
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call counts as. `recipient` is the value as sent; None where a tool has none."""
+
+    person: str
+    connection: str | None
+    client: str
+    server: str
+    tool: str
+    recipient: str | None = None
+    minor: int | None = None
+    currency: str | None = None
+    base_minor: int | None = None
+
+
+def key(recipient: str | None) -> str:
+    """The same for two spellings of the same recipient; empty for none."""
+    return hashlib.sha256(normal(recipient).encode()).hexdigest() if recipient else ""
+
+
+def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
+    """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again."""
+    known = _known(session, call)
+    return Used(
+        calls_last_hour=_count(session, Usage.person == call.person, now - HOUR, excluding),
+        base_minor_last_day=_sum(session, Usage.person == call.person, now - DAY, excluding),
+        account_base_minor_last_day=(
+            _sum(session, Usage.connection == call.connection, now - DAY, excluding) if call.connection else 0
+        ),
+        recipient_base_minor_last_day=(
+            _sum(session, (Usage.recipient == key(call.recipient)) & (Usage.person == call.person), now - DAY, excluding)
+            if call.recipient else 0
+        ),
+        approved_before=known.times if known else 0,
+        up_to_minor=(known.up_to_minor or 0) if known else 0,
+        lookalike_of="" if known or not call.recipient else _lookalike(session, call),
+    )
+
+
+def record(session: Session, call: Call, now: datetime) -> None:
+    """Count an allowed call; in the transaction that allows it."""
+    session.add(_row(call, now, state="committed", action=None))
+
+
+def reserve(session: Session, call: Call, action: str, now: datetime) -> None:
+    """Count a held call; in the transaction that holds it."""
+    session.add(_row(call, now, state="reserved", action=action))
+
+
+def commit(session: Session, action: str, now: datetime) -> None:
+    """It is about to run: from here on it counts at this time."""
+    session.execute(
+        update(Usage).where(Usage.action == action, Usage.state == "reserved").values(state="committed", at=now)
+    )
+
+
+def release(session: Session, action: str) -> None:
+    """Only on proof that nothing ran."""
+    session.execute(update(Usage).where(Usage.action == action).values(state="released"))
+
+
+def remember_recipient(session: Session, action: Action, recipient: str | None, now: datetime) -> None:
+    """A person approved it and it was done: the recipient is known, up to this amount."""
+    if not recipient:
+        return
+    where = {"person": action.person, "connection": action.connection or "", "server": action.server,
+             "recipient": key(recipient), "currency": action.currency or ""}
+    row = session.scalar(select(KnownRecipient).filter_by(**where).with_for_update())
+    if row is None:
+        session.add(KnownRecipient(
+            id=new_id("rcp"), shown_as=recipient[:SHOWN], skeleton=skeleton(recipient), up_to_minor=action.amount_minor,
+            times=1, first_at=now, last_at=now, **where,
+        ))
+        return
+    row.times += 1
+    row.last_at = now
+    if action.amount_minor is not None:
+        row.up_to_minor = max(row.up_to_minor or 0, action.amount_minor)
+
+
+def _row(call: Call, now: datetime, *, state: str, action: str | None) -> Usage:
+    return Usage(
+        id=new_id("use"), action=action, person=call.person, connection=call.connection or "", recipient=key(call.recipient),
+        client=call.client, server=call.server, tool=call.tool, minor=call.minor, currency=call.currency,
+        base_minor=call.base_minor, state=state, at=now,
+    )
+
+
+def _counting(where: ColumnElement[bool], since: datetime, excluding: str | None) -> ColumnElement[bool]:
+    counted = where & (Usage.at > since) & (Usage.state != "released")
+    return counted & (Usage.action.is_(None) | (Usage.action != excluding)) if excluding else counted
+
+
+def _count(session: Session, where: ColumnElement[bool], since: datetime, excluding: str | None) -> int:
+    return int(session.scalar(select(func.count()).select_from(Usage).where(_counting(where, since, excluding))) or 0)
+
+
+def _sum(session: Session, where: ColumnElement[bool], since: datetime, excluding: str | None) -> int:
+    return int(session.scalar(select(func.sum(Usage.base_minor)).where(_counting(where, since, excluding))) or 0)
+
+
+def _known(session: Session, call: Call) -> KnownRecipient | None:
+    if not call.recipient:
+        return None
+    return session.scalar(select(KnownRecipient).filter_by(
+        person=call.person, connection=call.connection or "", server=call.server, recipient=key(call.recipient),
+        currency=call.currency or "",
+    ))
+
+
+def _lookalike(session: Session, call: Call) -> str:
+    names = session.scalars(
+        select(KnownRecipient.shown_as).filter_by(person=call.person, server=call.server)
+        .order_by(KnownRecipient.last_at.desc()).limit(COMPARED)
+    )
+    return lookalike_of(call.recipient or "", names) or ""
