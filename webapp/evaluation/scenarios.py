@@ -1,0 +1,49 @@
+"""What Ledger Desk can be asked to try."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Report = Callable[[Mapping[str, Any]], str]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One tool call. `outcome` names the step that its result becomes, `report` puts the result in words (or "")."""
+
+    label: str
+    does: str
+    tool: str
+    outcome: str
+    report: Report
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+def _balance(result: Mapping[str, Any]) -> str:
+    return f"{result['account']}: {result['balance']} {result['currency']}" if "balance" in result else ""
+
+
+def _receipt(result: Mapping[str, Any]) -> str:
+    if "receipt" not in result:
+        return ""
+    return f"Receipt {result['receipt']}: {result['amount']} {result['currency']} to {result['payee']}, {result['reference']}."
+
+
+def _payment(amount: str, words: str, reference: str) -> Scenario:
+    order = {
+        "amount": amount, "currency": "EUR", "iban": "DE89370400440532013000", "payee": "Nordlicht Energie GmbH",
+        "reference": reference,
+    }
+    return Scenario(
+        f"Pay {words} EUR to Nordlicht Energie GmbH", f"It calls send_payment: {words} EUR to Nordlicht Energie GmbH.",
+        "send_payment", "receipt", _receipt, order,
+    )
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "balance": Scenario("Check the balance", "It calls get_balance.", "get_balance", "balance", _balance),
+    "pay-small": _payment("480.00", "480.00", "RE-2026-1088"),
+    "pay-large": _payment("4800.00", "4,800.00", "RE-2026-1142"),
+}
