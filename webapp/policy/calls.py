@@ -1,0 +1,115 @@
+"""What policy is asked, as plain values, and what it answers. Policy reads no table: rooms above compute the facts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from vault.evidence import Need
+from webapp.policy.facts import Facts
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The client that calls. `verified` only when an admin vouched for it."""
+
+    id: str
+    verified: bool = False
+    mtls: bool = False
+
+
+@dataclass(frozen=True)
+class Account:
+    """The connection that the call would use."""
+
+    id: str
+    provider: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was done before, without this call itself. Money is in minor units of the base currency.
+
+    Keyed on person, account and recipient, not on the agent: a client can register again under another name.
+    """
+
+    calls_last_hour: int = 0
+    calls_last_day: int = 0
+    base_minor_last_day: int = 0
+    """By this person, through any agent."""
+    account_base_minor_last_day: int = 0
+    recipient_base_minor_last_day: int = 0
+    approved_before: bool = False
+    """A person approved an action to this recipient, and it was done."""
+    up_to_minor: int = 0
+    """The largest amount approved to them, in base minor units."""
+    lookalike_of: str = ""
+    """A known recipient that this one resembles and is not."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One tool call. `hints` are the server's own annotations; only those that make it look worse reach a rule."""
+
+    person: str
+    groups: tuple[str, ...]
+    agent: Agent
+    server: str
+    tool: str
+    cls: str
+    now: datetime
+    facts: Facts = field(default_factory=Facts)
+    usage: Usage = field(default_factory=Usage)
+    account: Account | None = None
+    tainted: bool = False
+    enforced: bool = True
+    """False when a server outside the gateway only reports what it is about to do."""
+    hints: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One rule that spoke: its id and its `@reason`."""
+
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Allow:
+    digest: str
+    rules: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Deny:
+    """Falsy. `reason` is for a person to read; `rules` are the policies that forbid, empty when none permits."""
+
+    reason: str
+    rules: tuple[str, ...]
+    digest: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Falsy: nothing may run yet. All of `needs` must be met within `within` seconds."""
+
+    needs: tuple[Need, ...]
+    within: int
+    reasons: tuple[Reason, ...]
+    digest: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+Verdict = Allow | Deny | Hold

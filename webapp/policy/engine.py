@@ -1,0 +1,212 @@
+"""The two-step decision: first the rules (every permit, every plain forbid), then the holds. Default deny, and any error denies.
+
+A policy whose condition errs is skipped by Cedar: a forbid that errs would let the call pass. So a diagnostic is a denial.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+
+from webapp import config
+from webapp.canonical import canonical
+from webapp.policy import amounts, context, reading, requirement
+from webapp.policy.calls import Allow, Call, Deny, Hold, Reason, Verdict
+from webapp.policy.errors import PolicyRefused
+from webapp.policy.reading import DEFAULTS, Rule
+
+__all__ = ["DEFAULTS", "Allow", "Call", "Deny", "Hold", "Listing", "PolicyRefused", "PolicySet", "Reason", "Verdict", "load"]
+
+WITHIN = 4 * 3600
+CLASSES = ("read", "write", "send", "money", "destroy")
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,199}", re.ASCII)
+EVERYTHING: dict[str, Any] = {
+    "effect": "permit", "principal": {"op": "All"}, "action": {"op": "All"}, "resource": {"op": "All"}, "conditions": [],
+}
+PERMIT_ALL = " everything"
+"""Stands beside the holds, so that none of them forbidding is an Allow. No rule can have this id."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Who asks to see which tool: what is known before any call."""
+
+    person: str
+    groups: tuple[str, ...]
+    agent: str
+    verified: bool
+    mtls: bool
+    server: str
+    tool: str
+    cls: str
+
+
+class PolicySet:
+    """A loaded set. Keeps parsed handles: a decision is one evaluation of the rules and, if they allow, one of the holds."""
+
+    def __init__(self, rules: Sequence[Rule], settings: config.Policy, *, within: int = WITHIN) -> None:
+        self.rules = tuple(rules)
+        self.settings = settings
+        self.within = within
+        self.digest = _digest(rules, settings, within)
+        self._by_id = {rule.id: rule for rule in rules}
+        self._rules = _Part([rule for rule in rules if rule.requirements is None])
+        self._holds = _Part([rule for rule in rules if rule.requirements is not None], permit_all=True)
+
+    def decide(self, call: Call) -> Verdict:
+        """What is to become of this call. Never raises for what a rule does: an error is a Deny.
+
+        What was inferred, or only reported by a server outside the gateway, is asked about both with and without: it may
+        add a hold or a denial and never removes one.
+        """
+        if call.cls not in CLASSES:
+            return Deny("This tool has no known class.", (), self.digest)
+        request = _request(call.person, call.server, call.tool)
+        entities = _entities(call.person, call.groups, call.server, call.tool, call.cls)
+        held: dict[str, None] = {}
+        for facts in context.views(call, self.settings):
+            found = self._once(request, facts, entities)
+            if isinstance(found, Deny):
+                return found
+            held |= dict.fromkeys(found)
+        return self._hold(list(held)) if held else Allow(self.digest)
+
+    def may_permit(self, asked: Listing) -> bool:
+        """Whether policy could allow or hold some call of this tool by this person and agent. Only for listing tools."""
+        if not all(PLAIN.fullmatch(each) for each in (asked.person, asked.server, asked.tool)):
+            return False
+        request = {
+            "principal": _uid("Person", asked.person), "action": 'Action::"call"',
+            "resource": _uid("Tool", f"{asked.server}/{asked.tool}"),
+        }
+        entities = _entities(asked.person, asked.groups, asked.server, asked.tool, asked.cls)
+        return any(self._possible({**request, "context": json.dumps(each)}, entities) for each in context.unknown(asked))
+
+    def _once(self, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities) -> Deny | list[str]:
+        """The ids that hold the call in this view of it; none: allowed."""
+        first = self._rules.ask(request, facts, entities)
+        if first.diagnostics.errors:
+            return self._erred(first.diagnostics.errors)
+        if not first.allowed:
+            return self._forbidden(first.diagnostics.reasons)
+        second = self._holds.ask(request, facts, entities)
+        if second.diagnostics.errors:
+            return self._erred(second.diagnostics.errors)
+        if second.allowed:
+            return []
+        return sorted(second.diagnostics.reasons) or [""]
+
+    def _possible(self, request: dict[str, Any], entities: cedarpy.Entities) -> bool:
+        found = cedarpy.is_authorized_partial(request, self._rules.handle, entities)
+        return found.decision is not cedarpy.Decision.Deny and not found.diagnostics.errors
+
+    def _erred(self, errors: Sequence[str]) -> Deny:
+        ids = tuple(rule.id for rule in self.rules if any(f"`{rule.id}`" in error for error in errors))
+        return Deny("A rule could not be evaluated, so nothing is allowed.", ids, self.digest)
+
+    def _forbidden(self, reasons: Sequence[str]) -> Deny:
+        ids = tuple(sorted(reasons))
+        text = "; ".join(self._by_id[each].reason for each in ids)
+        return Deny(text or "No rule allows this.", ids, self.digest)
+
+    def _hold(self, ids: list[str]) -> Hold | Deny:
+        found = [self._by_id[each] for each in ids if each in self._by_id]
+        if len(found) != len(ids):
+            return Deny("A rule could not be evaluated, so nothing is allowed.", (), self.digest)
+        needs, within = requirement.add_up([(rule.id, rule.requirements or ()) for rule in found], self.within)
+        return Hold(tuple(needs), within, tuple(Reason(rule.id, rule.reason) for rule in found), self.digest)
+
+
+def load(folders: Sequence[Path], settings: config.Policy | None = None, *, within: int = WITHIN) -> PolicySet:
+    """The set of these folders, later ones over earlier ones, above the floor. Raises PolicyRefused and loads nothing if any
+    rule does not fit. `within` (seconds) is the time for holds that name none."""
+    settings = settings or config.Policy()
+    _check_settings(settings)
+    rules = reading.read(reading.files(folders))
+    if not any(rule.effect == "permit" for rule in rules):
+        raise PolicyRefused("No rule permits anything: every call would be denied. Write `permit` rules, or keep the defaults.")
+    return PolicySet(rules, settings, within=within)
+
+
+def _check_settings(settings: config.Policy) -> None:
+    try:
+        context.check(settings)
+        for rate in settings.rates.values():
+            amounts.parse_rate(rate)
+    except (ValueError, amounts.Unreadable) as error:
+        raise PolicyRefused(f"The policy settings do not hold: {error}") from error
+
+
+class _Part:
+    """One half of the set: its parsed handle, and which parts of the context its conditions read.
+
+    Only those are handed to Cedar, which spends most of a decision on parsing the context.
+    """
+
+    def __init__(self, rules: Sequence[Rule], *, permit_all: bool = False) -> None:
+        """Policies go in under their own ids, so that Cedar reports those and not `policyN`."""
+        policies = {rule.id: rule.body for rule in rules} | ({PERMIT_ALL: EVERYTHING} if permit_all else {})
+        self.handle = cedarpy.PolicySet.from_json_str(
+            json.dumps({"templates": {}, "templateLinks": [], "staticPolicies": policies})
+        )
+        self._read = reading.context_read(policies)
+
+    def ask(self, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities) -> cedarpy.AuthzResult:
+        if self._read is not None:
+            facts = {name: _below(facts[name], below) for name, below in self._read.items() if name in facts}
+        return cedarpy.is_authorized({**request, "context": json.dumps(facts)}, self.handle, entities)
+
+
+def _below(value: Any, names: frozenset[str] | None) -> Any:
+    if names is None or not isinstance(value, dict):
+        return value
+    return {name: value[name] for name in names if name in value}
+
+
+def _digest(rules: Sequence[Rule], settings: config.Policy, within: int) -> str:
+    """Over everything that can change a verdict: rules, schema, and how facts are read."""
+    body = {
+        "v": 1,
+        "rules": {rule.id: [rule.effect, rule.reason, _asked(rule), json.dumps(rule.body, sort_keys=True)] for rule in rules},
+        "schema": hashlib.sha256(reading.SCHEMA.read_bytes()).hexdigest(),
+        "settings": settings.model_dump(mode="json"),
+        "within": within,
+    }
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def _asked(rule: Rule) -> list[str] | None:
+    return None if rule.requirements is None else [str(each) for each in rule.requirements]
+
+
+def _request(person: str, server: str, tool: str) -> dict[str, Any]:
+    """Ids as data, never spliced into Cedar text."""
+    return {
+        "principal": {"type": "Person", "id": person},
+        "action": {"type": "Action", "id": "call"},
+        "resource": {"type": "Tool", "id": f"{server}/{tool}"},
+    }
+
+
+def _uid(kind: str, identity: str) -> str:
+    """Cedar text, which partial evaluation insists on. Only ids that need no escaping come here."""
+    return f'{kind}::"{identity}"'
+
+
+@lru_cache(maxsize=2048)
+def _entities(person: str, groups: tuple[str, ...], server: str, tool: str, cls: str) -> cedarpy.Entities:
+    """The request's own entities; nothing else is in the store, so a decision costs the same however many people there are."""
+    kinds = [cls, "payments"] if cls == "money" else [cls]
+    parents = [{"type": "Server", "id": server}, *({"type": "ToolGroup", "id": kind} for kind in kinds)]
+    return cedarpy.Entities.from_json_str(json.dumps([
+        {"uid": {"type": "Person", "id": person}, "attrs": {}, "parents": [{"type": "Group", "id": each} for each in groups]},
+        {"uid": {"type": "Tool", "id": f"{server}/{tool}"}, "attrs": {}, "parents": parents},
+    ]))

@@ -1,0 +1,135 @@
+"""What a hold asks for: the grammar of `@hold`, and how several holds add up. Pure.
+
+    @hold       = requirement *("," requirement)
+    requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["within=" DURATION]
+    DURATION    = 1*DIGIT ("m" | "h" | "d")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from vault.evidence import Need
+from webapp.policy.errors import PolicyRefused
+
+Factor = Literal["", "passkey", "totp"]
+
+GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,99}")
+DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+NUMBER = re.compile(r"[0-9]{1,3}")
+SECONDS = {"m": 60, "h": 3600, "d": 86400}
+LONGEST = 30 * 86400
+LARGEST_QUORUM = 20
+STRENGTH: dict[Factor, int] = {"": 0, "totp": 1, "passkey": 2}
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One person's confirmation, or the approval of `quorum` people of `group`. `within` is seconds; 0: the rule names none."""
+
+    kind: Literal["confirm", "approvers"]
+    group: str = ""
+    quorum: int = 1
+    factor: Factor = ""
+    within: int = 0
+
+    def need(self, rule: str) -> Need:
+        return {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
+
+    def __str__(self) -> str:
+        words = ["confirm"] if self.kind == "confirm" else [f"approvers={self.group}"]
+        words += [f"quorum={self.quorum}"] * (self.kind == "approvers" and self.quorum > 1)
+        words += [f"factor={self.factor}"] * bool(self.factor)
+        words += [f"within={self.within // 60}m"] * bool(self.within)
+        return " ".join(words)
+
+
+def parse(text: str) -> tuple[Requirement, ...]:
+    """The requirements of one `@hold`. Raises PolicyRefused on an unknown word, one said twice, or a bound exceeded: a
+    misspelt requirement must never become a weaker one."""
+    return tuple(_requirement(part) for part in text.split(","))
+
+
+def add_up(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int) -> tuple[list[Need], int]:
+    """All needs of all holds (`(rule, requirements)`), without those that another one covers; and the shortest time in
+    seconds, `otherwise` when no hold names one."""
+    asked = [(rule, each) for rule, requirements in holds for each in requirements]
+    kept: list[tuple[str, Requirement]] = []
+    for at, (rule, each) in enumerate(asked):
+        others = [other for before, (_, other) in enumerate(asked) if before != at and _covers(other, each)]
+        twin = any(_same(other, each) for _, other in kept)
+        if not twin and all(_same(other, each) for other in others):
+            kept.append((rule, each))
+    return [each.need(rule) for rule, each in kept], min((each.within for _, each in asked if each.within), default=otherwise)
+
+
+def _requirement(text: str) -> Requirement:
+    words = text.split()
+    if not words:
+        raise PolicyRefused("A hold asks for nothing: write `confirm` or `approvers=GROUP`.")
+    head, fields = words[0], _fields(words[1:])
+    if head == "confirm":
+        if "quorum" in fields:
+            raise PolicyRefused("`confirm` is one person's second look: it takes no quorum.")
+        return Requirement("confirm", factor=_factor(fields), within=_within(fields))
+    name, _, group = head.partition("=")
+    if name != "approvers" or not GROUP.fullmatch(group):
+        raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
+    return Requirement("approvers", group, _quorum(fields), _factor(fields), _within(fields))
+
+
+def _fields(words: list[str]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or name not in ("quorum", "factor", "within"):
+            raise PolicyRefused(f"A hold does not know the word `{word}`.")
+        if name in fields:
+            raise PolicyRefused(f"A hold says `{name}` twice.")
+        fields[name] = value
+    return fields
+
+
+def _quorum(fields: dict[str, str]) -> int:
+    text = fields.get("quorum", "1")
+    if not NUMBER.fullmatch(text) or not 1 <= int(text) <= LARGEST_QUORUM:
+        raise PolicyRefused(f"`quorum={text}`: a quorum is 1 to {LARGEST_QUORUM} people.")
+    return int(text)
+
+
+def _factor(fields: dict[str, str]) -> Factor:
+    match fields.get("factor"):
+        case None:
+            return ""
+        case "passkey":
+            return "passkey"
+        case "totp":
+            return "totp"
+        case other:
+            raise PolicyRefused(f"`factor={other}`: a factor is `passkey` or `totp`.")
+
+
+def _within(fields: dict[str, str]) -> int:
+    if "within" not in fields:
+        return 0
+    match = DURATION.fullmatch(fields["within"])
+    seconds = int(match[1]) * SECONDS[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST:
+        raise PolicyRefused(f"`within={fields['within']}`: write minutes, hours or days as `30m`, `4h`, `2d`, at most 30 days.")
+    return seconds
+
+
+def _covers(other: Requirement, each: Requirement) -> bool:
+    """Whether meeting `other` meets `each` too. A passkey also satisfies `totp`."""
+    return (
+        (other.kind, other.group) == (each.kind, each.group)
+        and other.quorum >= each.quorum
+        and STRENGTH[other.factor] >= STRENGTH[each.factor]
+    )
+
+
+def _same(other: Requirement, each: Requirement) -> bool:
+    return _covers(other, each) and _covers(each, other)

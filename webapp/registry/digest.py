@@ -1,0 +1,51 @@
+"""What pins a tool and a server: digests over canonical JSON (RFC 8785). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from webapp.canonical import canonical
+from webapp.errors import BadInput
+
+TOOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,127}", re.ASCII)
+DESCRIPTION_BYTES = 100_000
+
+Json = Mapping[str, Any]
+
+
+def description(listed: Json) -> str:
+    """The tool as the server lists it, nothing left out, as canonical JSON text: titles, hints, icons, `_meta`, all of it can
+    mislead an agent or a person. Raises BadInput on one that has no canonical form, a strange name, or is too large."""
+    name = listed.get("name")
+    if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
+        raise BadInput("The server lists a tool whose name is not made of letters, digits, `_`, `-`, `.`, `/` and `:`.")
+    if not isinstance(listed.get("inputSchema"), dict):
+        raise BadInput(f"The server lists `{name}` without an input schema.")
+    try:
+        text = canonical(listed).decode()
+    except (ValueError, RecursionError, UnicodeError) as error:
+        raise BadInput(f"The server lists `{name}` with values that have no exact form.", detail=str(error)) from error
+    if len(text) > DESCRIPTION_BYTES:
+        raise BadInput(f"The server lists `{name}` with more than {DESCRIPTION_BYTES} bytes of description.")
+    return text
+
+
+def of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pin(text: str, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None) -> str:
+    """Over the canonical description and all that an admin decided about the tool: any change of either is another pin."""
+    return of(canonical({
+        "v": 1, "description": json.loads(text), "class": cls, "pointers": pointers,
+        "changes_recipients": changes_recipients, "credential": credential,
+    }).decode())
+
+
+def manifest(url: str, pins: Mapping[str, str]) -> str:
+    """Over the server's URL and the pins of all its approved tools."""
+    return of(canonical({"v": 1, "url": url, "tools": dict(pins)}).decode())
