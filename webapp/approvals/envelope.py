@@ -5,32 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from vault.evidence import Account, Client, Envelope, Need, Principal, Server, Tool, canonical, digest
 from webapp.approvals.payloads import Tampered
 from webapp.approvals.rules import Parties, State, Subject
 from webapp.approvals.tables import Action
+from webapp.approvals.usage import Used
+from webapp.policy.calls import Hold
+from webapp.policy.facts import Facts
 
 Runs = Literal["approval", "return"]
-
-
-class HoldVerdict(Protocol):
-    """What policy says when it holds a call."""
-
-    @property
-    def needs(self) -> Sequence[Need]: ...
-    @property
-    def within(self) -> int:
-        """Seconds until the action lapses."""
-    @property
-    def reasons(self) -> Sequence[Mapping[str, str]]:
-        """`{rule, text}` of each policy that holds."""
-    @property
-    def digest(self) -> str:
-        """Of the policy set."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +54,19 @@ def digest_arguments(arguments: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical(arguments)).hexdigest()
 
 
-def facts_document(
-    *, amount: Mapping[str, Any] | None, recipient: Mapping[str, Any] | None, time: Mapping[str, Any] | None,
-    usage: Mapping[str, Any], enforced: bool = True, inferred: Sequence[str] = (),
-) -> dict[str, Any]:
-    """The envelope's `facts`. `amount` is `{status: ok|unknown, minor, currency, base_minor, text}`, `recipient` is
-    `{value, kind}`, `time` is `{value}`; each None where the tool has none. `usage` is `Used.document()`."""
+def facts_document(facts: Facts, used: Used, *, enforced: bool = True) -> dict[str, Any]:
+    """The envelope's `facts`: what policy read from the arguments, and what was used before. None where a tool has none."""
+    amount = facts.amount if facts.amount.status != "none" else facts.inferred_amount
+    recipient = facts.recipient or facts.inferred_recipient
+    inferred = {"amount": amount is not None and amount is facts.inferred_amount,
+                "recipient": recipient is not None and recipient is facts.inferred_recipient}
     return {
-        "amount": dict(amount) if amount else None,
-        "recipient": dict(recipient) if recipient else None,
-        "time": dict(time) if time else None,
-        "usage": dict(usage),
+        "amount": asdict(amount) if amount is not None else None,
+        "recipient": asdict(recipient) if recipient is not None else None,
+        "time": facts.time or None,
+        "usage": used.document(),
         "enforced": enforced,
-        "inferred": list(inferred),
+        "inferred": [name for name, holds in inferred.items() if holds],
     }
 
 
@@ -89,14 +76,15 @@ def stamp(when: datetime) -> str:
 
 
 def build(
-    draft: Draft, verdict: HoldVerdict, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, str] | None,
+    draft: Draft, verdict: Hold, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, str] | None,
 ) -> bytes:
     """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one."""
+    reasons = [{"rule": reason.rule, "text": reason.text} for reason in verdict.reasons]
     facts = {**draft.facts, "before": dict(before) if before else None, "pointers": dict(draft.pointers)}
     document: Envelope = {
         "v": 1, "action": action, "server": draft.server, "tool": draft.tool, "arguments": draft.arguments,
         "principal": draft.principal, "client": draft.client, "connection": draft.connection, "scopes": sorted(draft.scopes),
-        "facts": facts, "reasons": [dict(reason) for reason in verdict.reasons], "requirement": list(verdict.needs),
+        "facts": facts, "reasons": list(reasons), "requirement": list(verdict.needs),
         "policy": verdict.digest, "created_at": stamp(now), "expires_at": stamp(expires_at),
     }
     return canonical(document)
@@ -133,8 +121,19 @@ class Document:
 
     @property
     def recipient(self) -> str | None:
+        """In its normal form; None where there is none."""
         found = (self.envelope["facts"].get("recipient") or {}).get("value")
         return str(found) if found is not None else None
+
+    @property
+    def recipient_shown(self) -> str:
+        """As it was written."""
+        return str((self.envelope["facts"].get("recipient") or {}).get("text") or self.recipient or "")
+
+    @property
+    def base_minor(self) -> int | None:
+        amount = self.envelope["facts"].get("amount") or {}
+        return amount["base_minor"] if amount.get("status") == "ok" else None
 
     def subject(self, state: str, run_by: datetime | None) -> Subject:
         """What the rules judge: all of it from the envelope, but for the state and its time."""

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.approvals import usage
-from webapp.approvals.envelope import Draft, HoldVerdict, build, digest_arguments, facts_document
+from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document
 from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.rules import WAITING
 from webapp.approvals.same_call import CallKey, Existing, last, same
@@ -23,6 +23,7 @@ from webapp.config import Approvals
 from webapp.db.due import enqueue
 from webapp.errors import BadInput, LimitReached
 from webapp.ids import new_id
+from webapp.policy.calls import Hold
 
 __all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_document", "hold", "same", "sealer"]
 
@@ -42,7 +43,7 @@ class Held:
 
 
 def hold(
-    session: Session, *, draft: Draft, verdict: HoldVerdict, sealer: Sealer, settings: Approvals, now: datetime
+    session: Session, *, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime
 ) -> Held:
     """Store the action. In the caller's transaction; take `sealer(house)` before it.
 
@@ -82,7 +83,7 @@ def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
         )
 
 
-def _store(session: Session, draft: Draft, verdict: HoldVerdict, sealer: Sealer, now: datetime) -> Action:
+def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: datetime) -> Action:
     action_id = new_id("act")
     before = last(session, key_of(draft))
     expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
@@ -98,14 +99,14 @@ def _store(session: Session, draft: Draft, verdict: HoldVerdict, sealer: Sealer,
     audit.append(
         session, kind="action.held", actor=f"client:{draft.client['id']}", subject=action_id, at=now,
         detail={"digest": action.digest, "arguments": action.arguments, "person": action.person, "server": action.server,
-                "tool": action.tool, "policy": action.policy, "rules": [reason["rule"] for reason in verdict.reasons]},
+                "tool": action.tool, "policy": action.policy, "rules": [reason.rule for reason in verdict.reasons]},
     )
     tell(session, action_id)
     return action
 
 
 def _row(
-    draft: Draft, verdict: HoldVerdict, action_id: str, envelope_digest: str, before: Action | None, now: datetime,
+    draft: Draft, verdict: Hold, action_id: str, envelope_digest: str, before: Action | None, now: datetime,
     expires_at: datetime,
 ) -> Action:
     amount, recipient = draft.facts.get("amount") or {}, draft.facts.get("recipient") or {}
@@ -119,7 +120,7 @@ def _row(
         tool_title=(draft.tool["title"] or draft.tool["name"])[:SHORT], cls=draft.tool["cls"],
         connection=draft.connection["id"] if draft.connection else None,
         amount_minor=amount.get("minor") if readable else None, currency=amount.get("currency") if readable else None,
-        recipient=str(recipient.get("value") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
+        recipient=str(recipient.get("text") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
         previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
     )
@@ -157,6 +158,7 @@ def _call(draft: Draft) -> usage.Call:
     return usage.Call(
         person=draft.principal["person"], connection=draft.connection["id"] if draft.connection else None,
         client=draft.client["id"], server=draft.server["name"], tool=draft.tool["name"],
-        recipient=str(value) if value is not None else None, minor=amount.get("minor") if readable else None,
+        recipient=str(value) if value is not None else None, recipient_shown=str(recipient.get("text") or ""),
+        minor=amount.get("minor") if readable else None,
         currency=amount.get("currency") if readable else None, base_minor=amount.get("base_minor") if readable else None,
     )

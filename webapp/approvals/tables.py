@@ -177,7 +177,7 @@ class KnownRecipient(Base):
     """Whom a person paid or wrote to from an account after a person's word, and up to what amount."""
 
     __tablename__ = "known_recipient"
-    __table_args__ = (UniqueConstraint("person", "connection", "server", "recipient", "currency"),)
+    __table_args__ = (UniqueConstraint("person", "connection", "server", "recipient"),)
     shown = ("id", "times")
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -188,10 +188,8 @@ class KnownRecipient(Base):
     """As in Usage."""
     shown_as: Mapped[str]
     """The recipient as a person reads it, shortened: what a lookalike is compared with."""
-    skeleton: Mapped[str]
-    currency: Mapped[str]
-    """Empty where calls have no amount."""
-    up_to_minor: Mapped[int | None] = mapped_column(BigInteger)
+    up_to_base_minor: Mapped[int] = mapped_column(BigInteger)
+    """The largest amount that was approved, in minor units of the base currency."""
     times: Mapped[int]
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from webapp.approvals.lookalike import lookalike_of, normal, skeleton
+from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, KnownRecipient, Usage
 from webapp.ids import new_id
+from webapp.policy import calls
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 COMPARED = 500
@@ -22,9 +23,10 @@ SHOWN = 160
 
 @dataclass(frozen=True)
 class Used:
-    """Amounts are minor units of the base currency; `up_to_minor` is of the call's own currency."""
+    """What policy and page know of before. Amounts are minor units of the base currency."""
 
     calls_last_hour: int = 0
+    calls_last_day: int = 0
     base_minor_last_day: int = 0
     """By this person."""
     account_base_minor_last_day: int = 0
@@ -39,10 +41,13 @@ class Used:
     def document(self) -> dict[str, Any]:
         return asdict(self)
 
+    def for_policy(self) -> calls.Usage:
+        return calls.Usage(**{**asdict(self), "approved_before": self.approved_before > 0})
+
 
 @dataclass(frozen=True)
 class Call:
-    """What a call counts as. `recipient` is the value as sent; None where a tool has none."""
+    """What a call counts as. `recipient` is in policy's normal form, `recipient_shown` as written; None where a tool has none."""
 
     person: str
     connection: str | None
@@ -50,14 +55,16 @@ class Call:
     server: str
     tool: str
     recipient: str | None = None
+    recipient_shown: str = ""
     minor: int | None = None
     currency: str | None = None
     base_minor: int | None = None
 
 
 def key(recipient: str | None) -> str:
-    """The same for two spellings of the same recipient; empty for none."""
-    return hashlib.sha256(normal(recipient).encode()).hexdigest() if recipient else ""
+    """What a recipient is counted under; empty for none. Spellings were made one by policy, and no further: two strangers must
+    never become one recipient."""
+    return hashlib.sha256(recipient.encode()).hexdigest() if recipient else ""
 
 
 def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
@@ -65,6 +72,7 @@ def facts(session: Session, call: Call, now: datetime, *, excluding: str | None 
     known = _known(session, call)
     return Used(
         calls_last_hour=_count(session, Usage.person == call.person, now - HOUR, excluding),
+        calls_last_day=_count(session, Usage.person == call.person, now - DAY, excluding),
         base_minor_last_day=_sum(session, Usage.person == call.person, now - DAY, excluding),
         account_base_minor_last_day=(
             _sum(session, Usage.connection == call.connection, now - DAY, excluding) if call.connection else 0
@@ -74,7 +82,7 @@ def facts(session: Session, call: Call, now: datetime, *, excluding: str | None 
             if call.recipient else 0
         ),
         approved_before=known.times if known else 0,
-        up_to_minor=(known.up_to_minor or 0) if known else 0,
+        up_to_minor=known.up_to_base_minor if known else 0,
         lookalike_of="" if known or not call.recipient else _lookalike(session, call),
     )
 
@@ -101,23 +109,23 @@ def release(session: Session, action: str) -> None:
     session.execute(update(Usage).where(Usage.action == action).values(state="released"))
 
 
-def remember_recipient(session: Session, action: Action, recipient: str | None, now: datetime) -> None:
+def remember_recipient(
+    session: Session, action: Action, *, recipient: str | None, shown_as: str, base_minor: int | None, now: datetime
+) -> None:
     """A person approved it and it was done: the recipient is known, up to this amount."""
     if not recipient:
         return
-    where = {"person": action.person, "connection": action.connection or "", "server": action.server,
-             "recipient": key(recipient), "currency": action.currency or ""}
+    where = {"person": action.person, "connection": action.connection or "", "server": action.server, "recipient": key(recipient)}
     row = session.scalar(select(KnownRecipient).filter_by(**where).with_for_update())
     if row is None:
         session.add(KnownRecipient(
-            id=new_id("rcp"), shown_as=recipient[:SHOWN], skeleton=skeleton(recipient), up_to_minor=action.amount_minor,
+            id=new_id("rcp"), shown_as=shown_as[:SHOWN], up_to_base_minor=base_minor or 0,
             times=1, first_at=now, last_at=now, **where,
         ))
         return
     row.times += 1
     row.last_at = now
-    if action.amount_minor is not None:
-        row.up_to_minor = max(row.up_to_minor or 0, action.amount_minor)
+    row.up_to_base_minor = max(row.up_to_base_minor, base_minor or 0)
 
 
 def _row(call: Call, now: datetime, *, state: str, action: str | None) -> Usage:
@@ -145,8 +153,7 @@ def _known(session: Session, call: Call) -> KnownRecipient | None:
     if not call.recipient:
         return None
     return session.scalar(select(KnownRecipient).filter_by(
-        person=call.person, connection=call.connection or "", server=call.server, recipient=key(call.recipient),
-        currency=call.currency or "",
+        person=call.person, connection=call.connection or "", server=call.server, recipient=key(call.recipient)
     ))
 
 
@@ -155,4 +162,4 @@ def _lookalike(session: Session, call: Call) -> str:
         select(KnownRecipient.shown_as).filter_by(person=call.person, server=call.server)
         .order_by(KnownRecipient.last_at.desc()).limit(COMPARED)
     )
-    return lookalike_of(call.recipient or "", names) or ""
+    return lookalike_of(call.recipient_shown or call.recipient or "", names) or ""
