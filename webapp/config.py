@@ -18,6 +18,8 @@ class People(BaseModel):
     """Signing in, and sessions."""
 
     idp: str = "main"
+    idp_title: str = "single sign-on"
+    """What the sign-in button calls the identity provider: "Continue with …"."""
     idle: int = 8 * 3600
     absolute: int = 24 * 3600
     seen_every: int = 60

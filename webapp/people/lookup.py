@@ -1,0 +1,25 @@
+"""Names and members as the last sign-ins said: for display and for notices, never for a decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import Text, cast, select
+from sqlalchemy.orm import Session
+
+from webapp.people.tables import Person
+
+
+def names(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """Names by person id. Who is not known keeps their id as a name."""
+    wanted = set(ids)
+    known = session.execute(select(Person.id, Person.name).where(Person.id.in_(wanted)))
+    return {person: person for person in wanted} | {person: name for person, name in known if name}
+
+
+def members(session: Session, group: str) -> list[Person]:
+    """Who was in the group when they last signed in: whom to tell, not whom to believe."""
+    mentioned = cast(Person.groups, Text).contains(json.dumps(group), autoescape=True)
+    found = session.scalars(select(Person).where(mentioned).order_by(Person.name))
+    return [person for person in found if group in person.groups]

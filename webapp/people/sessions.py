@@ -1,0 +1,129 @@
+"""Sessions: opened at sign-in, found by their cookie, ended by the person, by time, or by a change of factors."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session as DbSession
+
+from vault.secret import Secret
+from webapp import audit
+from webapp.config import People
+from webapp.db.count import changed
+from webapp.errors import Conflict, Missing
+from webapp.ids import new_id
+from webapp.people.rules import alive, fingerprint
+from webapp.people.tables import Person, Session
+
+COOKIE_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Found:
+    """A session that still counts, and what the person chose for themselves."""
+
+    id: str
+    person: str
+    ticket: str
+    seen_at: datetime
+    zone: str
+    locale: str
+
+
+def new_cookie() -> Secret[str]:
+    """256 random bits. Only the browser keeps it; the database has its hash."""
+    return Secret(secrets.token_urlsafe(COOKIE_BYTES))
+
+
+def open_(
+    db: DbSession, *, cookie: Secret[str], person: str, ticket: str, browser: str, settings: People, now: datetime
+) -> str:
+    """Write a new session and its audit entry; its id."""
+    row = Session(
+        id=new_id("ses"), cookie=fingerprint(cookie.reveal()), person=person, ticket=ticket, browser=browser,
+        created_at=now, seen_at=now, idle_until=now + timedelta(seconds=settings.idle),
+        expires_at=now + timedelta(seconds=settings.absolute),
+    )
+    db.add(row)
+    audit.append(db, kind="session.opened", actor=f"person:{person}", subject=row.id, detail={"browser": browser}, at=now)
+    return row.id
+
+
+def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
+    """The session of this cookie, if it still counts. One indexed read."""
+    row = db.execute(
+        select(
+            Session.id, Session.person, Session.ticket, Session.seen_at, Session.idle_until, Session.expires_at,
+            Session.ended_at, Person.zone, Person.locale,
+        ).join(Person, Person.id == Session.person).where(Session.cookie == fingerprint(cookie.reveal()))
+    ).one_or_none()
+    if row is None or not alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now):
+        return None
+    return Found(row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale)
+
+
+def touch(db: DbSession, session: str, settings: People, now: datetime) -> None:
+    """Note that it was used; an ended session stays ended."""
+    db.execute(
+        update(Session).where(Session.id == session, Session.ended_at.is_(None), Session.seen_at < now)
+        .values(seen_at=now, idle_until=now + timedelta(seconds=settings.idle))
+    )
+
+
+def replace_ticket(db: DbSession, session: str, ticket: str) -> None:
+    """The keeper's newer ticket, which records a factor. Raises Conflict if the session was ended meanwhile."""
+    done = db.execute(update(Session).where(Session.id == session, Session.ended_at.is_(None)).values(ticket=ticket))
+    if changed(done) != 1:
+        raise Conflict("This session was ended. Sign in again.", code="session_ended")
+
+
+def end(db: DbSession, *, session: str, person: str, why: str, now: datetime) -> None:
+    """End one session of this person. Raises Missing when they have no such session open."""
+    done = db.execute(
+        update(Session).where(Session.id == session, Session.person == person, Session.ended_at.is_(None))
+        .values(ended_at=now, ended_why=why)
+    )
+    if changed(done) != 1:
+        raise Missing("That session is over already.")
+    _ended(db, session, person, why, now)
+
+
+def end_by_cookie(db: DbSession, cookie: Secret[str], why: str, now: datetime) -> None:
+    """End whatever session this browser had before it signed in anew."""
+    row = db.execute(
+        select(Session.id, Session.person).where(Session.cookie == fingerprint(cookie.reveal()), Session.ended_at.is_(None))
+    ).one_or_none()
+    if row is not None:
+        end(db, session=row.id, person=row.person, why=why, now=now)
+
+
+def end_others(db: DbSession, *, person: str, keep: str, why: str, now: datetime) -> int:
+    """End all of the person's sessions but one; how many that were."""
+    found = list(db.scalars(
+        select(Session.id).where(Session.person == person, Session.id != keep, Session.ended_at.is_(None)).with_for_update()
+    ))
+    db.execute(update(Session).where(Session.id.in_(found)).values(ended_at=now, ended_why=why))
+    for session in found:
+        _ended(db, session, person, why, now)
+    return len(found)
+
+
+def forget(db: DbSession, before: datetime) -> None:
+    """Delete sessions whose time was over before then; the log keeps what happened."""
+    db.execute(delete(Session).where(Session.expires_at < before))
+
+
+def of(db: DbSession, person: str, now: datetime) -> list[Session]:
+    """The person's sessions that still count, the last used first."""
+    return list(db.scalars(
+        select(Session)
+        .where(Session.person == person, Session.ended_at.is_(None), Session.idle_until > now, Session.expires_at > now)
+        .order_by(Session.seen_at.desc())
+    ))
+
+
+def _ended(db: DbSession, session: str, person: str, why: str, now: datetime) -> None:
+    audit.append(db, kind="session.ended", actor=f"person:{person}", subject=session, detail={"why": why}, at=now)

@@ -1,0 +1,73 @@
+"""Persons, their sessions, and sign-ins that were begun. Nothing here is a credential, and nothing here grants anything:
+who a person is and what groups they have is read from the ticket that the keeper signed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.db import Base
+
+
+class Person(Base):
+    """Someone who signed in. Name, e-mail and groups are what the last sign-in said, for display and for notices only."""
+
+    __tablename__ = "person"
+    __table_args__ = (UniqueConstraint("issuer", "subject"), CheckConstraint("tries >= 0", name="tries"))
+    shown = ("id", "seen_at")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    name: Mapped[str]
+    email: Mapped[str]
+    groups: Mapped[list[str]]
+    zone: Mapped[str] = mapped_column(default="UTC")
+    locale: Mapped[str] = mapped_column(default="en")
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(default=0)
+    """Factor answers given since `tries_since` and not followed by a right one."""
+    tries_since: Mapped[datetime | None]
+
+
+class Session(Base):
+    """A browser that signed in. `cookie` is the hex SHA-256 of its cookie; `ticket` is bound to the cookie itself, so that a
+    row, however written, is worth nothing without it."""
+
+    __tablename__ = "session"
+    shown = ("id", "person", "seen_at", "ended_at")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    cookie: Mapped[str] = mapped_column(unique=True)
+    person: Mapped[str] = mapped_column(ForeignKey("person.id"), index=True)
+    ticket: Mapped[str]
+    browser: Mapped[str]
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    idle_until: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    ended_why: Mapped[str | None]
+
+
+class SignIn(Base):
+    """A sign-in that was begun: good once, in the browser that began it, until `expires_at`."""
+
+    __tablename__ = "sign_in"
+    shown = ("id", "created_at", "spent_at")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(unique=True)
+    """Hex SHA-256 of the state that the identity provider returns."""
+    browser: Mapped[str]
+    """Hex SHA-256 of the cookie of the browser that began it."""
+    sealed: Mapped[str]
+    """What the keeper needs to finish (verifier, nonce, state), encrypted by the keeper."""
+    next_url: Mapped[str]
+    """Where the person wanted to go: a path of ours."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    spent_at: Mapped[datetime | None]

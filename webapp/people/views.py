@@ -1,0 +1,29 @@
+"""The room's routes, in one table."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from webapp.people import factor_views, sign_in_views, you_views
+
+blueprint = Blueprint("people", __name__)
+
+for _rule, _method, _view in (
+    ("/sign-in", "GET", sign_in_views.sign_in_page),
+    ("/sign-in/start", "POST", sign_in_views.start),
+    ("/sign-in/callback", "GET", sign_in_views.callback),
+    ("/sign-in/second", "GET", sign_in_views.second_page),
+    ("/sign-in/second", "POST", sign_in_views.second),
+    ("/sign-out", "POST", sign_in_views.sign_out),
+    ("/you", "GET", you_views.page),
+    ("/you/zone", "POST", you_views.set_zone),
+    ("/you/sessions/<session>/end", "POST", you_views.end_session),
+    ("/you/sessions/end-others", "POST", you_views.end_others),
+    ("/you/factors/first", "GET", factor_views.first),
+    ("/you/factors/passkey", "GET", factor_views.passkey_page),
+    ("/you/factors/passkey", "POST", factor_views.add_passkey),
+    ("/you/factors/totp", "GET", factor_views.totp_page),
+    ("/you/factors/totp", "POST", factor_views.add_totp),
+    ("/you/factors/<factor>/remove", "POST", factor_views.remove),
+):
+    blueprint.add_url_rule(_rule, view_func=_view, methods=[_method])

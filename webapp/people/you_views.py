@@ -1,0 +1,60 @@
+"""The page about oneself: factors, sessions, time zone."""
+
+from __future__ import annotations
+
+from flask import flash, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy import select
+
+from vault.door import Factor
+from vault.errors import KeeperError
+from webapp.people import sessions, zones
+from webapp.people.tables import Person
+from webapp.web.guards import person
+from webapp.web.house import house
+from webapp.web.viewer import viewer
+
+
+@person
+def page() -> ResponseReturnValue:
+    who, now = viewer(), house().clock()
+    with house().database.read() as db:
+        open_sessions = sessions.of(db, who.person, now)
+        zone = db.scalar(select(Person.zone).where(Person.id == who.person))
+    factors, problem = _factors(who.person)
+    return render_template(
+        "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem
+    )
+
+
+@person
+def set_zone() -> ResponseReturnValue:
+    who, now, zone = viewer().person, house().clock(), request.form.get("zone", "")
+    house().database.write(lambda db: zones.choose(db, person=who, zone=zone, now=now))
+    flash("Times are now shown in " + zones.words(zone) + ".", "good")
+    return redirect("/you", 303)
+
+
+@person
+def end_session(session: str) -> ResponseReturnValue:
+    who, now = viewer(), house().clock()
+    house().database.write(lambda db: sessions.end(db, session=session, person=who.person, why="ended by the person", now=now))
+    flash("Signed out there.", "good")
+    return redirect("/you", 303)
+
+
+@person
+def end_others() -> ResponseReturnValue:
+    who, now = viewer(), house().clock()
+    why = "ended by the person"
+    house().database.write(lambda db: sessions.end_others(db, person=who.person, keep=who.session, why=why, now=now))
+    flash("You are signed out everywhere else.", "good")
+    return redirect("/you", 303)
+
+
+def _factors(who: str) -> tuple[tuple[Factor, ...], str]:
+    """The person's factors, or why they cannot be shown now: signing out works without the vault."""
+    try:
+        return house().door.factors(who), ""
+    except KeeperError as away:
+        return (), away.hint
