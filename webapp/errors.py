@@ -100,17 +100,23 @@ OAUTH: dict[type[Exception], str] = {
     KeeperError: "invalid_request",
 }
 
-# JSON-RPC 2.0 section 5.1; -32000 to -32099 are the server's own.
+# JSON-RPC 2.0 section 5.1. MCP 2026-07-28 keeps -32000 to -32099 for itself and asks that other codes lie outside -32768 to -32000:
+# ours are -31000 minus the nearest HTTP status.
 JSONRPC: dict[type[Exception], int] = {
     BadInput: -32602,
     Missing: -32602,
-    Forbidden: -32003,
-    Conflict: -32004,
-    LimitReached: -32029,
-    Unavailable: -32050,
-    VaultSealed: -32050,
-    VaultAway: -32050,
-    KeeperAway: -32050,
+    NotSignedIn: -31401,
+    Forbidden: -31403,
+    MayNotDecide: -31403,
+    Conflict: -31409,
+    NeedsConsent: -31409,
+    LimitReached: -31429,
+    TooMany: -31429,
+    ProviderAway: -31502,
+    Unavailable: -31503,
+    VaultSealed: -31503,
+    VaultAway: -31503,
+    KeeperAway: -31503,
     KeeperError: -32603,
 }
 
