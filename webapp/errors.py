@@ -100,8 +100,8 @@ OAUTH: dict[type[Exception], str] = {
     KeeperError: "invalid_request",
 }
 
-# JSON-RPC 2.0 section 5.1. MCP 2026-07-28 keeps -32000 to -32099 for itself and asks that other codes lie outside -32768 to -32000:
-# ours are -31000 minus the nearest HTTP status.
+# JSON-RPC 2.0 section 5.1. MCP 2026-07-28 keeps -32000 to -32099 for itself, and asks that other codes lie outside
+# -32768 to -32000: ours are -31000 minus the nearest HTTP status.
 JSONRPC: dict[type[Exception], int] = {
     BadInput: -32602,
     Missing: -32602,
