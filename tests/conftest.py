@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import create_engine
 
+from tests.keeper_parts import KeeperParts
 from webapp.db import Base, Database
 
 
@@ -71,3 +72,19 @@ def database(database_url: str) -> Iterator[Database]:
     Base.metadata.create_all(made.engine)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def keeper_session() -> Iterator[KeeperParts]:
+    """A real OpenBao and a real keeper process, once for all tests; as in an evaluation instance, new factors may approve."""
+    from tests.keeper_parts import serve
+
+    with serve(evaluation=True) as parts:
+        yield parts
+
+
+@pytest.fixture
+def keeper(keeper_session: KeeperParts) -> KeeperParts:
+    """That keeper, up: a test that stopped or sealed something before is undone."""
+    keeper_session.mend()
+    return keeper_session

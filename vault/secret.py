@@ -15,6 +15,7 @@ class Secret(Generic[T]):
     hashed or serialised, so that it cannot reach a log, a cache key or a template by accident."""
 
     __slots__ = ("_value",)
+    _value: T
 
     def __init__(self, value: T) -> None:
         self._value: T = value

@@ -1,0 +1,157 @@
+"""A real OpenBao and a real keeper process on a temporary instance, with the faults that tests inject."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vault import embedded
+from vault.client import Vault
+from vault.door import Door
+from vault.errors import KeeperError
+from vault.secret import Secret
+from vault.settings import Settings, load
+from vault.table import Keeper, make
+
+ROOT = Path(__file__).resolve().parent.parent
+SEALER = "test-sealer"
+PUBLIC_URL = "http://localhost:8000"
+
+# `sys/seal` needs sudo, which nothing of ours has. The tests add an AppRole of their own to the self-initialisation; a vault
+# sealed in this way stays sealed until it is started again.
+SEALING = [
+    embedded.Request("sealer-policy", f"sys/policies/acl/{SEALER}", {
+        "policy": 'path "sys/seal" { capabilities = ["update", "sudo"] }',
+    }),
+    embedded.Request("sealer", f"auth/approle/role/{SEALER}", {"token_policies": [SEALER], "token_no_default_policy": True}),
+    embedded.Request("sealer-id", f"auth/approle/role/{SEALER}/role-id", {"role_id": SEALER}),
+    embedded.Request("sealer-secret", f"auth/approle/role/{SEALER}/custom-secret-id", {"secret_id": SEALER + "-secret"}),
+]
+
+
+def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.03)
+
+
+@dataclass
+class KeeperParts:
+    """`door` is a client of the running keeper; `inside()` is a Keeper object of the test's own on the same vault, with a
+    clock of its own: for handlers under a moved clock, and for writing what the app never could."""
+
+    instance: Path
+    door: Door
+    evaluation: bool
+    log: Path
+    _vault: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    def start_vault(self) -> None:
+        with self.log.open("ab") as log:
+            self._vault = subprocess.Popen(
+                embedded.command(self.instance), env=embedded.environment(self.instance), stdout=log, stderr=log
+            )
+        until(lambda: embedded.ready(self.instance), "the vault is ready")
+
+    def stop_vault(self) -> None:
+        self._vault = _stop(self._vault)
+
+    def seal(self) -> None:
+        """Truly sealed: it answers 503 until `stop_vault` and `start_vault`."""
+        sealer = Vault(
+            Settings(self.instance).address, role_id=SEALER, secret_id=lambda: Secret(SEALER + "-secret"), timeout=5.0
+        )
+        sealer.write("sys/seal", {})
+        until(lambda: sealer.state()[0] == "sealed", "the vault is sealed")
+        sealer.wire.close()
+
+    def unseal(self) -> None:
+        self.stop_vault()
+        self.start_vault()
+
+    def mend(self) -> None:
+        """Start again what a test stopped or sealed."""
+        status = self.door.status()
+        if status.vault != "ready":
+            self.unseal()
+        if status.keeper != "ready":
+            self.stop_keeper()
+            self.start_keeper()
+
+    def start_keeper(self) -> None:
+        flags = ["--evaluation"] if self.evaluation else []
+        with self.log.open("ab") as log:
+            self._keeper = subprocess.Popen(
+                [sys.executable, "-m", "vault.keeper", "--instance", str(self.instance), *flags],
+                env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log,
+            )
+        until(lambda: self.door.status().keeper == "ready", "the keeper is ready")
+
+    def stop_keeper(self) -> None:
+        self._keeper = _stop(self._keeper)
+
+    @property
+    def keeper_pid(self) -> int:
+        assert self._keeper
+        return self._keeper.pid
+
+    def inside(self, clock: Callable[[], object] | None = None) -> Keeper:
+        settings = load(self.instance, evaluation=self.evaluation, environ={"COUNTERSEAL_PUBLIC_URL": PUBLIC_URL})
+        return make(settings, clock) if clock else make(settings)  # type: ignore[arg-type]
+
+    def raw(self, name: str, body: bytes) -> tuple[int, dict[str, str]]:
+        """One request as bytes, past the client."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(str(self.door.socket))
+        try:
+            connection.request("POST", f"/{name}", body)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+
+def _stop(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def serve(*, evaluation: bool = False) -> Iterator[KeeperParts]:
+    """A fresh instance in a short path (a socket's path may have 107 bytes), removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
+    embedded.prepare(folder, SEALING)
+    door = Door(folder / "run" / "keeper" / "door.sock")
+    parts = KeeperParts(folder, door, evaluation, folder / "log")
+    try:
+        parts.start_vault()
+        parts.start_keeper()
+        yield parts
+    except (TimeoutError, KeeperError):
+        sys.stderr.write(parts.log.read_text())
+        raise
+    finally:
+        door.close()
+        parts.stop_keeper()
+        parts.stop_vault()
+        shutil.rmtree(folder, ignore_errors=True)

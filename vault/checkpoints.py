@@ -1,0 +1,68 @@
+"""The audit log's head: signed as a C2SP checkpoint (https://c2sp.org/tlog-checkpoint), published once, never taken back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from vault.authority import keys
+from vault.errors import HeadRefused, VaultAway
+from vault.kv import CasConflict, Record
+from vault.mark import mark
+from vault.merkle_verify import EMPTY, Inconsistent, consistent
+from vault.signatures import split
+from vault.table import Body, Keeper, number, raw, raws
+
+HEAD = "log/head"
+ED25519 = b"\x01"
+"""Signature type of a signed note (https://c2sp.org/signed-note)."""
+
+
+def log_head(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    size, root = _published(keeper.kv.read(HEAD))
+    return {"size": size, "root": base64.b64encode(root).decode()}
+
+
+def sign_checkpoint(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """1. The new head extends the published one. 2. Sign. 3. Publish by check-and-set. The note leaves only after that, so two
+    heads that do not extend each other are never both out."""
+    size, root = number(body, "size"), raw(body, "root", limit=64)
+    proof = raws(body, "proof", most=128)
+    found = keeper.kv.read(HEAD)
+    before, known = _published(found)
+    try:
+        consistent(size1=before, root1=known, size2=size, root2=root, proof=proof)  # 1
+    except Inconsistent as error:
+        raise HeadRefused(f"{size} does not extend {before}: {error}") from error
+    if found is not None and size == before:
+        return {"note": found.data["note"]}
+    note = _note(keeper, size, root)  # 2
+    record = {"size": size, "root": base64.b64encode(root).decode(), "note": note, "at": keeper.clock().isoformat()}
+    try:
+        keeper.kv.write(HEAD, record, found.version if found else 0)  # 3
+    except CasConflict as error:
+        raise HeadRefused("another head was published at the same moment") from error
+    return {"note": note}
+
+
+def _published(found: Record | None) -> tuple[int, bytes]:
+    return (int(found.data["size"]), base64.b64decode(found.data["root"])) if found else (0, EMPTY)
+
+
+def _note(keeper: Keeper, size: int, root: bytes) -> str:
+    origin = f"counterseal/{mark(keeper).id}"
+    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    version, signature = split(keeper.transit.sign("audit", text.encode()))
+    known = keys(keeper, "audit")
+    if version not in known:
+        keeper.memory.pop("keys/audit", None)
+        known = keys(keeper, "audit")
+    if version not in known:
+        raise VaultAway(f"no public key for version {version}")
+    key_hash = hashlib.sha256(origin.encode() + b"\n" + ED25519 + known[version]).digest()[:4]
+    return f"{text}\n— {origin} {base64.b64encode(key_hash + signature).decode()}\n"
+
+
+HANDLERS = {"log_head": log_head, "sign_checkpoint": sign_checkpoint}

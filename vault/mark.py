@@ -1,0 +1,42 @@
+"""The instance's mark: its id, and whether it is an evaluation instance. Written once; the keeper's policy cannot change it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from vault.errors import KeeperError
+from vault.table import Keeper
+
+PATH = "instance/mark"
+
+
+class WrongComposition(KeeperError):
+    """The vault belongs to an evaluation instance and the keeper was started as a real one, or the other way round."""
+
+    code = "wrong_composition"
+    hint = "This vault belongs to an instance of another kind (evaluation or real). Nothing runs until that is settled."
+
+
+@dataclass(frozen=True)
+class Mark:
+    id: str
+    evaluation: bool
+
+
+def mark(keeper: Keeper) -> Mark:
+    """Read it, or make it at the very first start. An evaluation instance is one for ever, and so is a real one: a keeper
+    started as the other raises WrongComposition for everything it is asked."""
+    found: Mark | None = keeper.memory.get("mark")
+    if found is None:
+        record = keeper.kv.read(PATH)
+        if record is None:
+            keeper.kv.create(PATH, {"id": secrets.token_hex(8), "evaluation": keeper.settings.evaluation})
+            record = keeper.kv.read(PATH)
+        if record is None:
+            raise WrongComposition("the mark was written and is not there")
+        found = Mark(str(record.data["id"]), bool(record.data["evaluation"]))
+        keeper.memory["mark"] = found
+    if found.evaluation != keeper.settings.evaluation:
+        raise WrongComposition(f"the vault says evaluation={found.evaluation}")
+    return found

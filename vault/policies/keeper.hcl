@@ -1,0 +1,33 @@
+# What the keeper may do, and nothing more. It can neither mount, nor read a private key, nor write a policy.
+
+path "counterseal-kv/data/connections/*" { capabilities = ["create", "read", "update"] }
+path "counterseal-kv/data/providers/*"   { capabilities = ["create", "read", "update"] }
+path "counterseal-kv/data/idps/*"        { capabilities = ["create", "read", "update"] }
+path "counterseal-kv/data/people/*"      { capabilities = ["create", "read", "update"] }
+path "counterseal-kv/data/log/head"      { capabilities = ["create", "read", "update"] }
+
+# Made once and never changed: keys, the instance's mark, and what was spent.
+path "counterseal-kv/data/app/*"      { capabilities = ["create", "read"] }
+path "counterseal-kv/data/keeper/*"   { capabilities = ["create", "read"] }
+path "counterseal-kv/data/instance/*" { capabilities = ["create", "read"] }
+path "counterseal-kv/data/spent/*"    { capabilities = ["create", "read"] }
+
+# Shredding a connection's tokens for good; the names of those there are.
+path "counterseal-kv/metadata/connections/*" { capabilities = ["read", "delete"] }
+path "counterseal-kv/metadata/people/*"      { capabilities = ["read"] }
+path "counterseal-kv/metadata/providers/*"   { capabilities = ["read"] }
+path "counterseal-kv/metadata/idps/*"        { capabilities = ["read"] }
+path "counterseal-kv/metadata/providers"     { capabilities = ["list"] }
+path "counterseal-kv/metadata/idps"          { capabilities = ["list"] }
+path "counterseal-kv/metadata/connections"   { capabilities = ["list"] }
+
+path "counterseal-transit/datakey/plaintext/payload" { capabilities = ["update"] }
+path "counterseal-transit/decrypt/payload"           { capabilities = ["update"] }
+path "counterseal-transit/sign/authority"            { capabilities = ["update"] }
+path "counterseal-transit/sign/audit"                { capabilities = ["update"] }
+path "counterseal-transit/keys/authority"            { capabilities = ["read"] }
+path "counterseal-transit/keys/audit"                { capabilities = ["read"] }
+
+# Its own token, which comes without the default policy.
+path "auth/token/renew-self"  { capabilities = ["update"] }
+path "auth/token/lookup-self" { capabilities = ["read"] }

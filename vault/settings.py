@@ -1,0 +1,101 @@
+"""The keeper's own settings: the environment over `keeper.toml`, which the web process need not be able to write.
+
+`public_url` alone is also taken from `counterseal.toml`, where both processes read one folder.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from vault.errors import KeeperError
+from vault.secret import Secret
+
+LOCAL = "http://localhost:8000"
+
+
+class BadSettings(KeeperError):
+    hint = "The keeper's settings cannot be used."
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`evaluation` is the composition asked for; whether the vault agrees is read from its mark (`vault.mark`)."""
+
+    instance: Path
+    evaluation: bool = False
+    public_url: str = LOCAL
+    vault_address: str = ""
+    """`unix:<path>`, `http://…` or `https://…`; empty: the instance's own OpenBao."""
+    role_id: str = "counterseal-keeper"
+    secret_id_file: Path | None = None
+    prefix: str = "counterseal-"
+    """Of the mounts' names."""
+    uids: frozenset[int] = field(default_factory=lambda: frozenset({os.getuid()}))
+    """Users that may use the door."""
+    timeout: float = 5.0
+    """Seconds to wait for Vault."""
+    workers: int = 1
+    widen: Mapping[str, Any] = field(default_factory=dict)
+    """By provider: scopes minted without evidence although the catalogue marks them as money or destructive."""
+
+    @property
+    def address(self) -> str:
+        return self.vault_address or f"unix:{self.instance / 'run' / 'vault' / 'vault.sock'}"
+
+    @property
+    def socket(self) -> Path:
+        return self.instance / "run" / "keeper" / "door.sock"
+
+    @property
+    def origin(self) -> str:
+        parts = urlsplit(self.public_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.public_url).hostname or ""
+
+    def secret_id(self) -> Secret[str]:
+        """Raises BadSettings where the file cannot be read."""
+        path = self.secret_id_file or self.instance / "vault" / "secret-id"
+        try:
+            return Secret(path.read_text().strip())
+        except OSError as error:
+            raise BadSettings(f"{path}: {error.strerror}") from error
+
+
+def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Raises BadSettings for an unknown name, a `public_url` that is no origin, or an evaluation instance that is not local."""
+    found = Settings(instance=instance.resolve(), evaluation=evaluation)
+    shared = _toml(instance / "counterseal.toml").get("public_url")
+    own = _toml(instance / "keeper.toml")
+    unknown = set(own) - {one.name for one in fields(Settings)} | set(own) & {"instance", "evaluation"}
+    if unknown:
+        raise BadSettings(f"keeper.toml: unknown {', '.join(sorted(unknown))}")
+    if "secret_id_file" in own:
+        own["secret_id_file"] = Path(own["secret_id_file"])
+    if "uids" in own:
+        own["uids"] = frozenset(int(uid) for uid in own["uids"])
+    url = environ.get("COUNTERSEAL_PUBLIC_URL") or own.get("public_url") or shared or LOCAL
+    found = replace(found, **{**own, "public_url": str(url).rstrip("/")})
+    parts = urlsplit(found.public_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise BadSettings("public_url is scheme://host[:port], without a path")
+    if evaluation and parts.hostname != "localhost":
+        raise BadSettings("an evaluation instance is on localhost")
+    return found
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path.name}: {error}") from error

@@ -1,0 +1,166 @@
+"""What goes through the door: the values of its requests and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from vault.evidence import Statement
+from vault.secret import Secret
+
+Json = Mapping[str, Any]
+FactorKind = Literal["passkey", "totp"]
+
+
+@dataclass(frozen=True)
+class KeeperStatus:
+    """`vault` is `ready`, `sealed` or `away`; `keeper` is `ready` or `away`."""
+
+    keeper: Literal["ready", "away"]
+    vault: Literal["ready", "sealed", "away"]
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """Ed25519 public keys (32 raw bytes) by transit key version."""
+
+    authority: Mapping[int, bytes]
+    audit: Mapping[int, bytes]
+
+
+@dataclass(frozen=True)
+class WrappingKey:
+    """An hourly AES-256 key; `wrapped` is its transit ciphertext and names it for `Door.unwrap`."""
+
+    wrapped: str
+    key: Secret[bytes]
+
+
+@dataclass(frozen=True)
+class SessionProof:
+    """What shows the keeper that a person signed in: the ticket it signed and the raw session cookie it is bound to."""
+
+    ticket: str
+    session: Secret[str]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An authorization request to send the browser to. `sealed` (keeper-encrypted: verifier, nonce, state) is stored by
+    the app and handed back at the end; `state` is what the provider will return."""
+
+    url: str
+    state: str
+    sealed: str
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A verified ID token: `person` is derived from issuer and subject. `claims` are the verified ones; `ticket` binds
+    person, groups and the session together and is verified with `verify_ticket`."""
+
+    person: str
+    issuer: str
+    subject: str
+    name: str
+    email: str
+    groups: tuple[str, ...]
+    claims: Json
+    ticket: str
+
+
+@dataclass(frozen=True)
+class Factor:
+    id: str
+    kind: FactorKind
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class TotpOffer:
+    """Shown once: `sealed` goes back to `totp_finish`; `uri` is the otpauth URI, `svg` its QR code."""
+
+    sealed: str
+    uri: Secret[str]
+    svg: Secret[str]
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """WebAuthn options (the JSON for `navigator.credentials`) and the sealed nonce that goes back with the answer.
+    `options` is None where the person has no passkey."""
+
+    options: Json | None
+    sealed: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A factor's answer: exactly one of `assertion` (WebAuthn JSON) and `code` (TOTP digits)."""
+
+    sealed: str = ""
+    assertion: Json | None = None
+    code: Secret[str] | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A factor was checked; `ticket` replaces the session's and records it."""
+
+    factor: Factor
+    ticket: str
+
+
+@dataclass(frozen=True)
+class Connected:
+    """An account was connected. `account` is the provider's own account id, `label` what a person recognises."""
+
+    account: str
+    label: str
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+    renewable: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a held action's mint needs: the canonical envelope, byte for byte, and the signed statements on it."""
+
+    envelope: bytes
+    statements: Sequence[Statement]
+
+
+@dataclass(frozen=True)
+class Minted:
+    """An access token for one receiver. `expires_at` is the lease's end, never later than the token's own."""
+
+    token: Secret[str]
+    expires_at: datetime
+    scopes: tuple[str, ...]
+    exclusive: bool
+    token_ref: str = ""
+    """Names this token to `end_lease` without being it."""
+
+
+@dataclass(frozen=True)
+class ConnectionState:
+    status: Literal["active", "needs_consent", "disconnected"]
+    account: str
+    label: str
+    scopes: tuple[str, ...]
+    renewed_at: datetime | None
+    renewals: int
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """What the provider answered: `confirmed`, `unsupported` (it has no revocation endpoint) or `pending` (ask again)."""
+
+    outcome: Literal["confirmed", "unsupported", "pending"]
+    detail: str = ""

@@ -1,0 +1,21 @@
+"""What can be done once: the record is made once, and the keeper's policy allows no change to it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from vault.errors import NotApproved
+from vault.table import Keeper
+
+
+def spend(keeper: Keeper, action: str) -> None:
+    """Spend an action's evidence, before anything is minted on it. Raises NotApproved the second time, in any process, for
+    ever. A crash after this costs the approval, never a second call (promise 2)."""
+    if not once(keeper, "action", action):
+        raise NotApproved(f"{action} was spent already", hint="This approval was used already.")
+
+
+def once(keeper: Keeper, kind: str, value: str) -> bool:
+    """Whether this is the first time that this value of this kind is seen."""
+    name = hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()
+    return keeper.kv.create(f"spent/{name}", {"kind": kind, "at": keeper.clock().isoformat()})
