@@ -40,7 +40,12 @@ class OAuth(BaseModel):
     refresh_lifetime: int = 30 * 86400
     code_lifetime: int = 60
     registrations_per_hour: int = 60
+    registrations_per_source: int = 20
+    """Of one IPv4 address or IPv6 /64, in one hour."""
+    registration_bytes: int = 16_000
     redirect_uris: int = 10
+    unused_client: int = 30 * 86400
+    """A client that registered itself and that nobody ever allowed anything is forgotten after this."""
 
 
 class Gateway(BaseModel):

@@ -1,0 +1,37 @@
+"""Find clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.clients.tables import Client
+from webapp.errors import Missing
+
+
+def find(session: Session, client_id: str) -> Client | None:
+    return session.get(Client, client_id)
+
+
+def get(session: Session, client_id: str) -> Client:
+    """The client; raises Missing."""
+    found = find(session, client_id)
+    if found is None:
+        raise Missing("There is no such agent.")
+    return found
+
+
+def names(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """What these clients call themselves."""
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    return {row.id: row.name for row in session.execute(select(Client.id, Client.name).where(Client.id.in_(wanted)))}
+
+
+def page(session: Session, *, before: str | None = None, size: int = 50) -> list[Client]:
+    """The newest clients first; `before` is the id of the last one of the page before."""
+    query = select(Client).order_by(Client.id.desc()).limit(size)
+    return list(session.scalars(query.where(Client.id < before) if before else query))

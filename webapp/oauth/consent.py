@@ -1,0 +1,89 @@
+"""What the consent page says: who asks, where the answer goes, what the agent could do, and what a person is still asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from vault.evidence import Need
+from webapp.clients.rules import RedirectUri, read_redirect_uri
+from webapp.clients.tables import Client
+from webapp.oauth.offers import Offer
+from webapp.policy.amounts import Amount
+from webapp.policy.calls import Agent, Allow, Call, Hold, Verdict
+from webapp.policy.facts import Facts
+from webapp.registry.pins import PinnedTool
+from webapp.web.viewer import Viewer
+
+Decide = Callable[[Call], Verdict]
+
+CLASSES = (
+    ("read", "Look things up"),
+    ("write", "Change your own data"),
+    ("send", "Reach other people"),
+    ("money", "Move money"),
+    ("destroy", "Do what cannot be undone"),
+)
+AT_ONCE, ASKED, REFUSED = "good", "warn", "bad"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A tool, and what happens when the agent calls it. `title` is what its server calls it."""
+
+    title: str
+    tool: str
+    fate: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Group:
+    words: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    client: Client
+    server: str
+    goes_to: RedirectUri
+    groups: tuple[Group, ...]
+
+
+def page(client: Client, offer: Offer, redirect_uri: str, viewer: Viewer, decide: Decide, now: datetime) -> Page:
+    """Everything the page shows. Raises what `decide` raises: rules that cannot be read promise nothing."""
+    groups = []
+    for cls, words in CLASSES:
+        lines = tuple(
+            _line(tool, decide(_ordinary(tool, client, viewer, now)), viewer.groups) for tool in offer.tools if tool.cls == cls
+        )
+        if lines:
+            groups.append(Group(words, lines))
+    return Page(client, offer.title, read_redirect_uri(redirect_uri), tuple(groups))
+
+
+def _ordinary(tool: PinnedTool, client: Client, viewer: Viewer, now: datetime) -> Call:
+    """The mildest call of this tool: the smallest amount, nothing unusual. What policy asks for it, it asks for any."""
+    facts = Facts(amount=Amount("ok", minor=1, currency="", base_minor=1)) if "amount" in tool.pointers else Facts()
+    return Call(
+        person=viewer.person, groups=viewer.groups, agent=Agent(client.id, client.verified), server=tool.server, tool=tool.tool,
+        cls=tool.cls, now=now, facts=facts, hints=tool.hints,
+    )
+
+
+def _line(tool: PinnedTool, verdict: Verdict, groups: Sequence[str]) -> Line:
+    if isinstance(verdict, Allow):
+        fate, tone = "runs at once", AT_ONCE
+    elif isinstance(verdict, Hold):
+        fate, tone = _asked(verdict.needs), ASKED
+    else:
+        fate, tone = "refused", REFUSED
+    return Line(tool.title, tool.tool, fate, tone)
+
+
+def _asked(needs: Sequence[Need]) -> str:
+    groups = sorted({need["group"] for need in needs if need["kind"] == "approvers"})
+    who = (["you"] if any(need["kind"] == "confirm" for need in needs) else []) + groups
+    return f"asks {' and '.join(who)} first"
