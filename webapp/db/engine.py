@@ -57,11 +57,11 @@ class Database:
         if self.sqlite:
             Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, connect_args={"check_same_thread": False})
-            self._writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
-            event.listen(self._writer, "begin", _begin_immediate)
+            self.writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
+            event.listen(self.writer, "begin", _begin_immediate)
         else:
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True)
-            self._writer = self.engine
+            self.writer = self.engine
         self.changes = Changes(self.engine)
         self._thread: Any = None
         self._guard = threading.Lock()
@@ -95,7 +95,7 @@ class Database:
         return result
 
     def _transact(self, work: Callable[[Session], T]) -> tuple[T, set[str]]:
-        connection = self._kept() if self.sqlite else self._writer.connect()
+        connection = self._kept() if self.sqlite else self.writer.connect()
         try:
             with connection.begin(), Session(connection, expire_on_commit=False) as session:
                 result = work(session)
@@ -110,7 +110,7 @@ class Database:
         """The writer thread's one connection, kept open: opening one costs more than a commit."""
         connection = getattr(self._local, "connection", None)
         if connection is None or connection.invalidated:
-            connection = self._local.connection = self._writer.connect()
+            connection = self._local.connection = self.writer.connect()
         return connection
 
 

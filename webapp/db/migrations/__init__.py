@@ -1,0 +1,1 @@
+"""Alembic revisions: plain operations, the same on SQLite and PostgreSQL."""
