@@ -1,0 +1,149 @@
+"""Minting access tokens just in time, and ending them. One connection's tokens; the refresh itself is `vault.renewal`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from vault import spending
+from vault.door import Evidence
+from vault.errors import NotKnown, ScopeRefused
+from vault.kv import CasConflict
+from vault.record import Live, Record, Want, lease_end, reusable
+from vault.renewal import active, load, renew, save
+from vault.spent import spend
+from vault.table import Body, Keeper, flag, number, segment, strings, text
+from vault.upstream import revoke
+from vault.upstreams import endpoints, freely, upstreams
+
+log = logging.getLogger("counterseal.keeper.mint")
+
+LONGEST = 3600
+SHORTEST = 1
+
+
+@dataclass(frozen=True)
+class Mint:
+    """A request for a token, as it came through the door."""
+
+    asked: spending.Asked
+    cap: int
+    exclusive: bool
+    evidence: Evidence | None
+
+
+def _read(body: Body) -> Mint:
+    scopes = tuple(sorted(set(strings(body, "scopes"))))
+    if not scopes:
+        raise ScopeRefused("no scopes")
+    evidence = spending.read(body)
+    return Mint(
+        asked=spending.Asked(segment(body, "connection"), segment(body, "person"), scopes, text(body, "receiver", limit=200)),
+        cap=max(SHORTEST, number(body, "cap", most=LONGEST)), exclusive=flag(body, "exclusive") or evidence is not None,
+        evidence=evidence,
+    )
+
+
+def mint(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.mint`.
+
+    1. bounded per connection and minute; 2. the connection is the person's, and active; 3. the scopes are no wider than granted;
+    4. what the token could do that moves money or destroys is covered by evidence, which is verified;
+    5. a token is found or made; what the provider really answered passes 3 and 4 again; 6. the evidence is spent; 7. it is
+    logged.
+    """
+    wanted, now = _read(body), keeper.clock()
+    asked, ours = wanted.asked, upstreams(keeper)
+    ours.bounds.count("mint", asked.connection, now, ours.bounds.mints)  # 1
+    record = active(keeper, asked.connection)  # 2
+    _require_owner(record, asked.person)
+    _require_granted(record, asked.scopes)  # 3
+    action = spending.verify(keeper, wanted.evidence, asked=asked, record=record) if wanted.evidence else None  # 4
+    _require_covered(keeper, record, _reach(keeper, record, asked.scopes), asked.scopes if action else ())
+    want = Want(asked.receiver, asked.scopes, wanted.exclusive, now + timedelta(seconds=wanted.cap))
+    live = reusable(record, want, now) or renew(keeper, asked.connection, want)  # 5
+    _require_covered(keeper, record, live.scopes, _reach(keeper, record, asked.scopes) if action else ())
+    if action is not None:
+        spend(keeper, action)  # 6: before the token leaves; a refresh that failed has not cost the approval
+    log.info(  # 7
+        "minted connection=%s receiver=%s scopes=%s exclusive=%s action=%s token=%s",
+        asked.connection, asked.receiver, ",".join(asked.scopes), live.exclusive, action or "-", live.ref,
+    )
+    return _minted(live, wanted, keeper.clock())
+
+
+def _minted(live: Live, wanted: Mint, now: datetime) -> dict[str, Any]:
+    end = lease_end(live, now, wanted.cap)
+    return {
+        "token": live.token.reveal(), "expires_at": end.isoformat(), "scopes": list(live.scopes), "exclusive": live.exclusive,
+        "token_ref": live.ref if live.exclusive else "",
+    }
+
+
+def _require_owner(record: Record, person: str) -> None:
+    """Another person's connection looks like none."""
+    if record.person != person:
+        raise NotKnown("another person's connection")
+
+
+def _require_granted(record: Record, scopes: tuple[str, ...]) -> None:
+    missing = set(scopes) - set(record.scopes)
+    if missing:
+        hint = "The connected account does not allow this. Reconnect it and allow it there."
+        raise ScopeRefused(f"not granted: {sorted(missing)}", hint=hint)
+
+
+def _reach(keeper: Keeper, record: Record, scopes: tuple[str, ...]) -> tuple[str, ...]:
+    """What a token for these scopes will be able to do: everything that was granted, where the provider cannot narrow it."""
+    facts = upstreams(keeper).facts(record.provider, record.entry)
+    return scopes if facts.narrows and record.renewable else record.scopes
+
+
+def _require_covered(keeper: Keeper, record: Record, reach: tuple[str, ...], covered: tuple[str, ...]) -> None:
+    """Without evidence, a token that could move money or destroy is not handed out, whatever it was asked for; with it, only
+    where that is what was approved, or all that the provider can give."""
+    facts = upstreams(keeper).facts(record.provider, record.entry)
+    grave = facts.grave(reach) - freely(keeper, record.provider)
+    if grave and not covered:
+        raise ScopeRefused(f"needs evidence: {sorted(grave)}", hint="This needs an approved action.")
+    if facts.narrows and record.renewable and covered and grave - set(covered):
+        raise ScopeRefused(
+            f"wider than approved: {sorted(grave)}", hint="The provider answered a token that can do more than was approved."
+        )
+
+
+def end_lease(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.end_lease`. The provider is asked only where it can end this token alone; safe to repeat."""
+    connection, ref = segment(body, "connection"), text(body, "token_ref", limit=100)
+    record, _version = load(keeper, connection)
+    live = next((one for one in record.live if one.ref == ref), None)
+    if live is None or record.status == "disconnected":
+        return {"outcome": "confirmed", "detail": "ended already"}
+    at = endpoints(keeper, record.provider)
+    outcome = "unsupported"
+    if at.facts.revoke_effect == "token" and live.exclusive:
+        outcome = revoke(at, upstreams(keeper).transport, token=live.token, hint="access_token")
+    _forget(keeper, connection, ref, keep=outcome == "pending")
+    return {"outcome": outcome, "detail": ""}
+
+
+def _forget(keeper: Keeper, connection: str, ref: str, *, keep: bool) -> None:
+    """The lease is over either way, so a refresh may go on; the token is kept only while the provider has to be told again."""
+    while True:
+        record, version = load(keeper, connection)
+        now = keeper.clock()
+        left = tuple(replace(one, until=None) if one.ref == ref else one for one in record.live if keep or one.ref != ref)
+        left = tuple(one for one in left if one.alive(now, timedelta(0)))
+        if left == record.live:
+            return
+        try:
+            save(keeper, connection, replace(record, live=left), version)
+        except CasConflict:
+            continue
+        return
+
+
+HANDLERS = {"mint": mint, "end_lease": end_lease}

@@ -1,0 +1,247 @@
+"""One connection's record in the vault, and the pure rules on it: what may be reused, what an answer changes.
+
+No clock, no vault, no network here. Tokens are in clear only inside `Secret`; `to_json` is for `vault.kv` and the encrypted
+spool alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from vault.secret import Secret
+
+Status = Literal["active", "needs_consent", "disconnected"]
+
+MARGIN = timedelta(seconds=20)
+"""A token that ends sooner is not handed out again: the call it is for would outlive it."""
+LIVE_KEPT = 32
+
+
+def _time(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+
+
+def _text(value: datetime | None) -> str | None:
+    return value.isoformat() if value is not None else None
+
+
+def _secret(value: Any) -> Secret[str] | None:
+    return Secret(value) if isinstance(value, str) and value else None
+
+
+def fingerprint(token: Secret[str] | None) -> str:
+    """Tells whether a refresh token is still the one that was traded in, after the token itself is gone."""
+    return hashlib.sha256(b"counterseal/refresh-token\0" + token.reveal().encode()).hexdigest() if token is not None else ""
+
+
+@dataclass(frozen=True)
+class Live:
+    """An access token that was handed out. `asked` is what it was asked for, `scopes` what it can do; `until` is the end of
+    an exclusive lease. `ref` names it without being it."""
+
+    ref: str
+    token: Secret[str]
+    receiver: str
+    asked: tuple[str, ...]
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+    exclusive: bool = False
+    until: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ref": self.ref, "token": self.token.reveal(), "receiver": self.receiver, "asked": list(self.asked),
+            "scopes": list(self.scopes),
+            "expires_at": _text(self.expires_at), "exclusive": self.exclusive, "until": _text(self.until),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Live:
+        return cls(
+            ref=found["ref"], token=Secret(found["token"]), receiver=found["receiver"], asked=tuple(found["asked"]),
+            scopes=tuple(found["scopes"]), expires_at=_time(found["expires_at"]), exclusive=bool(found["exclusive"]),
+            until=_time(found["until"]),
+        )
+
+    def alive(self, now: datetime, margin: timedelta = MARGIN) -> bool:
+        return self.expires_at is None or self.expires_at > now + margin
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Somebody is asking the provider, or died while asking. After `until` another may take over; `tries` counts how often."""
+
+    holder: str
+    fence: int
+    until: datetime
+    tries: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"holder": self.holder, "fence": self.fence, "until": _text(self.until), "tries": self.tries}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Claim:
+        return cls(found["holder"], int(found["fence"]), datetime.fromisoformat(found["until"]), int(found["tries"]))
+
+
+@dataclass(frozen=True)
+class Record:
+    """`connections/<id>`. `entry` is the catalogue entry the provider goes by; `print` is the refresh token's fingerprint."""
+
+    person: str
+    provider: str
+    entry: str
+    account: str
+    label: str
+    scopes: tuple[str, ...]
+    status: Status
+    refresh: Secret[str] | None
+    print: str
+    live: tuple[Live, ...] = ()
+    claim: Claim | None = None
+    fence: int = 0
+    renewals: int = 0
+    renewed_at: datetime | None = None
+    retry_at: datetime | None = None
+    reason: str = ""
+    revocation: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "v": 1, "person": self.person, "provider": self.provider, "entry": self.entry, "account": self.account,
+            "label": self.label,
+            "scopes": list(self.scopes), "status": self.status, "refresh": self.refresh.reveal() if self.refresh else None,
+            "print": self.print, "live": [live.to_json() for live in self.live],
+            "claim": self.claim.to_json() if self.claim else None,
+            "fence": self.fence, "renewals": self.renewals, "renewed_at": _text(self.renewed_at),
+            "retry_at": _text(self.retry_at),
+            "reason": self.reason, "revocation": self.revocation,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Record:
+        return cls(
+            person=found["person"], provider=found["provider"], entry=found["entry"], account=found["account"],
+            label=found["label"],
+            scopes=tuple(found["scopes"]), status=found["status"], refresh=_secret(found["refresh"]), print=found["print"],
+            live=tuple(Live.from_json(live) for live in found["live"]),
+            claim=Claim.from_json(found["claim"]) if found["claim"] else None,
+            fence=int(found["fence"]), renewals=int(found["renewals"]), renewed_at=_time(found["renewed_at"]),
+            retry_at=_time(found["retry_at"]), reason=found["reason"], revocation=found["revocation"],
+        )
+
+    @property
+    def renewable(self) -> bool:
+        return self.refresh is not None
+
+
+@dataclass(frozen=True)
+class Want:
+    """What a mint asks for: a token for one receiver. An exclusive one is for one action and ends at `until`."""
+
+    receiver: str
+    asked: tuple[str, ...]
+    exclusive: bool
+    until: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        return {"receiver": self.receiver, "asked": list(self.asked), "exclusive": self.exclusive, "until": _text(self.until)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Want:
+        until = datetime.fromisoformat(found["until"])
+        return cls(found["receiver"], tuple(found["asked"]), bool(found["exclusive"]), until)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a provider answered to one refresh: made durable (`vault.spool`) before it is used. `used` is the fingerprint of the
+    refresh token it was traded for."""
+
+    connection: str
+    fence: int
+    used: str
+    refresh: Secret[str] | None
+    live: Live
+    kills_previous: bool
+    at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "connection": self.connection, "fence": self.fence, "used": self.used,
+            "refresh": self.refresh.reveal() if self.refresh else None,
+            "live": self.live.to_json(), "kills_previous": self.kills_previous, "at": _text(self.at),
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Answered:
+        return cls(
+            found["connection"], int(found["fence"]), found["used"], _secret(found["refresh"]), Live.from_json(found["live"]),
+            bool(found["kills_previous"]), datetime.fromisoformat(found["at"]),
+        )
+
+
+def reusable(record: Record, want: Want, now: datetime) -> Live | None:
+    """A live token for the same receiver and scopes. A connection without a refresh token has only its one token, for
+    everything."""
+    if not record.renewable:
+        return next((live for live in record.live if live.alive(now, timedelta(0))), None)
+    if want.exclusive:
+        return None
+    matches = (live for live in record.live if not live.exclusive and live.receiver == want.receiver and live.asked == want.asked)
+    return next((live for live in matches if live.alive(now)), None)
+
+
+def busy_until(record: Record, now: datetime, *, kills_previous: bool) -> datetime | None:
+    """Until when no refresh may begin: somebody else's claim, or an exclusive token in use that a refresh would kill."""
+    ends = [record.claim.until] if record.claim is not None else []
+    if kills_previous:
+        ends += [live.until for live in record.live if live.exclusive and live.until is not None]
+    return max((end for end in ends if end > now), default=None)
+
+
+def claimed(record: Record, holder: str, now: datetime, lifetime: timedelta) -> Record | None:
+    """The record with a claim of ours, or None if a claim ran out twice: then nobody knows which refresh token is the living
+    one."""
+    tries = record.claim.tries + 1 if record.claim is not None else 1
+    if tries > 2:
+        return None
+    fence = record.fence + 1
+    return replace(record, fence=fence, claim=Claim(holder, fence, now + lifetime, tries), retry_at=None)
+
+
+def fits(record: Record, answer: Answered) -> bool:
+    """An answer counts exactly as long as the record holds the refresh token it was traded for: whoever came between has
+    traded in a newer one. It is not applied twice."""
+    return record.print == answer.used and all(live.ref != answer.live.ref for live in record.live)
+
+
+def applied(record: Record, answer: Answered, now: datetime) -> Record:
+    """The record after the answer. One that was given up because the answer was missing comes back; a disconnected one stays
+    so, but learns the new refresh token, so that the provider can be told to end that one."""
+    refresh = answer.refresh or record.refresh
+    kept = () if answer.kills_previous else tuple(live for live in record.live if live.alive(now, timedelta(0)))
+    kept = tuple(
+        live for live in kept if live.exclusive or (live.receiver, live.asked) != (answer.live.receiver, answer.live.asked)
+    )
+    status: Status = "active" if record.status == "needs_consent" else record.status
+    return replace(
+        record, refresh=refresh, print=fingerprint(refresh), live=(*kept, answer.live)[-LIVE_KEPT:], claim=None,
+        renewals=record.renewals + 1,
+        renewed_at=answer.at, retry_at=None, status=status, reason="" if status == "active" else record.reason,
+    )
+
+
+def given_up(record: Record, reason: str) -> Record:
+    """The grant is over: no token is kept, only the fingerprint of the one that might yet turn out to have been traded in."""
+    return replace(record, status="needs_consent", reason=reason, refresh=None, live=(), claim=None, retry_at=None)
+
+
+def lease_end(live: Live, now: datetime, cap: int) -> datetime:
+    """Never later than the token's own end."""
+    end = now + timedelta(seconds=cap)
+    return min(end, live.expires_at) if live.expires_at is not None else end

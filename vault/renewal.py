@@ -1,0 +1,207 @@
+"""Refreshing one connection's tokens, so that no rotated refresh token is lost and nobody refreshes beside another.
+
+The vault's check-and-set is the lock: claim -> ask the provider -> spool the answer -> write it -> remove the spool. A process
+may die between any two of these:
+
+- after the claim: it runs out, and the next one asks;
+- after the provider heard: the next one asks once more with the old refresh token; a provider with a grace period answers,
+  any other ends the grant, and the person is told;
+- after the spool: whoever shares the volume writes the answer, before anybody asks again;
+- after the write: the spooled answer no longer fits the record and is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from dataclasses import replace
+from datetime import datetime
+
+from vault.errors import Disconnected, NeedsConsent, NotKnown, ProviderAway, ProviderRefused
+from vault.kv import CasConflict
+from vault.record import (
+    Answered,
+    Live,
+    Record,
+    Want,
+    applied,
+    busy_until,
+    claimed,
+    fits,
+    given_up,
+    reusable,
+)
+from vault.table import Keeper
+from vault.transport import AnswerLost
+from vault.upstream import Endpoints, Tokens, refresh
+from vault.upstreams import Upstreams, endpoints, upstreams
+
+log = logging.getLogger("counterseal.keeper.renewal")
+
+REFUSED = "The provider refused the last renewal. Nothing can use this account until you reconnect it."
+LOST = "The provider's answer to a renewal was lost twice. Nothing can use this account until you reconnect it."
+ENDED = "The provider's access token has ended, and it gave no way to renew it. Reconnect the account."
+
+
+def load(keeper: Keeper, connection: str) -> tuple[Record, int]:
+    """Raises NotKnown."""
+    found = keeper.kv.read(f"connections/{connection}")
+    if found is None:
+        raise NotKnown(f"connection {connection}")
+    return Record.from_json(found.data), found.version
+
+
+def save(keeper: Keeper, connection: str, record: Record, version: int) -> int:
+    """Raises CasConflict."""
+    return keeper.kv.write(f"connections/{connection}", record.to_json(), version)
+
+
+def require_active(record: Record) -> None:
+    """Raises Disconnected or NeedsConsent."""
+    if record.status == "disconnected":
+        raise Disconnected
+    if record.status == "needs_consent":
+        raise NeedsConsent(record.reason, hint=record.reason or None)
+
+
+def active(keeper: Keeper, connection: str) -> Record:
+    """The record, if it may be used. One that was given up for want of an answer comes back if that answer lies spooled here.
+    Raises NotKnown, Disconnected, NeedsConsent."""
+    record, _version = load(keeper, connection)
+    if record.status == "needs_consent" and rescue(keeper, connection):
+        record, _version = load(keeper, connection)
+    require_active(record)
+    return record
+
+
+def renew(keeper: Keeper, connection: str, want: Want) -> Live:
+    """A token fit for `want`: by a refresh of ours, or of somebody who was faster. Raises Disconnected, NeedsConsent,
+    ProviderAway, ProviderRefused, TooMany and the vault's errors."""
+    ours = upstreams(keeper)
+    end = time.monotonic() + ours.timing.wait
+    at: Endpoints | None = None
+    while True:
+        record, version = load(keeper, connection)
+        require_active(record)
+        now = keeper.clock()
+        if (found := reusable(record, want, now)) is not None:
+            return found
+        if record.claim is not None and rescue(keeper, connection):
+            continue
+        if not record.renewable:
+            raise _over(keeper, connection, record, version, ENDED)
+        at = at or endpoints(keeper, record.provider)
+        if _must_wait(record, at, now, end):
+            time.sleep(ours.timing.poll)
+            continue
+        mine = claimed(record, ours.holder, now, ours.timing.claim)
+        if mine is None:
+            raise _over(keeper, connection, record, version, LOST)
+        ours.bounds.count("refresh", connection, now, ours.bounds.refreshes)
+        try:
+            version = save(keeper, connection, mine, version)
+        except CasConflict:
+            continue
+        return _ask(keeper, ours, at, connection, mine, version, want)
+
+
+def _must_wait(record: Record, at: Endpoints, now: datetime, end: float) -> bool:
+    """Raises ProviderAway when waiting is over, or when the provider just said that it cannot."""
+    if record.retry_at is not None and record.retry_at > now:
+        raise ProviderAway("it answered an error a moment ago")
+    if busy_until(record, now, kills_previous=at.facts.refresh_kills_previous) is None:
+        return False
+    if time.monotonic() > end:
+        raise ProviderAway("another refresh has not ended", hint="Another call is using this account. Try again in a moment.")
+    return True
+
+
+def _ask(keeper: Keeper, ours: Upstreams, at: Endpoints, connection: str, mine: Record, version: int, want: Want) -> Live:
+    if mine.refresh is None or mine.claim is None:
+        raise NeedsConsent(ENDED, hint=ENDED)
+    now = keeper.clock()
+    try:
+        tokens = refresh(at, ours.transport, token=mine.refresh, scopes=want.asked, now=now)
+    except AnswerLost as error:
+        # The claim stays until it runs out: the provider may have traded in the refresh token, or may be about to.
+        log.warning("the answer to refresh %d of %s was lost: %s", mine.fence, connection, error)
+        raise ProviderAway(str(error)) from error
+    except NeedsConsent as error:
+        log.warning("refresh %d of %s was refused for good: %s", mine.fence, connection, error.detail)
+        raise _over(keeper, connection, mine, version, REFUSED) from error
+    except ProviderAway:
+        _release(keeper, connection, mine, version, now, retry_at=now + ours.timing.again)
+        raise
+    except ProviderRefused:
+        _release(keeper, connection, mine, version, now)
+        raise
+    answer = _answered(connection, mine, at, tokens, want, now)
+    ours.spool.put(answer)
+    record, _version = settle(keeper, answer, known=(mine, version))
+    ours.spool.remove(answer)
+    require_active(record)
+    if all(live.ref != answer.live.ref for live in record.live):
+        raise ProviderAway("a later refresh came between", hint="Another call is using this account. Try again in a moment.")
+    return answer.live
+
+
+def _answered(connection: str, mine: Record, at: Endpoints, tokens: Tokens, want: Want, now: datetime) -> Answered:
+    scopes = tokens.scopes or (want.asked if at.facts.narrows else mine.scopes)
+    live = Live(
+        ref=f"tok_{secrets.token_hex(12)}", token=tokens.access, receiver=want.receiver, asked=want.asked, scopes=scopes,
+        expires_at=tokens.expires_at, exclusive=want.exclusive, until=want.until if want.exclusive else None,
+    )
+    return Answered(connection, mine.fence, mine.print, tokens.refresh, live, at.facts.refresh_kills_previous, now)
+
+
+def settle(keeper: Keeper, answer: Answered, known: tuple[Record, int] | None = None) -> tuple[Record, int]:
+    """Write an answer into its record, if it still fits there. Safe to repeat. Raises NotKnown and the vault's errors."""
+    while True:
+        record, version = known or load(keeper, answer.connection)
+        known = None
+        if not fits(record, answer):
+            return record, version
+        changed = applied(record, answer, keeper.clock())
+        try:
+            return changed, save(keeper, answer.connection, changed, version)
+        except CasConflict:
+            continue
+
+
+def rescue(keeper: Keeper, connection: str = "*") -> bool:
+    """Take over spooled answers into the vault: at start for all connections, and before anybody asks for one. Whether there
+    were any."""
+    spool = upstreams(keeper).spool
+    found = False
+    for answer in spool.pending(connection):
+        try:
+            settle(keeper, answer)
+        except NotKnown:
+            log.warning("a spooled answer is for a connection that is gone: %s", answer.connection)
+        spool.remove(answer)
+        found = True
+    return found
+
+
+def _over(keeper: Keeper, connection: str, record: Record, version: int, reason: str) -> NeedsConsent | Disconnected:
+    """Record that the person has to consent again, unless the record moved on: then whoever asks looks again."""
+    try:
+        save(keeper, connection, given_up(record, reason), version)
+    except CasConflict:
+        now = load(keeper, connection)[0]
+        if now.status == "disconnected":
+            return Disconnected()
+    return NeedsConsent(reason, hint=reason)
+
+
+def _release(
+    keeper: Keeper, connection: str, mine: Record, version: int, now: datetime, retry_at: datetime | None = None
+) -> None:
+    """The provider did nothing, so the claim guards nothing. An answer that was lost before it stays counted."""
+    claim = mine.claim
+    earlier = replace(claim, until=now, tries=claim.tries - 1) if claim is not None and claim.tries > 1 else None
+    try:
+        save(keeper, connection, replace(mine, claim=earlier, retry_at=retry_at), version)
+    except CasConflict:
+        log.info("the claim on %s had passed to another", connection)

@@ -1,0 +1,104 @@
+"""Providers' answers, durable before they are used: one encrypted file for each, fsynced, removed when the vault has it.
+
+The folder must be on a durable volume. The key lies beside it, 0600: it keeps tokens out of copies of the spool folder, not
+from somebody who reads this whole disk as the keeper's user.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from vault.record import Answered
+
+log = logging.getLogger("counterseal.keeper.spool")
+NONCE = 12
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Files are named `<connection>.<fence>`; connection ids hold no dot and no slash."""
+
+    folder: Path
+
+    def put(self, answer: Answered) -> Path:
+        """Durable when this returns: file and folder are synced."""
+        self._prepare()
+        path = self.folder / f"{answer.connection}.{answer.fence}"
+        nonce = secrets.token_bytes(NONCE)
+        sealed = nonce + self._cipher().encrypt(nonce, json.dumps(answer.to_json()).encode(), path.name.encode())
+        _durable(path, sealed)
+        return path
+
+    def remove(self, answer: Answered) -> None:
+        (self.folder / f"{answer.connection}.{answer.fence}").unlink(missing_ok=True)
+
+    def pending(self, connection: str = "*") -> Iterator[Answered]:
+        """What was not taken over into the vault yet, oldest first. A torn or foreign file is set aside and reported, never
+        used."""
+        if not self.folder.is_dir():
+            return
+        names = (path for path in self.folder.glob(f"{connection}.*") if path.suffix[1:].isdigit())
+        for path in sorted(names, key=lambda path: (path.stem, int(path.suffix[1:]))):
+            try:
+                sealed = path.read_bytes()
+                yield Answered.from_json(json.loads(self._cipher().decrypt(sealed[:NONCE], sealed[NONCE:], path.name.encode())))
+            except FileNotFoundError:
+                continue
+            except (InvalidTag, ValueError, KeyError, TypeError):
+                log.warning("the spooled answer %s cannot be read; set aside", path.name)
+                path.rename(path.with_suffix(path.suffix + ".unreadable"))
+
+    def _prepare(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self._key.exists():
+            _create(self._key, AESGCM.generate_key(256))
+
+    @property
+    def _key(self) -> Path:
+        return self.folder.with_suffix(".key")
+
+    def _cipher(self) -> AESGCM:
+        return AESGCM(self._key.read_bytes())
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Of several that try, one's content stands, and it is there whole or not at all."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.draft")
+    _durable(draft, content)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+
+
+def _durable(path: Path, content: bytes) -> None:
+    """Written beside, synced, then renamed into place: a crash leaves the whole file or none."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.draft")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(handle, content)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(draft, path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,267 @@
+"""The OAuth client side, for accounts and for SSO: authorization request, code, refresh, revocation, user information.
+
+Pure protocol over `vault.transport`; stores nothing. RFC 6749, 7009, 7636, 9207, OpenID Connect Core and Discovery.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
+from authlib.oauth2.rfc7009 import prepare_revoke_token_request
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
+
+from vault.errors import NeedsConsent, ProviderAway, ProviderRefused, Stale
+from vault.providers.catalogue import ProviderFacts
+from vault.secret import Secret
+from vault.transport import AnswerLost, Reply, Transport, document
+from vault.upstream_auth import authenticate, revocation_request
+
+WELL_KNOWN = "/.well-known/openid-configuration"
+DISCOVERY_KEPT = 3600.0
+MAX_LIFETIME = 400 * 86400
+TOKEN_LENGTH = 16_384
+
+WORDS = {
+    "access_denied": "You, or the provider, did not agree to it.",
+    "consent_required": "The provider asks for your consent again.",
+    "interaction_required": "The provider needs you to sign in there.",
+    "login_required": "The provider needs you to sign in there.",
+    "invalid_scope": "The provider does not offer what was asked for.",
+    "invalid_client": "The provider does not accept this installation's client id or secret. An operator has to correct it.",
+    "unauthorized_client": "The provider does not allow this installation to do that. An operator has to correct it.",
+    "invalid_grant": "The provider did not accept the code. It is too old, or was used already. Start again.",
+    "invalid_request": "The provider did not understand the request. An operator has to look at the provider's settings.",
+    "server_error": "The provider had an error of its own. Try again later.",
+    "temporarily_unavailable": "The provider is too busy at the moment. Try again later.",
+}
+# Not of RFC 6749, but what providers answer for a grant that is over: Slack, GitHub, Slack.
+TERMINAL = frozenset({"invalid_grant", "invalid_refresh_token", "bad_refresh_token", "token_revoked", "account_inactive"})
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """A provider as this keeper knows it: the catalogue's facts, the stored client, discovery's endpoints."""
+
+    facts: ProviderFacts
+    client_id: str
+    client_secret: Secret[str]
+    issuer: str = ""
+    authorize_url: str = ""
+    token_url: str = ""
+    revoke_url: str = ""
+    userinfo_url: str = ""
+    jwks_url: str = ""
+    iss_advertised: bool = False
+    auth: str = "basic"
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What a token endpoint answered. `scopes` is None where it did not say: then they are those asked for (RFC 6749 5.1)."""
+
+    access: Secret[str]
+    refresh: Secret[str] | None
+    id_token: Secret[str] | None
+    expires_at: datetime | None
+    scopes: tuple[str, ...] | None
+    refresh_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """The secrets of one authorization request; they stay sealed on the server."""
+
+    state: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
+
+
+class Discovery:
+    """OpenID Connect metadata by issuer, kept for an hour."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, Mapping[str, Any]]] = {}
+
+    def find(self, transport: Transport, issuer: str) -> Mapping[str, Any]:
+        """Raises ProviderRefused unless the document names exactly the issuer it was fetched for (Discovery 1.0 section 4.3)."""
+        kept = self._kept.get(issuer)
+        if kept is not None and time.monotonic() - kept[0] < DISCOVERY_KEPT:
+            return kept[1]
+        found = document(transport, issuer.rstrip("/") + WELL_KNOWN)
+        if found.get("issuer") != issuer:
+            raise ProviderRefused(
+                f"metadata of {issuer} names {found.get('issuer')!r}", hint="The provider's metadata names another issuer."
+            )
+        if len(self._kept) > 256:
+            self._kept.clear()
+        self._kept[issuer] = (time.monotonic(), found)
+        return found
+
+
+def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transport, discovery: Discovery) -> Endpoints:
+    """The record's endpoints over the catalogue's, the missing ones from discovery. Raises ProviderAway, ProviderRefused."""
+    def named(key: str) -> str:
+        return str(record.get(key) or getattr(facts, key))
+
+    known = Endpoints(
+        facts=facts, client_id=str(record["client_id"]), client_secret=Secret(str(record.get("client_secret") or "")),
+        iss_advertised=facts.iss or bool(record.get("iss")), auth=str(record.get("client_auth") or facts.client_auth),
+        **{key: named(key) for key in ("issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url", "jwks_url")},
+    )
+    if known.issuer and (facts.discovery or record.get("discovery")):
+        known = _discovered(known, discovery.find(transport, known.issuer))
+    for url in (known.authorize_url, known.token_url):
+        transport.check(url)
+    return known
+
+
+def _discovered(known: Endpoints, found: Mapping[str, Any]) -> Endpoints:
+    def named(ours: str, theirs: str) -> str:
+        return ours or str(found.get(theirs) or "")
+
+    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    return replace(
+        known, authorize_url=named(known.authorize_url, "authorization_endpoint"), token_url=named(known.token_url, "token_endpoint"),
+        revoke_url=named(known.revoke_url, "revocation_endpoint"), userinfo_url=named(known.userinfo_url, "userinfo_endpoint"),
+        jwks_url=named(known.jwks_url, "jwks_uri"), auth="basic" if "client_secret_basic" in methods else "post",
+        iss_advertised=known.iss_advertised or found.get("authorization_response_iss_parameter_supported") is True,
+    )
+
+
+def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, scopes: Sequence[str], **extra: str) -> str:
+    """Where to send the browser. PKCE S256 always (RFC 7636 section 4.2): providers that do not know it ignore it."""
+    more = {**at.facts.authorize_params, **{key: value for key, value in extra.items() if value}}
+    if "openid" in scopes:
+        more["nonce"] = request.nonce
+    challenge = create_s256_code_challenge(request.verifier)
+    return str(prepare_grant_uri(
+        at.authorize_url, client_id=at.client_id, response_type="code", redirect_uri=redirect_uri,
+        scope=at.facts.scope_separator.join(scopes), state=request.state,
+        code_challenge=challenge, code_challenge_method="S256", **more,
+    ))
+
+
+def check_answer(at: Endpoints, *, expected_state: str, state: str, iss: str | None) -> None:
+    """1. the state is the one we sent; 2. the answer comes from the issuer we asked, where it says so or should.
+
+    RFC 9207 section 2.4: a client that talks to several servers refuses an answer that names another issuer (mix-up)."""
+    if not hmac.compare_digest(expected_state.encode(), state.encode()):
+        raise Stale("state differs")
+    if iss is None and at.iss_advertised:
+        raise ProviderRefused("no iss", hint="The answer did not say which provider it came from, although this one always does.")
+    if iss is not None and at.issuer and iss != at.issuer:
+        raise ProviderRefused(f"iss {iss[:200]!r}", hint="The answer came from another provider than the one that was asked.")
+
+
+def redeem(
+    at: Endpoints, transport: Transport, *, code: Secret[str], verifier: str, redirect_uri: str, now: datetime
+) -> Tokens:
+    """Exchange the code. Raises ProviderRefused, ProviderAway. A lost answer only costs the code: the person starts again."""
+    body = prepare_token_request("authorization_code", code=code.reveal(), redirect_uri=redirect_uri, code_verifier=verifier)
+    try:
+        return parse_tokens(_post(at, transport, body), now)
+    except AnswerLost as error:
+        raise ProviderAway(str(error)) from error
+    except NeedsConsent as error:
+        raise ProviderRefused(error.detail, hint=WORDS["invalid_grant"]) from error
+
+
+def refresh(at: Endpoints, transport: Transport, *, token: Secret[str], scopes: Sequence[str], now: datetime) -> Tokens:
+    """Renew. Raises NeedsConsent (the grant is over for good), ProviderRefused, ProviderAway (nothing happened there),
+    AnswerLost (unknown what happened)."""
+    scope = at.facts.scope_separator.join(scopes) if at.facts.narrows else ""
+    body = prepare_token_request("refresh_token", refresh_token=token.reveal(), scope=scope)
+    return parse_tokens(_post(at, transport, body), now)
+
+
+def _post(at: Endpoints, transport: Transport, body: str) -> Reply:
+    body, headers = authenticate(at.client_id, at.client_secret, at.auth, body)
+    return transport.send("POST", at.token_url, body=body, headers=headers)
+
+
+def parse_tokens(reply: Reply, now: datetime) -> Tokens:
+    """RFC 6749 section 5. GitHub and Slack answer errors with 200, so an `error` counts whatever the status."""
+    found = reply.json()
+    if reply.status >= 500 or reply.status in (408, 429):
+        raise ProviderAway(f"token endpoint answered {reply.status}")
+    if found is not None and (error := found.get("error")):
+        refuse(str(error), str(found.get("error_description") or ""))
+    if reply.status in (400, 401, 403, 404):
+        raise ProviderRefused(f"token endpoint answered {reply.status}", hint=f"The provider refused (HTTP {reply.status}).")
+    access = found.get("access_token") if found is not None else None
+    if reply.status != 200 or found is None or not isinstance(access, str) or not 0 < len(access) <= TOKEN_LENGTH:
+        raise AnswerLost(f"not a token response (HTTP {reply.status})")
+    if str(found.get("token_type", "bearer")).lower() not in ("bearer", "user"):
+        raise ProviderRefused(
+            f"token type {found.get('token_type')!r}", hint="The provider answered a kind of token that cannot be used."
+        )
+    return Tokens(
+        access=Secret(access), refresh=_secret(found, "refresh_token"), id_token=_secret(found, "id_token"),
+        expires_at=_ends(found.get("expires_in"), now), scopes=_scopes(found.get("scope")),
+        refresh_expires_at=_ends(found.get("refresh_token_expires_in"), now),
+    )
+
+
+def refuse(error: str, description: str) -> None:
+    """Raise what an OAuth error code means. The provider's own description goes to the log only: a stranger wrote it."""
+    detail = f"{error[:64]!r}: {description[:200]!r}"
+    if error in TERMINAL:
+        raise NeedsConsent(detail)
+    if error in ("temporarily_unavailable", "server_error", "ratelimited", "slow_down"):
+        raise ProviderAway(detail)
+    raise ProviderRefused(detail, hint=WORDS.get(error, "The provider refused, and gave a reason that is not known here."))
+
+
+def _secret(found: Mapping[str, Any], key: str) -> Secret[str] | None:
+    value = found.get(key)
+    return Secret(value) if isinstance(value, str) and 0 < len(value) <= TOKEN_LENGTH else None
+
+
+def _ends(seconds: Any, now: datetime) -> datetime | None:
+    try:
+        count = int(seconds)
+    except (TypeError, ValueError):
+        return None
+    return now + timedelta(seconds=min(count, MAX_LIFETIME)) if count > 0 else None
+
+
+def _scopes(text: Any) -> tuple[str, ...] | None:
+    return tuple(dict.fromkeys(text.replace(",", " ").split())) if isinstance(text, str) and text.strip() else None
+
+
+def revoke(at: Endpoints, transport: Transport, *, token: Secret[str], hint: str) -> str:
+    """`confirmed`, `unsupported` or `pending`. RFC 7009 section 2.2: 200 also for a token that was dead already."""
+    if at.facts.revoke_style == "none" or not at.revoke_url:
+        return "unsupported"
+    method, url, body, headers = revocation_request(at, token, hint, prepare_revoke_token_request)
+    try:
+        reply = transport.send(method, url, body=body, headers=headers)
+    except (AnswerLost, ProviderAway):
+        return "pending"
+    if reply.status in (200, 204) or (reply.status in (404, 422) and at.facts.revoke_style == "github"):
+        return _confirmed(at, reply)
+    error = str((reply.json() or {}).get("error", ""))
+    return "unsupported" if error == "unsupported_token_type" else "pending"
+
+
+def _confirmed(at: Endpoints, reply: Reply) -> str:
+    """Slack answers 200 with `ok: false`; a token it no longer knows is as good as revoked."""
+    found = reply.json() or {}
+    if at.facts.revoke_style != "slack" or found.get("ok") is True:
+        return "confirmed"
+    return "confirmed" if found.get("error") in ("token_revoked", "invalid_auth", "token_expired") else "pending"
+
+
+def userinfo(at: Endpoints, transport: Transport, access: Secret[str]) -> Mapping[str, Any]:
+    """Who the account is. Raises ProviderAway, ProviderRefused."""
+    found = document(transport, at.userinfo_url, {"Authorization": f"Bearer {access.reveal()}"})
+    if found.get("ok") is False:
+        raise ProviderRefused(str(found.get("error"))[:64], hint="The provider would not say which account this is.")
+    return found

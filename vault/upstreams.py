@@ -1,0 +1,125 @@
+"""What one keeper process knows of the providers: catalogue, stored clients, metadata and keys; and its spool and bounds."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from vault.errors import BadRequest, NotKnown, TooMany
+from vault.id_token import Keys
+from vault.providers.catalogue import GENERIC, ProviderFacts, facts, load
+from vault.spool import Spool
+from vault.table import Keeper
+from vault.transport import Transport, document
+from vault.upstream import Discovery, Endpoints, resolve
+
+NAME = "upstreams"
+CATALOGUE_FILE = "providers.yaml"
+RECORD_KEYS = frozenset({
+    "client_id", "client_secret", "client_auth", "entry", "issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url",
+    "jwks_url",
+    "discovery", "iss",
+})
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds. A claim outlives the longest exchange with a provider, so that who takes it over knows that nobody is asking."""
+
+    claim: timedelta = timedelta(seconds=30)
+    wait: float = 14.0
+    """How long one mint waits for somebody else's refresh: less than the door's `provider_timeout`."""
+    poll: float = 0.03
+    again: timedelta = timedelta(seconds=5)
+    """After a provider's 5xx, nobody asks it for this connection for so long."""
+
+
+@dataclass
+class Bounds:
+    """Mints per connection and minute, in this process: what a web process that was taken over could get at most."""
+
+    mints: int = 60_000
+    refreshes: int = 60
+    _counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, kind: str, connection: str, now: datetime, limit: int) -> None:
+        """Raises TooMany."""
+        minute = int(now.timestamp()) // 60
+        with self._lock:
+            at, count = self._counts.get((kind, connection), (minute, 0))
+            count = count + 1 if at == minute else 1
+            if len(self._counts) > 50_000:
+                self._counts = {key: found for key, found in self._counts.items() if found[0] == minute}
+            self._counts[kind, connection] = (minute, count)
+        if count > limit:
+            raise TooMany(f"{kind} of {connection}", hint="This account is being used too often. Wait a minute and try again.")
+
+
+@dataclass
+class Upstreams:
+    catalogue: Callable[[], dict[str, ProviderFacts]]
+    transport: Transport
+    discovery: Discovery
+    keys: Keys
+    spool: Spool
+    timing: Timing = field(default_factory=Timing)
+    bounds: Bounds = field(default_factory=Bounds)
+    holder: str = field(default_factory=lambda: f"keeper-{secrets.token_hex(8)}")
+
+    def facts(self, name: str, entry: str) -> ProviderFacts:
+        return facts(self.catalogue(), name, entry)
+
+
+def upstreams(keeper: Keeper) -> Upstreams:
+    found: Upstreams | None = keeper.memory.get(NAME)
+    return found if found is not None else keeper.memory.setdefault(NAME, make(keeper))
+
+
+def make(keeper: Keeper) -> Upstreams:
+    instance = keeper.settings.instance
+    transport = Transport(loopback=keeper.settings.evaluation)
+    return Upstreams(
+        catalogue=lambda: load(instance / CATALOGUE_FILE), transport=transport, discovery=Discovery(),
+        keys=Keys(lambda url: document(transport, url)), spool=Spool(instance / "keeper" / "spool"),
+    )
+
+
+def endpoints(keeper: Keeper, provider: str) -> Endpoints:
+    """The provider as it was stored. Raises NotKnown, ProviderAway, ProviderRefused."""
+    record = keeper.kv.read(f"providers/{provider}")
+    if record is None:
+        raise NotKnown(f"provider {provider}", hint="This provider is not set up here.")
+    ours = upstreams(keeper)
+    return resolve(ours.facts(provider, str(record.data.get("entry", ""))), record.data, ours.transport, ours.discovery)
+
+
+def freely(keeper: Keeper, provider: str) -> frozenset[str]:
+    """The money or destructive scopes that the operator's own configuration lets be minted without evidence."""
+    return frozenset(keeper.settings.widen.get(provider, ()))
+
+
+def checked_record(keeper: Keeper, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A provider's record as it may be stored. Raises BadRequest naming what is wrong."""
+    unknown = set(record) - RECORD_KEYS
+    if unknown or not isinstance(record.get("client_id"), str) or not record["client_id"]:
+        raise BadRequest(
+            f"provider {name}: {sorted(unknown)}", hint="A provider needs a client id, and its known settings alone."
+        )
+    if record.get("entry", "oauth") not in GENERIC:
+        raise BadRequest(f"provider {name}: entry", hint="A provider is added by its catalogue name, or as `oidc` or `oauth`.")
+    ours = upstreams(keeper)
+    for key in RECORD_KEYS:
+        if (key.endswith("_url") or key == "issuer") and record.get(key):
+            ours.transport.check(str(record[key]))
+    known = ours.facts(name, str(record.get("entry", "")))
+    has = bool(record.get("authorize_url") or known.authorize_url) and bool(record.get("token_url") or known.token_url)
+    if not has and not (known.discovery and record.get("issuer")):
+        raise BadRequest(
+            f"provider {name}: endpoints", hint="This provider needs its issuer, or its authorization and token addresses."
+        )
+    return dict(record)
