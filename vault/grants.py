@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault import spending
-from vault.door import Evidence
 from vault.errors import NotKnown, ScopeRefused
 from vault.kv import CasConflict
 from vault.record import Live, Record, Want, lease_end, reusable
 from vault.renewal import active, load, renew, save
+from vault.shapes import Evidence
 from vault.spent import spend
 from vault.table import Body, Keeper, flag, number, segment, strings, text
 from vault.upstream import revoke

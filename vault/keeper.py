@@ -40,10 +40,13 @@ class Process(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """In the worker, after gevent has patched: nothing of ours is imported before."""
         from vault.app import application, table
+        from vault.renewal import drain
         from vault.settings import load
         from vault.table import make
 
-        return application(make(load(self.instance, evaluation=self.evaluation)), table())
+        keeper = make(load(self.instance, evaluation=self.evaluation))
+        drain(keeper)
+        return application(keeper, table())
 
 
 def main(arguments: list[str] | None = None) -> None:

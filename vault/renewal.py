@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from vault.errors import Disconnected, NeedsConsent, NotKnown, ProviderAway, ProviderRefused
+from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ProviderAway, ProviderRefused
 from vault.kv import CasConflict
 from vault.record import (
     Answered,
@@ -182,6 +182,14 @@ def rescue(keeper: Keeper, connection: str = "*") -> bool:
         spool.remove(answer)
         found = True
     return found
+
+
+def drain(keeper: Keeper) -> None:
+    """At start. If the vault is away, the answers stay where they are: whoever needs one looks again."""
+    try:
+        rescue(keeper)
+    except KeeperError as error:
+        log.warning("the spool could not be drained at start: %s", error.code)
 
 
 def _over(keeper: Keeper, connection: str, record: Record, version: int, reason: str) -> NeedsConsent | Disconnected:

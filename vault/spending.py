@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from vault import evidence as rules
 from vault.authority import keys
-from vault.door import Evidence
 from vault.errors import NotApproved
-from vault.evidence import Statement, canonical, expiry, satisfied
+from vault.evidence import Statement, canonical, expiry
 from vault.record import Record
-from vault.spent import known
-from vault.table import SEGMENT, Body, Keeper, mapping, raw
+from vault.shapes import Evidence
+from vault.spent import was_spent
+from vault.table import SEGMENT, Body, Keeper, mapping, text
 
 MAX_STATEMENTS = 20
 
@@ -37,7 +38,7 @@ def read(body: Body) -> Evidence | None:
     statements = found.get("statements")
     if not isinstance(statements, list) or not 0 < len(statements) <= MAX_STATEMENTS:
         raise NotApproved("no statements")
-    return Evidence(raw(found, "envelope", limit=2_000_000), [_statement(one) for one in statements])
+    return Evidence(text(found, "envelope", limit=2_000_000).encode(), [_statement(one) for one in statements])
 
 
 def _statement(found: Any) -> Statement:
@@ -67,13 +68,13 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     if not isinstance(requirement, list) or not requirement:  # 5
         raise NotApproved("an empty requirement")
     groups = _groups(keeper, evidence)
-    met = satisfied(  # 6
+    met = rules.satisfied(  # 6
         requirement, evidence.statements, evidence.envelope, keys=keys(keeper), now=now, groups_now=groups
     )
     if not met:
         raise NotApproved(f"unmet: {getattr(met, 'reason', '')}")
     action = str(envelope["action"])
-    if known(keeper, "action", action):  # 7
+    if was_spent(keeper, action):  # 7
         raise NotApproved(f"{action} was spent", hint="This approval was used already.")
     return action
 

@@ -17,5 +17,13 @@ def spend(keeper: Keeper, action: str) -> None:
 
 def once(keeper: Keeper, kind: str, value: str) -> bool:
     """Whether this is the first time that this value of this kind is seen."""
-    name = hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()
-    return keeper.kv.create(f"spent/{name}", {"kind": kind, "at": keeper.clock().isoformat()})
+    return keeper.kv.create(_path(kind, value), {"kind": kind, "at": keeper.clock().isoformat()})
+
+
+def was_spent(keeper: Keeper, action: str) -> bool:
+    """A look before any work is done; only `spend` decides."""
+    return keeper.kv.read(_path("action", action)) is not None
+
+
+def _path(kind: str, value: str) -> str:
+    return "spent/" + hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()

@@ -128,7 +128,8 @@ def _discovered(known: Endpoints, found: Mapping[str, Any]) -> Endpoints:
 
     methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
     return replace(
-        known, authorize_url=named(known.authorize_url, "authorization_endpoint"), token_url=named(known.token_url, "token_endpoint"),
+        known, authorize_url=named(known.authorize_url, "authorization_endpoint"),
+        token_url=named(known.token_url, "token_endpoint"),
         revoke_url=named(known.revoke_url, "revocation_endpoint"), userinfo_url=named(known.userinfo_url, "userinfo_endpoint"),
         jwks_url=named(known.jwks_url, "jwks_uri"), auth="basic" if "client_secret_basic" in methods else "post",
         iss_advertised=known.iss_advertised or found.get("authorization_response_iss_parameter_supported") is True,
