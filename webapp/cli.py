@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from webapp.audit.commands import audit
+from webapp.policy import commands as policy
+from webapp.registry import pins
 
 
 @click.group()
@@ -14,3 +16,4 @@ def main() -> None:
 
 
 main.add_command(audit)
+main.add_command(policy.group(pins.pinned))

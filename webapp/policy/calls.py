@@ -31,21 +31,20 @@ class Account:
 
 @dataclass(frozen=True)
 class Usage:
-    """What was done before, without this call itself. Money is in minor units of the base currency.
+    """What was done before, without this call itself. Sums are minor units of the base currency.
 
     Keyed on person, account and recipient, not on the agent: a client can register again under another name.
     """
 
     calls_last_hour: int = 0
-    calls_last_day: int = 0
     base_minor_last_day: int = 0
     """By this person, through any agent."""
     account_base_minor_last_day: int = 0
     recipient_base_minor_last_day: int = 0
-    approved_before: bool = False
-    """A person approved an action to this recipient, and it was done."""
+    approved_before: int = 0
+    """How often a person approved an action to this recipient, and it was done."""
     up_to_minor: int = 0
-    """The largest amount approved to them, in base minor units."""
+    """The largest amount approved to them then, in minor units of the call's own currency."""
     lookalike_of: str = ""
     """A known recipient that this one resembles and is not."""
 

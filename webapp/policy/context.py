@@ -61,7 +61,6 @@ def _context(call: Call, settings: config.Policy, amount: Amount, recipient: Rec
         "caller": {"agent": call.agent.id, "verified": call.agent.verified, "mtls": call.agent.mtls},
         "usage": {
             "calls_last_hour": usage.calls_last_hour,
-            "calls_last_day": usage.calls_last_day,
             "base_minor_last_day": usage.base_minor_last_day,
             "account_base_minor_last_day": usage.account_base_minor_last_day,
             "recipient_base_minor_last_day": usage.recipient_base_minor_last_day,
@@ -82,10 +81,10 @@ def _context(call: Call, settings: config.Policy, amount: Amount, recipient: Rec
 
 def _recipient(recipient: Recipient, usage: Usage, amount: Amount) -> Json:
     """Approved before counts up to the amount approved then: a small payment once approved must not wave a large one through."""
-    within = amount.status == "none" or amount.base_minor <= usage.up_to_minor
+    within = amount.status == "none" or amount.minor <= usage.up_to_minor
     described: Json = {
         "value": recipient.value, "kind": recipient.kind,
-        "approved_before": usage.approved_before and within, "up_to_minor": usage.up_to_minor,
+        "approved_before": usage.approved_before > 0 and within, "up_to_minor": usage.up_to_minor,
     }
     return described | ({"lookalike_of": usage.lookalike_of} if usage.lookalike_of else {})
 

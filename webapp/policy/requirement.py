@@ -43,8 +43,13 @@ class Requirement:
         words = ["confirm"] if self.kind == "confirm" else [f"approvers={self.group}"]
         words += [f"quorum={self.quorum}"] * (self.kind == "approvers" and self.quorum > 1)
         words += [f"factor={self.factor}"] * bool(self.factor)
-        words += [f"within={self.within // 60}m"] * bool(self.within)
+        words += [f"within={_duration(self.within)}"] * bool(self.within)
         return " ".join(words)
+
+
+def _duration(seconds: int) -> str:
+    unit = next(unit for unit in "dhm" if seconds % SECONDS[unit] == 0)
+    return f"{seconds // SECONDS[unit]}{unit}"
 
 
 def parse(text: str) -> tuple[Requirement, ...]:

@@ -21,7 +21,7 @@ def _one_of(column: str, values: tuple[str, ...]) -> str:
 class Server(Base):
     """`manifest` is the digest over URL and approved pins, brought up to date in the transaction that changes one."""
 
-    __tablename__ = "servers"
+    __tablename__ = "server"
     __table_args__ = (CheckConstraint(_one_of("status", ("active", "paused")), name="status"),)
     shown = ("id", "name", "status")
 
@@ -47,7 +47,7 @@ class Tool(Base):
     both texts are kept. `refused`: an admin said no. `gone`: the server no longer lists it. Only `approved` can be called.
     """
 
-    __tablename__ = "tools"
+    __tablename__ = "tool"
     __table_args__ = (
         UniqueConstraint("server_id", "name"),
         CheckConstraint(_one_of("status", STATUSES), name="status"),
@@ -57,7 +57,7 @@ class Tool(Base):
     shown = ("id", "server_id", "name", "status", "cls")
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    server_id: Mapped[str] = mapped_column(ForeignKey("servers.id"))
+    server_id: Mapped[str] = mapped_column(ForeignKey("server.id"))
     name: Mapped[str]
     status: Mapped[str]
     listed: Mapped[str]
