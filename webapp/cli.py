@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from webapp.audit.commands import audit
+from webapp.clients.commands import client
 from webapp.policy import commands as policy
 from webapp.registry import pins
 
@@ -16,4 +17,5 @@ def main() -> None:
 
 
 main.add_command(audit)
+main.add_command(client)
 main.add_command(policy.group(pins.pinned))

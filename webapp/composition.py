@@ -10,15 +10,20 @@ from flask_wtf.csrf import CSRFProtect
 
 from vault.door import Door
 from webapp.audit import views as audit
+from webapp.clients import views as clients
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.jobs import Handler
+from webapp.oauth import jobs as oauth_jobs
+from webapp.oauth import views as oauth
 from webapp.web import faults, headers, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
 
 ROOMS = (
     audit.blueprint,
+    clients.blueprint,
+    oauth.blueprint,
 )
 HERE = Path(__file__).resolve().parent
 
@@ -39,7 +44,9 @@ def make_house(settings: Settings) -> House:
 
 def job_handlers() -> dict[str, Handler]:
     """Every room's due rows, by kind."""
-    rooms: tuple[dict[str, Handler], ...] = ()
+    rooms: tuple[dict[str, Handler], ...] = (
+        oauth_jobs.jobs,
+    )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
 
 

@@ -1,0 +1,60 @@
+"""`counterseal client list`, `pause` and `revoke`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from webapp.clients import lookup, status
+from webapp.config import Settings
+from webapp.db import Database
+from webapp.errors import CountersealError
+from webapp.web.house import utc_now
+
+
+@click.group()
+def client() -> None:
+    """Agents and other OAuth clients: list them, shut one out."""
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    database = Database(Settings().database)
+    try:
+        yield database
+    except CountersealError as error:
+        raise click.ClickException(error.hint) from error
+    finally:
+        database.close()
+
+
+@client.command("list")
+@click.option("--limit", default=50, show_default=True, help="How many, the newest first.")
+def list_command(limit: int) -> None:
+    """List the clients. What stands last is only what each calls itself."""
+    with _database() as database, database.read() as session:
+        for row in lookup.page(session, size=limit):
+            vouched = "vouched" if row.verified else "unverified"
+            click.echo(f"{row.id}  {row.kind}  {row.status:<7}  {vouched:<10}  {row.created_at:%Y-%m-%d %H:%M}  {row.name!r}")
+
+
+def _change(client_id: str, what: str) -> None:
+    with _database() as database:
+        row = database.write(lambda s: status.change(s, client_id, what, actor="cli", now=utc_now()))
+    click.echo(f"{row.id} is {row.status}. Its tokens are refused from now on.")
+
+
+@client.command("pause")
+@click.argument("client_id")
+def pause_command(client_id: str) -> None:
+    """Refuse a client's tokens until an admin resumes it."""
+    _change(client_id, "pause")
+
+
+@client.command("revoke")
+@click.argument("client_id")
+def revoke_command(client_id: str) -> None:
+    """Shut a client out for good."""
+    _change(client_id, "revoke")

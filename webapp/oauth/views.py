@@ -1,0 +1,127 @@
+"""The consent page, and the agents that a person allowed."""
+
+from __future__ import annotations
+
+from authlib.oauth2 import OAuth2Error
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+from werkzeug.datastructures import MultiDict
+
+from webapp.clients.rules import read_redirect_uri
+from webapp.errors import BadInput
+from webapp.oauth import consent, endpoints, grants, metadata, offers, rfc9207
+from webapp.oauth.endpoints import server
+from webapp.oauth.rfc6749 import CodeGrant, RefreshGrant
+from webapp.oauth.rfc7009 import Revocation
+from webapp.oauth.rfc7591 import RegistrationEndpoint
+from webapp.oauth.rfc7636 import S256Only
+from webapp.oauth.rfc7662 import Introspection
+from webapp.oauth.server import Parameters, Server
+from webapp.policy import active
+from webapp.web import guards, headers
+from webapp.web.house import House, house
+from webapp.web.viewer import viewer
+
+blueprint = Blueprint("oauth", __name__)
+blueprint.register_blueprint(endpoints.blueprint)
+OURS = ("csrf_token", "decision")
+"""Fields of the form that are not the agent's parameters."""
+
+
+def make_server(the_house: House) -> Server:
+    made = Server(the_house, offers.find, lambda: active.current(the_house).decide)
+    made.register_grant(CodeGrant, [S256Only(required=True)])
+    made.register_grant(RefreshGrant)
+    made.register_endpoint(RegistrationEndpoint(the_house))
+    made.register_endpoint(Revocation)
+    made.register_endpoint(Introspection)
+    return made
+
+
+@blueprint.record_once
+def _open(state: BlueprintSetupState) -> None:
+    state.app.extensions["oauth"] = make_server(state.app.extensions["counterseal"])
+
+
+@blueprint.get(metadata.AUTHORIZE)
+@guards.person
+def ask() -> ResponseReturnValue:
+    """Always asks: an agent that was allowed before is not let in without the person's word (RFC 8252 section 8.6)."""
+    try:
+        grant = _check(request.args)
+    except OAuth2Error as error:
+        return _refuse(error, request.args)
+    return _page(grant)
+
+
+@blueprint.post(metadata.AUTHORIZE)
+@guards.person
+def decide() -> ResponseReturnValue:
+    """The person's word, from our own page (CSRF is checked before). The request is checked again: the page only carried it."""
+    asked: Parameters = MultiDict((name, value) for name, value in request.form.items(multi=True) if name not in OURS)
+    allowed = request.form.get("decision") == "allow"
+    try:
+        grant = _check(asked)
+        if not allowed:
+            _write_down_refusal(grant)
+        response = server().create_authorization_response(grant.request, viewer().person if allowed else None, grant)
+    except OAuth2Error as error:
+        return _refuse(error, asked)
+    return _back(response.headers["Location"])
+
+
+@blueprint.get("/you/agents")
+@guards.person
+def agents() -> str:
+    with house().database.read() as session:
+        allowed = grants.of_person(session, viewer().person)
+    return render_template("oauth/agents.html", allowed=allowed)
+
+
+@blueprint.post("/you/agents/<grant>/revoke")
+@guards.person
+def take_back(grant: str) -> ResponseReturnValue:
+    person, now = viewer().person, house().clock()
+    house().database.write(lambda s: grants.revoke_own(s, grant, person, now))
+    return redirect(url_for("oauth.agents"), 303)
+
+
+def _check(parameters: Parameters) -> CodeGrant:
+    asked = server().request(request.method, metadata.AUTHORIZE, parameters, {})
+    grant: CodeGrant = server().get_consent_grant(asked, viewer().person)
+    return grant
+
+
+def _page(grant: CodeGrant) -> str:
+    found = consent.page(
+        grant.request.client.row, grant.offer, grant.redirect_uri, viewer(), server().decide(), house().clock(),
+    )
+    headers.allow_form_action(found.goes_to.origin)
+    return render_template("oauth/consent.html", page=found, parameters=list(grant.request.args.items(multi=True)))
+
+
+def _write_down_refusal(grant: CodeGrant) -> None:
+    person, now, client = viewer().person, house().clock(), grant.request.client.row
+    house().database.write(lambda s: grants.deny(s, person=person, client=client, resource=grant.resource, now=now))
+
+
+def _refuse(error: OAuth2Error, asked: Parameters) -> ResponseReturnValue:
+    """An error before the redirect URI was checked is for the person alone; after it, it goes back to the agent.
+
+    RFC 9700 section 4.11.2: anyone can register a client, so an error that sent the browser on by itself would make us an open
+    redirector. It goes by itself to this computer and to agents that an admin vouched for; to others, by a link.
+    """
+    if not error.redirect_uri:
+        raise BadInput(error.get_error_description(), code=error.error)
+    error.state = asked.get("state")
+    answer = rfc9207.error_answer(error, metadata.issuer(house().settings))
+    client = server().query_client(asked.get("client_id", ""))
+    goes_to = read_redirect_uri(error.redirect_uri)
+    if request.method == "POST" or goes_to.loopback or (client is not None and client.row.verified):
+        return _back(answer)
+    return render_template("oauth/refused.html", answer=answer, goes_to=goes_to, hint=error.get_error_description()), 400
+
+
+def _back(answer: str) -> ResponseReturnValue:
+    return redirect(answer, 303)
