@@ -1,0 +1,44 @@
+"""How the web process and the command line ask the supervisor: one JSON line over a unix socket in the instance's 0700 folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from webapp.errors import Conflict, Unavailable
+
+SOCKET = "control.sock"
+TIMEOUT = 10
+LONGEST = 65_536
+
+
+@contextmanager
+def short_path(instance: Path) -> Iterator[str]:
+    """A name for the socket that is short however long the instance's path is (the kernel allows 108 bytes)."""
+    folder = os.open(instance / "run", os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)
+
+
+def ask(instance: Path, **request: Any) -> dict[str, Any]:
+    """Raises Unavailable when no supervisor answers, Conflict with its words when it refuses."""
+    try:
+        with short_path(instance) as path, socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(path)
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(connection.makefile("rb").readline(LONGEST))
+    except (OSError, ValueError) as error:
+        raise Unavailable(
+            f"The instance in {instance} is not running. Start it with: make run", code="not_running", detail=str(error)
+        ) from error
+    if "refused" in answer:
+        raise Conflict(answer["refused"])
+    return answer

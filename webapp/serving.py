@@ -1,0 +1,65 @@
+"""gunicorn's configuration for the web process: gevent workers, because a held call and a live page are connections that wait.
+
+`command` makes the command line; the names below it are read by gunicorn (`--config python:webapp.serving`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+WORKER_LOOP = "COUNTERSEAL_WORKER_LOOP"
+"""Set to 1: due rows are worked off in the web process too (`counterseal up`)."""
+
+
+def command(binds: Sequence[str], workers: int = 1) -> list[str]:
+    """What starts the web process on these addresses (`host:port`, `unix:…` or `fd://N`)."""
+    addresses = [word for bind in binds for word in ("--bind", bind)]
+    return [
+        sys.executable, "-m", "gunicorn", "--config", "python:webapp.serving", "--workers", str(workers), *addresses,
+        "webapp.wsgi:make()",
+    ]
+
+
+worker_class = "gevent"
+worker_connections = 2000
+graceful_timeout = 5
+timeout = 60
+keepalive = 75
+control_socket_disable = True
+accesslog = None
+errorlog = "-"
+loglevel = "warning"
+proc_name = "counterseal-web"
+forwarded_allow_ips = ""
+"""gunicorn itself believes no forwarded header; the app believes those of proxies named in its settings."""
+server_software = "counterseal"
+
+
+def post_worker_init(worker: Any) -> None:
+    """After the app was made in this worker: its loop for due rows, where this process has one."""
+    if os.environ.get(WORKER_LOOP) == "1":
+        from webapp.composition import job_handlers
+        from webapp.jobs import Worker
+
+        app = worker.app.wsgi()
+        loop = Worker(app.extensions["counterseal"], job_handlers())
+        worker.counterseal_loop = loop
+        threading.Thread(target=loop.run, name="worker", daemon=True).start()
+
+
+def worker_int(worker: Any) -> None:
+    _stop(worker)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    _stop(worker)
+
+
+def _stop(worker: Any) -> None:
+    loop = getattr(worker, "counterseal_loop", None)
+    if loop is not None:
+        loop.stop.set()
