@@ -62,7 +62,7 @@ class Keeper:
     def log(self) -> Path:
         return self.logs / f"{self.part.name}.log"
 
-    async def start(self) -> None:
+    async def start(self) -> Process:
         _trim(self.log)
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
@@ -71,20 +71,18 @@ class Keeper:
             )
         finally:
             os.close(descriptor)
+        return self.process
 
     async def run(self) -> None:
         """Until `stop`: start it, and start it again whenever it ends."""
         while not self.stopping:
             began = time.monotonic()
-            await self.start()
+            process = await self.start()
             watch = asyncio.create_task(self._until_ready())
-            assert self.process is not None
-            code = await self.process.wait()
+            code = await process.wait()
             watch.cancel()
-            if self.stopping:
-                return
             self.failures = 0 if time.monotonic() - began > STABLE else self.failures + 1
-            if self.up.is_set():
+            if self.up.is_set() and not self.stopping:
                 self.say(f"{self.part.words} stopped ({_reason(code)}); starting it again.")
             await asyncio.sleep(min(BACKOFF_MAX, 0.2 * 2 ** min(self.failures, 6)) if self.failures else 0)
 

@@ -32,7 +32,7 @@ def pages(port: int) -> list[socket.socket]:
     try:
         return [first, _listen("::1", first.getsockname()[1])]
     except OSError as error:
-        if isinstance(error, PermissionError) or socket.has_ipv6 and _has_loopback6():
+        if isinstance(error, PermissionError) or _has_loopback6():
             first.close()
             raise Conflict(f"Port {port} is taken on ::1 by another program.", code="port_taken") from error
         return [first]

@@ -36,7 +36,7 @@ def is_evaluation(instance: Path, wanted: bool) -> bool:
     marked = (instance / "evaluation").is_dir()
     if wanted and not marked and (instance / "vault").exists():
         raise BadInput(
-            f"The instance in {instance} was not made for evaluation and cannot become one. Use another folder: make run INSTANCE=…"
+            f"The instance in {instance} was not made for evaluation and cannot become one. Use another: make run INSTANCE=folder"
         )
     return wanted or marked
 
