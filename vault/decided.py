@@ -1,0 +1,34 @@
+"""The document of a decision: what a passkey signs, and what the keeper signs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from vault.evidence import canonical, digest
+
+DOMAIN = b"counterseal/decision/v1\n"
+
+
+def challenge(verdict: str, nonce: bytes, envelope: bytes) -> bytes:
+    """What the passkey signs: SHA-256 over a domain string, the verdict, a nonce and the envelope's digest. The nonce has 32
+    bytes and the verdict no line feed, so that no two inputs have one encoding."""
+    return hashlib.sha256(DOMAIN + verdict.encode() + b"\n" + nonce + bytes.fromhex(digest(envelope))).digest()
+
+
+def stamp(at: datetime) -> str:
+    """RFC 3339, UTC, whole seconds."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def body(
+    *, envelope: bytes, action: str, person: str, name: str, groups: tuple[str, ...], verdict: str, reason: str,
+    factor: Mapping[str, Any], nonce: str, at: datetime,
+) -> str:
+    """The canonical JSON of a statement."""
+    return canonical({
+        "v": 1, "kind": "decision", "action": action, "digest": digest(envelope), "person": person, "name": name,
+        "groups": sorted(groups), "verdict": verdict, "reason": reason, "factor": dict(factor), "nonce": nonce, "at": stamp(at),
+    }).decode()

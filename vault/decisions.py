@@ -1,0 +1,137 @@
+"""Deciding: the keeper checks who decides, on what, with which factor, and signs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from vault import decided, factors
+from vault.authority import Proven, proven, with_factor
+from vault.envelope import (
+    STRONG_ENOUGH,
+    BadEnvelope,
+    Envelope,
+    confirmer,
+    digest,
+    excluded,
+    expiry,
+    groups_asked,
+    read_envelope,
+)
+from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide, Stale
+from vault.mark import mark
+from vault.people import Person, person
+from vault.table import Body, Keeper, mapping, text
+
+REASON = 500
+ENVELOPE = 3_000_000
+VERDICTS = ("approve", "confirm", "reject")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One decision, as far as it can be judged without a factor."""
+
+    raw: bytes
+    envelope: Envelope
+    who: Proven
+    person: Person
+    verdict: str
+
+
+def decision_challenge(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    one = _asked(keeper, body)
+    if one.verdict == "reject":
+        raise BadRequest("a rejection needs no challenge")
+    nonce = secrets.token_bytes(32)
+    value = decided.challenge(one.verdict, nonce, one.raw)
+    more = {"verdict": one.verdict, "challenge_nonce": nonce.hex(), "digest": digest(one.raw)}
+    return factors.offered(keeper, one.who, "decision", value, more)
+
+
+def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """1. The ticket is this session's and records a factor. 2. The envelope is canonical, whole and not expired. 3. This person
+    may give this verdict on it, by identity and by the groups that the keeper recorded. 4. The factor's answer is for this very
+    envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
+    one = _asked(keeper, body)  # 1, 2, 3
+    reason = text(body, "reason", limit=REASON, optional=True)
+    factor = _rejecting(one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
+    signed = decided.body(
+        envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
+        groups=one.person.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
+        at=keeper.clock(),
+    )
+    return {"body": signed, "signature": keeper.transit.sign("authority", signed.encode())}  # 5
+
+
+def _asked(keeper: Keeper, body: Body) -> Asked:
+    who = proven(keeper, body)
+    ticket = with_factor(who)
+    verdict = text(body, "verdict", limit=16)
+    if verdict not in VERDICTS:
+        raise BadRequest("verdict")
+    raw = text(body, "envelope", limit=ENVELOPE).encode()
+    try:
+        envelope = read_envelope(raw)
+    except BadEnvelope as error:
+        raise BadRequest(f"envelope: {error}") from error
+    if keeper.clock() >= expiry(envelope):
+        raise Stale("the action has expired", hint="This action has expired.")
+    one = Asked(raw, envelope, who, person(keeper, ticket.person), verdict)
+    _may_decide(one)
+    return one
+
+
+def _may_decide(one: Asked) -> None:
+    """Raises MayNotDecide. Nobody approves what they asked for, whatever groups they are in; a confirmation is the account
+    owner's alone; a rejection can come from anyone who could have given either, and from the requester."""
+    who, envelope = one.person.id, one.envelope
+    confirms = any(need["kind"] == "confirm" for need in envelope["requirement"]) and who == confirmer(envelope)
+    asked = bool(groups_asked(envelope) & set(one.person.groups))
+    if one.verdict == "approve" and (who in excluded(envelope) or not asked):
+        reason = "requester or owner" if who in excluded(envelope) else "not in a group that was asked"
+        raise MayNotDecide(f"{who}: {reason}")
+    if one.verdict == "confirm" and not confirms:
+        raise MayNotDecide(f"{who} is not the owner, or no confirmation is asked for")
+    if one.verdict == "reject" and not (asked or who == confirmer(envelope) or who in excluded(envelope)):
+        raise MayNotDecide(f"{who} has no say in this")
+
+
+def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
+    evaluation = mark(keeper).evaluation
+
+    def expected(opened: Mapping[str, Any]) -> str:
+        if opened["verdict"] != one.verdict or opened["digest"] != digest(one.raw):
+            raise FactorRefused("the challenge was for another decision")
+        return decided.challenge(one.verdict, bytes.fromhex(opened["challenge_nonce"]), one.raw).hex()
+
+    def acceptable(factor: Mapping[str, Any]) -> None:
+        """Before the code or challenge is spent: an answer that cannot count should not be lost."""
+        if not _useful(one, str(factor["kind"])):
+            raise FactorRefused("a passkey is asked for", hint="This action asks for a passkey.")
+        if one.verdict == "approve" and not factors.old_enough(keeper, dict(factor), evaluation):
+            raise FactorTooYoung(str(factor["id"]))
+
+    used = factors.answered(keeper, one.who, answer, "decision", expected, acceptable)
+    return {"id": used["id"], "kind": used["kind"], "created_at": decided.stamp(datetime.fromisoformat(used["created_at"]))}
+
+
+def _useful(one: Asked, kind: str) -> bool:
+    """Whether this kind of factor is strong enough for a need that this person can help to meet."""
+    if one.verdict == "confirm":
+        return all(kind in STRONG_ENOUGH[need["factor"]] for need in one.envelope["requirement"] if need["kind"] == "confirm")
+    mine = [need for need in one.envelope["requirement"] if need["group"] in one.person.groups and need["kind"] == "approvers"]
+    return any(
+        all(kind in STRONG_ENOUGH[need["factor"]] for need in mine if need["group"] == group)
+        for group in {need["group"] for need in mine}
+    )
+
+
+def _rejecting(one: Asked) -> Mapping[str, Any]:
+    return {"id": "", "kind": one.who.ticket.factor, "created_at": ""}
+
+
+HANDLERS = {"decision_challenge": decision_challenge, "decide": decide}

@@ -1,0 +1,182 @@
+"""The envelope: the one canonical document that is shown, signed and sent; and how it is read, strictly. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NotRequired, TypedDict
+
+import rfc8785
+
+Verdict = Literal["approve", "confirm", "reject"]
+
+
+class Server(TypedDict):
+    name: str
+    url: str
+    manifest: str
+    """Digest of the manifest: URL, tools, context pointers, credential use."""
+
+
+class Tool(TypedDict):
+    name: str
+    pin: str
+    """Digest of the tool's pin: canonical description, class, pointers, credential use."""
+    title: str
+    cls: str
+
+
+class Principal(TypedDict):
+    person: str
+    name: str
+
+
+class Client(TypedDict):
+    id: str
+    grant: str
+    name: str
+    owner: str
+    """Person id of the agent's owner: who allowed it."""
+
+
+class Account(TypedDict):
+    id: str
+    """Connection id."""
+    owner: str
+    provider: str
+    account: str
+    """The provider's own account id."""
+    label: str
+
+
+class Need(TypedDict):
+    """One requirement of a hold. All of an envelope's needs must be met."""
+
+    kind: Literal["confirm", "approvers"]
+    group: str
+    """Empty for confirm."""
+    quorum: int
+    factor: Literal["", "passkey", "totp"]
+    """Empty: any factor. A passkey also satisfies `totp`."""
+    rule: str
+    """Id of the policy that asked for it."""
+
+
+class Envelope(TypedDict):
+    """The one canonical document that is shown, signed and sent (RFC 8785)."""
+
+    v: Literal[1]
+    action: str
+    server: Server
+    tool: Tool
+    arguments: Mapping[str, Any]
+    principal: Principal
+    client: Client
+    connection: Account | None
+    scopes: list[str]
+    facts: Mapping[str, Any]
+    """What the page shows: amount, recipient, time, usage, with where each came from."""
+    reasons: list[Mapping[str, str]]
+    """`{rule, text}` for each policy that holds."""
+    requirement: list[Need]
+    policy: str
+    """Digest of the policy set."""
+    created_at: str
+    expires_at: str
+    """RFC 3339, UTC, whole seconds, `Z`."""
+    state: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One decision, signed by the keeper: `body` is canonical JSON, `signature` is over its bytes."""
+
+    body: str
+    signature: str
+    """Transit's form: `vault:v<version>:<base64>`."""
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 bytes. Raises ValueError on NaN, infinities and integers beyond 2**53."""
+    return rfc8785.dumps(value)
+
+
+def digest(envelope: bytes) -> str:
+    """Hex SHA-256 of a canonical envelope."""
+    return hashlib.sha256(envelope).hexdigest()
+
+
+def expiry(envelope: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(str(envelope["expires_at"]).replace("Z", "+00:00"))
+
+
+STRONG_ENOUGH: Mapping[str, frozenset[str]] = {
+    "": frozenset({"passkey", "totp"}), "totp": frozenset({"passkey", "totp"}), "passkey": frozenset({"passkey"}),
+}
+"""By what a need asks for: the factors that satisfy it."""
+
+
+class BadEnvelope(ValueError):
+    """Not a canonical envelope, or one that asks for nothing."""
+
+
+def read_envelope(raw: bytes) -> Envelope:
+    """The envelope, from exactly its canonical bytes: a second key of the same name, another order or another way to write a
+    number would let two readers see two documents. Raises BadEnvelope."""
+    try:
+        found = json.loads(raw.decode("utf-8"))
+        same = isinstance(found, dict) and canonical(found) == raw
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError) as error:
+        raise BadEnvelope("not canonical JSON") from error
+    if not same:
+        raise BadEnvelope("not canonical")
+    try:
+        _checked(found)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadEnvelope(f"not an envelope: {type(error).__name__}") from error
+    envelope: Envelope = found
+    return envelope
+
+
+def _checked(found: Mapping[str, Any]) -> None:
+    account = found["connection"]
+    texts = [found["action"], found["principal"]["person"], found["expires_at"], found["server"]["name"], found["tool"]["name"]]
+    owners = [found["client"]["owner"], *([account["id"], account["owner"]] if account is not None else [])]
+    if found["v"] != 1 or isinstance(found["v"], bool) or not all(isinstance(one, str) and one for one in texts):
+        raise BadEnvelope("a field is missing")
+    if not all(isinstance(one, str) for one in owners) or (account is not None and not all(owners[1:])):
+        raise BadEnvelope("an owner is missing")
+    if not found["expires_at"].endswith("Z") or expiry(found).tzinfo is None:
+        raise BadEnvelope("expires_at")
+    if not isinstance(found["requirement"], list) or not found["requirement"]:
+        raise BadEnvelope("it requires nothing")
+    for need in found["requirement"]:
+        _checked_need(need)
+
+
+def _checked_need(need: Mapping[str, Any]) -> None:
+    quorum = need["quorum"]
+    if need["factor"] not in STRONG_ENOUGH or not isinstance(quorum, int) or isinstance(quorum, bool) or quorum < 1:
+        raise BadEnvelope("a need's factor or quorum")
+    if (need["kind"], bool(need["group"])) not in (("confirm", False), ("approvers", True)) or not isinstance(need["group"], str):
+        raise BadEnvelope("a need's kind or group")
+
+
+def excluded(envelope: Envelope) -> frozenset[str]:
+    """Who may not approve: the requester, the account's owner, the agent's owner. By identity, whatever their roles."""
+    account = envelope["connection"]
+    persons = {envelope["principal"]["person"], envelope["client"]["owner"], account["owner"] if account else ""}
+    return frozenset(persons - {""})
+
+
+def confirmer(envelope: Envelope) -> str:
+    """The one person who may confirm: the account's owner, or the principal where no account is used."""
+    account = envelope["connection"]
+    return account["owner"] if account else envelope["principal"]["person"]
+
+
+def groups_asked(envelope: Envelope) -> frozenset[str]:
+    return frozenset(need["group"] for need in envelope["requirement"] if need["kind"] == "approvers")
