@@ -1,0 +1,72 @@
+"""Due rows of this room: ending leases and revoking connections at their providers, until those have answered for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from vault.door import Revoked
+from vault.errors import NotKnown
+from webapp import audit
+from webapp.broker.leases import END, request_end
+from webapp.broker.ledger import note
+from webapp.broker.tables import Lease
+from webapp.connections.states import REVOKE
+from webapp.connections.tables import Connection, Revocation
+from webapp.db.due import Due
+from webapp.web.house import House
+
+
+def end_lease(house: House, due: Due) -> datetime | None:
+    """End one exclusive token. A lease that nobody closed is closed first: whoever held it has died."""
+    now = house.clock()
+    lease = house.database.write(lambda s: _begin_end(s, due.key, now))
+    if lease is None:
+        return None
+    try:
+        answer = house.door.end_lease(connection=lease.connection, token_ref=lease.ref)
+    except NotKnown:
+        answer = Revoked("confirmed", "the connection is gone")
+    return house.database.write(lambda s: _noted(s, lease.id, answer, house))
+
+
+def _begin_end(session: Session, lease_id: str, now: datetime) -> Lease | None:
+    lease = session.get(Lease, lease_id)
+    if lease is None or lease.state == "ended" or not lease.ref:
+        return None
+    if lease.state == "planned":
+        lease.state, lease.outcome, lease.closed_at = "closed", "abandoned", now
+        audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": "abandoned"}, at=now)
+    if session.get(Revocation, lease_id) is None:
+        request_end(session, lease, now)
+    return lease
+
+
+def _noted(session: Session, lease_id: str, answer: Revoked, house: House) -> datetime | None:
+    again = note(session, lease_id, answer, house.clock(), house.settings.broker.revoke_backoff_max)
+    if again is None:
+        session.execute(
+            update(Lease).where(Lease.id == lease_id).values(state="ended"), execution_options={"synchronize_session": False}
+        )
+    return again
+
+
+def revoke(house: House, due: Due) -> datetime | None:
+    """Revoke one connection. The keeper is told to disconnect first, again: it may have been away when the person did."""
+    with house.database.read() as session:
+        connection = session.get(Connection, due.key)
+    if connection is None or connection.status != "disconnected":
+        return None
+    try:
+        house.door.disconnect(connection=connection.id, person=connection.person)
+        answer = house.door.revoke(connection=connection.id)
+    except NotKnown:
+        answer = Revoked("confirmed", "nothing is stored")
+    longest = house.settings.broker.revoke_backoff_max
+    return house.database.write(lambda s: note(s, connection.id, answer, house.clock(), longest))
+
+
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {END: end_lease, REVOKE: revoke}

@@ -1,0 +1,104 @@
+"""Planning a lease, minting its token, closing it.
+
+The plan is written in the transaction that says what is about to happen; only then is the keeper asked (promise 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+from sqlalchemy import CursorResult, select, update
+from sqlalchemy.orm import Session
+
+from vault.door import Evidence, Minted
+from vault.errors import NeedsConsent
+from webapp import audit
+from webapp.broker.tables import Lease
+from webapp.connections import lookup, states
+from webapp.connections.tables import Connection, Revocation
+from webapp.db.due import enqueue
+from webapp.errors import Conflict
+from webapp.ids import new_id
+from webapp.web.house import House
+
+END = "broker.end_lease"
+GRACE = timedelta(seconds=60)
+"""An exclusive token whose call was never closed (the process died) is ended so long after its lease."""
+
+
+def plan(
+    session: Session, *, connection: Connection, scopes: Sequence[str], person: str, client: str, grant: str, server: str,
+    tool: str,
+    action: str | None, exclusive: bool, cap: int, now: datetime,
+) -> Lease:
+    """The lease of one call, in the caller's transaction. `cap` is the longest it may live, in seconds. Raises Conflict for a
+    connection of somebody else: the caller mixed them up."""
+    if connection.person != person:
+        raise Conflict("This account belongs to somebody else.")
+    lease = Lease(
+        id=new_id("lea"), connection=connection.id, person=person, client=client, grant=grant, server=server, tool=tool,
+        action=action,
+        scopes=sorted(set(scopes)), exclusive=exclusive or action is not None, cap=cap, state="planned", outcome="", ref="",
+        planned_at=now,
+        until=now + timedelta(seconds=cap), closed_at=None,
+    )
+    session.add(lease)
+    lookup.used(session, connection.id, now)
+    detail = {
+        "connection": lease.connection, "scopes": lease.scopes, "server": server, "tool": tool, "action": action,
+        "exclusive": lease.exclusive, "until": lease.until.isoformat(timespec="seconds"),
+    }
+    audit.append(session, kind="lease.planned", actor=f"client:{client}", subject=lease.id, detail=detail, at=now)
+    return lease
+
+
+def mint(house: House, lease: Lease, evidence: Evidence | None = None) -> Minted:
+    """The token of a planned lease. Asks the keeper alone; an exclusive token's name is noted afterwards, so that it is ended
+    even
+    if this process dies with it. Raises the keeper's errors; when the grant is over, the person's page says so."""
+    try:
+        minted = house.door.mint(
+            connection=lease.connection, person=lease.person, scopes=lease.scopes, receiver=lease.server, cap=lease.cap,
+            exclusive=lease.exclusive, evidence=evidence,
+        )
+    except NeedsConsent as error:
+        hint = error.hint
+        house.database.write(lambda s: states.needs_consent(s, lease.connection, hint, house.clock()))
+        raise
+    if minted.exclusive and minted.token_ref:
+        house.database.write(lambda s: _note(s, lease, minted))
+    return minted
+
+
+def _note(session: Session, lease: Lease, minted: Minted) -> None:
+    session.execute(
+        update(Lease).where(Lease.id == lease.id).values(ref=minted.token_ref, until=minted.expires_at),
+        execution_options={"synchronize_session": False},
+    )
+    enqueue(session, END, lease.id, minted.expires_at + GRACE)
+
+
+def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
+    """The call is over. An exclusive token is ended now, where its provider can end it alone. A lease is closed once."""
+    done = session.execute(
+        update(Lease).where(Lease.id == lease_id, Lease.state == "planned").values(
+            state="closed", outcome=outcome[:64], closed_at=now
+        ),
+        execution_options={"synchronize_session": "fetch"},
+    )
+    if cast("CursorResult[object]", done).rowcount != 1:
+        return
+    lease = session.scalars(select(Lease).where(Lease.id == lease_id)).one()
+    if lease.exclusive:
+        audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": outcome[:64]}, at=now)
+    if lease.ref:
+        request_end(session, lease, now)
+
+
+def request_end(session: Session, lease: Lease, now: datetime) -> None:
+    """Have the exclusive token ended: the ledger keeps asking until the provider confirmed or cannot."""
+    if session.get(Revocation, lease.id) is None:
+        session.add(Revocation(subject=lease.id, connection=lease.connection, requested_at=now))
+    enqueue(session, END, lease.id, now)

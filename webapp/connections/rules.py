@@ -1,0 +1,71 @@
+"""What a connection's page says, and when an attempt is still good: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from vault.providers.catalogue import EFFECTS, Effect, ProviderFacts
+
+EFFECT_WORDS: dict[Effect, str] = {"money": "Money", "destroy": "Delete", "send": "Send", "write": "Change", "read": "Read"}
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "active": frozenset({"paused", "needs_consent", "disconnected"}),
+    "paused": frozenset({"active", "needs_consent", "disconnected"}),
+    "needs_consent": frozenset({"active", "disconnected"}),
+    "disconnected": frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Health:
+    """A chip: its colour class and its word."""
+
+    tone: str
+    word: str
+
+
+HEALTH = {
+    "active": Health("good", "Healthy"),
+    "paused": Health("", "Paused by you"),
+    "needs_consent": Health("warn", "Reconnect"),
+    "disconnected": Health("", "Disconnected"),
+}
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What is allowed, of one effect: `money`, its word, and sentences."""
+
+    effect: Effect
+    word: str
+    sentences: tuple[str, ...]
+
+
+def allowed(facts: ProviderFacts, scopes: Iterable[str]) -> list[Allowed]:
+    """Granted scopes in plain words, gravest first. The provider's own base scopes (who you are, offline access) go without
+    saying."""
+    told = sorted(set(scopes) - set(facts.base_scopes))
+    groups = [(effect, tuple(facts.words(scope) for scope in told if facts.effect(scope) == effect)) for effect in EFFECTS]
+    return [Allowed(effect, EFFECT_WORDS[effect], sentences) for effect, sentences in groups if sentences]
+
+
+def offered(facts: ProviderFacts) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The scopes a person may choose from, by effect, mildest first: (word, [(scope, words)])."""
+    own = [scope for scope in facts.scopes if scope not in facts.base_scopes]
+    groups = [
+        (
+            EFFECT_WORDS[effect], [(s, facts.scopes[s].words) for s in own if facts.effect(s) == effect]
+        ) for effect in reversed(EFFECTS)
+    ]
+    return [group for group in groups if group[1]]
+
+
+def may_ask(facts: ProviderFacts, scopes: Sequence[str]) -> bool:
+    """Only what the catalogue puts in words can be asked for on the page: nobody agrees to what they cannot read."""
+    return bool(scopes) and len(scopes) <= 50 and all(scope in facts.scopes for scope in scopes)
+
+
+def missing(granted: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(asked) - set(granted)))
+
+

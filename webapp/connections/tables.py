@@ -1,0 +1,76 @@
+"""Connections as the app knows them (the tokens are the keeper's), attempts to make one, and the ledger of revocations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.db.base import Base
+
+STATUSES = ("active", "paused", "needs_consent", "disconnected")
+
+
+class Connection(Base):
+    """One person's connected account. `account` is the provider's own id of it, `scopes` what the provider granted;
+    `reason` says in words why it needs the person's consent again."""
+
+    __tablename__ = "connections"
+    __table_args__ = (
+        CheckConstraint("status IN ('active', 'paused', 'needs_consent', 'disconnected')", name="status"),
+        Index("ix_connections_person_provider", "person", "provider"),
+    )
+    shown = ("id", "provider", "status")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str]
+    provider: Mapped[str]
+    account: Mapped[str]
+    label: Mapped[str]
+    scopes: Mapped[list[str]]
+    status: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime]
+    connected_at: Mapped[datetime]
+    """The last time the person consented."""
+    last_used_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """A connection that was begun: bound to one browser session, found by the hash of its state, spent by a conditional UPDATE.
+    `sealed` is the keeper's and cannot be read here."""
+
+    __tablename__ = "connection_attempts"
+    shown = ("id", "provider", "connection")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(unique=True)
+    session: Mapped[str]
+    person: Mapped[str]
+    provider: Mapped[str]
+    connection: Mapped[str]
+    callback: Mapped[str]
+    """The path the provider was told to return to."""
+    sealed: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+
+
+class Revocation(Base):
+    """What a provider was asked to end, and whether it said that it did. `subject` is a connection or an exclusive lease."""
+
+    __tablename__ = "revocations"
+    __table_args__ = (CheckConstraint("state IN ('pending', 'confirmed', 'unsupported')", name="state"),)
+    shown = ("subject", "state", "tries")
+
+    subject: Mapped[str] = mapped_column(primary_key=True)
+    connection: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str] = mapped_column(default="pending")
+    tries: Mapped[int] = mapped_column(default=0)
+    detail: Mapped[str] = mapped_column(default="")
+    requested_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
