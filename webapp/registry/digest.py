@@ -34,6 +34,22 @@ def description(listed: Json) -> str:
     return text
 
 
+UNREADABLE = "counterseal:unreadable"
+
+
+def unreadable(name: str, why: str) -> str:
+    """What stands in for a listing that has no canonical text. No description can have this form: it lacks an `inputSchema`."""
+    return canonical({"name": name, UNREADABLE: why}).decode()
+
+
+def why_unreadable(text: str) -> str:
+    """Why a stored listing cannot be pinned; empty when it can."""
+    if UNREADABLE not in text:
+        return ""
+    listed = json.loads(text)
+    return "" if "inputSchema" in listed else str(listed.get(UNREADABLE, ""))
+
+
 def of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
