@@ -88,3 +88,6 @@ def keeper(keeper_session: KeeperParts) -> KeeperParts:
     """That keeper, up: a test that stopped or sealed something before is undone."""
     keeper_session.mend()
     return keeper_session
+
+
+from tests.app_parts import app, house, signed_in, small_idp  # noqa: E402, F401 the app's fixtures, which use those above

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from flask import Flask
-from flask_wtf.csrf import CSRFProtect
 
 from vault.door import Door
 from webapp.audit import views as audit
@@ -16,11 +14,15 @@ from webapp.db import Database
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
-from webapp.web import faults, headers, htmx, show
+from webapp.people import guard
+from webapp.people import views as people
+from webapp.web import faults, headers, health, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
 
 ROOMS = (
+    health.blueprint,
+    people.blueprint,
     audit.blueprint,
     clients.blueprint,
     oauth.blueprint,
@@ -56,10 +58,9 @@ def create_app(house: House) -> Flask:
     app.extensions["counterseal"] = house
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
     app.config.update(
-        SECRET_KEY=os.urandom(32),
         MAX_FORM_MEMORY_SIZE=settings.web.form_bytes,
         MAX_CONTENT_LENGTH=settings.gateway.request_bytes,
-        WTF_CSRF_SSL_STRICT=True,
+        WTF_CSRF_SSL_STRICT=False,  # `people.guard` checks Origin and Sec-Fetch-Site instead, on TLS or not
         WTF_CSRF_TIME_LIMIT=None,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
@@ -67,7 +68,8 @@ def create_app(house: House) -> Flask:
     headers.register(app, secure=settings.secure)
     faults.register(app)
     show.register(app, evaluation=settings.evaluation)
-    app.extensions["csrf"] = CSRFProtect(app)
+    guard.register(app, house)
     for room in ROOMS:
         app.register_blueprint(room)
+    guard.check_marks(app)
     return app

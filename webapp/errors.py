@@ -55,6 +55,12 @@ class Conflict(CountersealError):
     default = "conflict"
 
 
+class Misdirected(CountersealError):
+    """The request names another host than `public_url` (RFC 9110 section 15.5.20)."""
+
+    default = "misdirected_request"
+
+
 class LimitReached(CountersealError):
     default = "limit_reached"
 
@@ -74,6 +80,7 @@ HTTP: dict[type[Exception], int] = {
     Missing: 404,
     Forbidden: 403,
     Conflict: 409,
+    Misdirected: 421,
     LimitReached: 429,
     Unavailable: 503,
     NotKnown: 404,
