@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Load] = {
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,
     "client": _at("webapp.clients.commands", "client"),
+    "provider": _at("webapp.connections.commands", "provider"),
 }
 """In the order `--help` lists them."""
 

@@ -8,8 +8,12 @@ from flask import Flask
 
 from vault.door import Door
 from webapp.audit import views as audit
+from webapp.broker import jobs as broker_jobs
+from webapp.broker import uses
 from webapp.clients import views as clients
 from webapp.config import Settings
+from webapp.connections import jobs as connections_jobs
+from webapp.connections import views as connections
 from webapp.db import Database
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
@@ -25,6 +29,7 @@ ROOMS = (
     people.blueprint,
     audit.blueprint,
     clients.blueprint,
+    connections.blueprint,
     oauth.blueprint,
 )
 HERE = Path(__file__).resolve().parent
@@ -47,7 +52,9 @@ def make_house(settings: Settings) -> House:
 def job_handlers() -> dict[str, Handler]:
     """Every room's due rows, by kind."""
     rooms: tuple[dict[str, Handler], ...] = (
-        oauth_jobs.jobs,
+        broker_jobs.jobs,
+    connections_jobs.jobs,
+    oauth_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
 
@@ -57,6 +64,7 @@ def create_app(house: House) -> Flask:
     app = Flask("webapp", template_folder=folder("templates"), static_folder=folder("static"))
     app.extensions["counterseal"] = house
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
+    app.extensions["connection_uses"] = uses.reader
     app.config.update(
         MAX_FORM_MEMORY_SIZE=settings.web.form_bytes,
         MAX_CONTENT_LENGTH=settings.gateway.request_bytes,
