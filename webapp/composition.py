@@ -15,6 +15,8 @@ from webapp.config import Settings
 from webapp.connections import jobs as connections_jobs
 from webapp.connections import views as connections
 from webapp.db import Database
+from webapp.evaluation import run as evaluation_run
+from webapp.evaluation import views as evaluation
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
@@ -79,5 +81,7 @@ def create_app(house: House) -> Flask:
     guard.register(app, house)
     for room in ROOMS:
         app.register_blueprint(room)
+    if settings.evaluation:
+        evaluation.register(app, evaluation_run.read(settings.instance))
     guard.check_marks(app)
     return app

@@ -46,7 +46,13 @@ def post_worker_init(worker: Any) -> None:
         from webapp.jobs import Worker
 
         app = worker.app.wsgi()
-        loop = Worker(app.extensions["counterseal"], job_handlers())
+        house = app.extensions["counterseal"]
+        if "evaluation" in app.extensions:
+            from webapp.evaluation import seed
+
+            room = app.extensions["evaluation"]
+            seed.start(house, room.run, room.seeded)
+        loop = Worker(house, job_handlers())
         worker.counterseal_loop = loop
         threading.Thread(target=loop.run, name="worker", daemon=True).start()
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from flask import Response
 
-from webapp.db.changes import Changes
 from webapp.errors import LimitReached
 
 PING = 15.0
 LONGEST = 3600.0
+
+
+class Marks(Protocol):
+    """What a stream waits on: `webapp.db.Changes`, or another source of wake-ups."""
+
+    def mark(self, *topics: str) -> tuple[int, ...]: ...
+
+    def wait(self, mark: tuple[int, ...], *topics: str, timeout: float) -> bool: ...
 
 
 class Seats:
@@ -37,7 +45,7 @@ class Seats:
                 del self._taken[person]
 
 
-def stream(changes: Changes, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str]) -> Response:
+def stream(changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str]) -> Response:
     """Send `render()` as a message at once and after each change of a topic; a comment every 15 s keeps it open.
 
     `render` runs outside the request: it takes all it needs in its closure and opens its own reading session.
