@@ -7,6 +7,8 @@ from pathlib import Path
 from flask import Flask
 
 from vault.door import Door
+from webapp.approvals import jobs as approvals_jobs
+from webapp.approvals import views as approvals
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses
@@ -27,6 +29,7 @@ from webapp.web.house import House
 from webapp.web.live import Seats
 
 ROOMS = (
+    approvals.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,
@@ -54,9 +57,10 @@ def make_house(settings: Settings) -> House:
 def job_handlers() -> dict[str, Handler]:
     """Every room's due rows, by kind."""
     rooms: tuple[dict[str, Handler], ...] = (
+        approvals_jobs.jobs,
         broker_jobs.jobs,
-    connections_jobs.jobs,
-    oauth_jobs.jobs,
+        connections_jobs.jobs,
+        oauth_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
 

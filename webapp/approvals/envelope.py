@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from vault.evidence import Account, Client, Envelope, Need, Principal, Server, Tool, canonical, digest
+from vault.evidence import (
+    Account,
+    BadEnvelope,
+    Client,
+    Envelope,
+    Need,
+    Principal,
+    Server,
+    Tool,
+    canonical,
+    confirmer,
+    digest,
+    expiry,
+    groups_asked,
+    read_envelope,
+)
 from webapp.approvals.payloads import Tampered
 from webapp.approvals.rules import Parties, State, Subject
 from webapp.approvals.tables import Action
@@ -103,9 +117,7 @@ class Document:
 
     @property
     def parties(self) -> Parties:
-        account = self.envelope["connection"]
-        principal = self.envelope["principal"]["person"]
-        return Parties(principal, account["owner"] if account else principal, self.envelope["client"]["owner"])
+        return Parties(self.envelope["principal"]["person"], confirmer(self.envelope), self.envelope["client"]["owner"])
 
     @property
     def requirement(self) -> tuple[Need, ...]:
@@ -113,11 +125,11 @@ class Document:
 
     @property
     def groups(self) -> frozenset[str]:
-        return frozenset(need["group"] for need in self.requirement if need["kind"] == "approvers")
+        return groups_asked(self.envelope)
 
     @property
     def expires_at(self) -> datetime:
-        return datetime.fromisoformat(self.envelope["expires_at"].replace("Z", "+00:00"))
+        return expiry(self.envelope)
 
     @property
     def recipient(self) -> str | None:
@@ -141,10 +153,14 @@ class Document:
 
 
 def read(raw: bytes, action: Action) -> Document:
-    """Steps: 1. the bytes have the digest the action was held under; 2. they are this action's. Raises Tampered."""
+    """Steps: 1. the bytes have the digest the action was held under; 2. they are a canonical envelope; 3. of this action.
+    Raises Tampered."""
     if digest(raw) != action.digest:
         raise Tampered("The stored document of this action is not the one that was held.", detail=action.id)
-    document = cast(Envelope, json.loads(raw))
-    if document["action"] != action.id:
+    try:
+        envelope = read_envelope(raw)
+    except BadEnvelope as error:
+        raise Tampered("The stored document of this action cannot be read.", detail=f"{action.id}: {error}") from error
+    if envelope["action"] != action.id:
         raise Tampered("The stored document belongs to another action.", detail=action.id)
-    return Document(raw, document)
+    return Document(raw, envelope)

@@ -121,6 +121,7 @@ def _row(
         connection=draft.connection["id"] if draft.connection else None,
         amount_minor=amount.get("minor") if readable else None, currency=amount.get("currency") if readable else None,
         recipient=str(recipient.get("text") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
+        asks_owner=any(need["kind"] == "confirm" for need in verdict.needs),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
         previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
     )

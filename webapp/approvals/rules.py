@@ -82,7 +82,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one need is met."""
+    """How far one need is met. Needs of the same group are one; a person counts once, for one of them."""
 
     need: Need
     people: tuple[str, ...]
@@ -104,8 +104,16 @@ def wanted(need: Need) -> int:
     return 1 if need["kind"] == "confirm" else max(1, need["quorum"])
 
 
-def verdict_for(need: Need) -> Literal["approve", "confirm"]:
-    return "confirm" if need["kind"] == "confirm" else "approve"
+def merged(requirement: Sequence[Need]) -> tuple[Need, ...]:
+    """Needs of the same kind and group as one: the largest quorum, the strictest factor."""
+    found: dict[tuple[str, str], Need] = {}
+    for need in requirement:
+        key = (need["kind"], need["group"])
+        known = found.get(key, need)
+        strictest = max(known["factor"], need["factor"], key=("", "totp", "passkey").index)
+        found[key] = Need(kind=need["kind"], group=need["group"], quorum=max(known["quorum"], need["quorum"]),
+                          factor=strictest, rule=known["rule"])
+    return tuple(found.values())
 
 
 def entitled(need: Need, parties: Parties, person: str, groups: Iterable[str]) -> bool:
@@ -117,8 +125,9 @@ def entitled(need: Need, parties: Parties, person: str, groups: Iterable[str]) -
 
 def counts(need: Need, parties: Parties, given: Given) -> bool:
     """Does this statement count towards this need? A confirmation never counts as an approval."""
+    verdict = "confirm" if need["kind"] == "confirm" else "approve"
     return (
-        given.verdict == verdict_for(need)
+        given.verdict == verdict
         and entitled(need, parties, given.person, given.groups)
         and strong_enough(need, given.factor)
     )
@@ -131,27 +140,49 @@ def strong_enough(need: Need, factor: str) -> bool:
 
 def may_reject(requirement: Sequence[Need], parties: Parties, person: str, groups: Iterable[str]) -> bool:
     """Whoever could say yes may say no."""
+    groups = tuple(groups)
     return any(entitled(need, parties, person, groups) for need in requirement)
 
 
 def progress(subject: Subject, decisions: Iterable[Given]) -> tuple[Progress, ...]:
-    """For each need, the different people who met it; one person counts once."""
-    given = list(decisions)
+    """For each need the people who met it, as many needs as can be: one person to one seat (a maximum matching, by augmenting
+    paths), so that somebody in two groups does not stand for both."""
+    given, needs = list(decisions), merged(subject.requirement)
+    seats = [(at, number) for at, need in enumerate(needs) for number in range(wanted(need))]
+    able = {
+        at: tuple(dict.fromkeys(one.person for one in given if counts(need, subject.parties, one)))
+        for at, need in enumerate(needs)
+    }
+    sits: dict[str, tuple[int, int]] = {}
+
+    def seat(place: tuple[int, int], tried: set[str]) -> bool:
+        for person in able[place[0]]:
+            if person in tried:
+                continue
+            tried.add(person)
+            if person not in sits or seat(sits[person], tried):
+                sits[person] = place
+                return True
+        return False
+
+    for place in seats:
+        seat(place, set())
     return tuple(
-        Progress(need, tuple(dict.fromkeys(one.person for one in given if counts(need, subject.parties, one))))
-        for need in subject.requirement
+        Progress(need, tuple(person for person, place in sits.items() if place[0] == at)) for at, need in enumerate(needs)
     )
 
 
+def filled(met: Iterable[Progress]) -> int:
+    return sum(len(one.people) for one in met)
+
+
 def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Resolution:
-    """Where the action stands. Any rejection beats any number of approvals until it is executed; no requirement at all is
-    never met; time runs out at `expires_at`, and for an approval at `run_by`."""
+    """Where the action stands. Any rejection beats any number of approvals until it is executed (the keeper signs none of
+    somebody who has no say); no requirement at all is never met; time runs out at `expires_at`, for an approval at `run_by`."""
     met = progress(subject, decisions)
     if subject.state not in WAITING:
         return Resolution(subject.state, met)
-    refusal = next(
-        (one for one in decisions if one.verdict == "reject"
-         and may_reject(subject.requirement, subject.parties, one.person, one.groups)), None)
+    refusal = next((one for one in decisions if one.verdict == "reject"), None)
     if refusal is not None:
         return Resolution("rejected", met, refusal)
     if now >= subject.expires_at or (subject.run_by is not None and now >= subject.run_by):
@@ -160,23 +191,27 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
     return Resolution("approved" if enough else "held", met)
 
 
-Part = Literal["confirm", "approve", "owner", "given", "none"]
+Part = Literal["confirm", "approve", "owner", "given", "enough", "none"]
 
 
 def part_of(subject: Subject, decisions: Sequence[Given], person: str, groups: Sequence[str]) -> Part:
-    """What this person can do for a waiting action: `confirm` or `approve` it; `given`: they did already; `owner`: it is
-    theirs, and others decide; `none`."""
-    mine = {one.verdict for one in decisions if one.person == person}
-    for one in progress(subject, decisions):
-        if not one.met and entitled(one.need, subject.parties, person, groups):
-            verdict = verdict_for(one.need)
-            return "given" if verdict in mine else verdict
-    if mine & {"confirm", "approve"}:
+    """What this person can do for a waiting action: `confirm` or `approve` it; `given`: they did already; `enough`: their group
+    has given all it can; `owner`: it is theirs, and others decide; `none`."""
+    if any(one.person == person and one.verdict in ("confirm", "approve") for one in decisions):
         return "given"
-    return "owner" if subject.parties.includes(person) else "none"
+    before = filled(progress(subject, decisions))
+    for verdict in ("confirm", "approve"):
+        mine = Given(person, "", tuple(groups), verdict, "passkey", "", subject.expires_at)
+        if filled(progress(subject, [*decisions, mine])) > before:
+            return verdict
+    if subject.parties.includes(person):
+        return "owner"
+    return "enough" if may_reject(subject.requirement, subject.parties, person, groups) else "none"
 
 
-def factor_asked(subject: Subject, person: str, groups: Sequence[str]) -> Literal["", "passkey"]:
-    """`passkey` where an authenticator code would not count for every need this person can meet."""
-    needs = (need for need in subject.requirement if entitled(need, subject.parties, person, groups))
-    return "passkey" if any(need["factor"] == "passkey" for need in needs) else ""
+def code_counts(subject: Subject, part: Part, groups: Iterable[str]) -> bool:
+    """Whether an authenticator code is enough for what this person would give: a confirmation, or the word of a group."""
+    groups = tuple(groups)
+    asked = [need for need in merged(subject.requirement)
+             if (need["kind"] == "confirm" if part == "confirm" else need["group"] in groups)]
+    return any(need["factor"] != "passkey" for need in asked)

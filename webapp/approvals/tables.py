@@ -31,7 +31,7 @@ class Action(Base):
               sqlite_where=_live, postgresql_where=_live),
         Index("ix_action_same", "person", "grant_id", "server", "tool", "arguments", "created_at"),
         Index("ix_action_queue", "state", "rank", "expires_at"),
-        Index("ix_action_person", "person", "created_at"),
+        Index("ix_action_person", "person", "id"),
         Index("ix_action_created", "created_at"),
     )
     shown = ("id", "state", "server", "tool")
@@ -64,6 +64,8 @@ class Action(Base):
     """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`."""
     rank: Mapped[int]
     """Order in the queue: 0 is what could go most wrong."""
+    asks_owner: Mapped[bool]
+    """Whether the owner's confirmation is among what it needs."""
     requirement: Mapped[list[dict[str, Any]]]
     """A copy for the queue. The one that counts is in the envelope."""
     policy: Mapped[str]

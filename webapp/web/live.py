@@ -45,10 +45,13 @@ class Seats:
                 del self._taken[person]
 
 
-def stream(changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str]) -> Response:
+def stream(
+    changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str], *, also: str = ""
+) -> Response:
     """Send `render()` as a message at once and after each change of a topic; a comment every 15 s keeps it open.
 
-    `render` runs outside the request: it takes all it needs in its closure and opens its own reading session.
+    `render` runs outside the request: it takes all it needs in its closure and opens its own reading session. `also` names a DOM
+    event that is sent on every change, so that one stream a page can wake other parts of it (browsers open six connections).
     """
     seats.take(person)
 
@@ -61,6 +64,8 @@ def stream(changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], r
             while waited < LONGEST:
                 changed = changes.wait(mark, *topics, timeout=PING)
                 mark = changes.mark(*topics)
+                if changed and also:
+                    yield f"event: {also}\ndata: changed\n\n"
                 if changed and (now := render()) != last:
                     last = now
                     yield _event(last)

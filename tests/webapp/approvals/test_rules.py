@@ -1,0 +1,221 @@
+"""What decisions amount to, whatever comes in which order."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import hypothesis.strategies as st
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from vault.evidence import Met, Need, Statement, canonical, digest, satisfied
+from webapp.approvals.rules import (
+    STATES,
+    TABLE,
+    TERMINAL,
+    Given,
+    Parties,
+    State,
+    Subject,
+    code_counts,
+    may_become,
+    part_of,
+    progress,
+    resolve,
+)
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SOON = NOW + timedelta(hours=4)
+KEY = Ed25519PrivateKey.generate()
+KEYS = {1: KEY.public_key().public_bytes_raw()}
+PEOPLE = ("ada", "bob", "cleo", "dan", "eve")
+GROUPS = ("finance", "legal")
+
+
+def need(kind: str = "approvers", group: str = "finance", quorum: int = 1, factor: str = "") -> Need:
+    group = "" if kind == "confirm" else group
+    return cast(Need, {"kind": kind, "group": group, "quorum": quorum, "factor": factor, "rule": "r"})
+
+
+def subject(*needs: Need, state: State = "held", owner: str = "ada", agent_owner: str = "ada") -> Subject:
+    return Subject(state, Parties("ada", owner, agent_owner), needs or (need(),), SOON)
+
+
+def said(person: str, verdict: str = "approve", groups: tuple[str, ...] = ("finance",), factor: str = "passkey") -> Given:
+    return Given(person, person, groups, cast(Any, verdict), factor, "", NOW)
+
+
+def state(what: Subject, *given: Given, now: datetime = NOW) -> str:
+    return resolve(what, given, now).state
+
+
+def test_terminal_is_terminal() -> None:
+    assert set(TERMINAL) == {"done", "failed", "rejected", "expired", "withdrawn", "void"}
+    assert not any(may_become(end, other) for end in TERMINAL for other in STATES)
+
+
+def test_nothing_is_executed_that_was_not_approved_and_nothing_runs_twice() -> None:
+    assert [one for one in STATES if may_become(one, "executing")] == ["approved"]
+    assert not {"approved", "executing", "held"} & (TABLE["executing"] | TABLE["uncertain"])
+
+
+def test_one_approval_of_two_is_not_enough_and_the_same_person_twice_is_one() -> None:
+    two = subject(need(quorum=2))
+    assert state(two, said("bob"), said("bob")) == "held"
+    assert state(two, said("bob"), said("cleo")) == "approved"
+
+
+def test_no_requirement_at_all_is_never_met() -> None:
+    assert resolve(Subject("held", Parties("ada", "ada", "ada"), (), SOON), [said("bob")], NOW).state == "held"
+
+
+def test_a_requester_an_owner_and_an_agents_owner_cannot_approve_whatever_their_groups() -> None:
+    what = subject(owner="bob", agent_owner="cleo")
+    for person in ("ada", "bob", "cleo"):
+        assert state(what, said(person)) == "held"
+        assert part_of(what, [], person, ["finance"]) == "owner"
+    assert state(what, said("dan")) == "approved"
+
+
+def test_a_confirmation_is_no_approval_and_an_approval_no_confirmation() -> None:
+    assert state(subject(need("confirm")), said("ada", "approve")) == "held"
+    assert state(subject(need("confirm")), said("bob", "confirm")) == "held"
+    assert state(subject(need("confirm")), said("ada", "confirm", ())) == "approved"
+    assert state(subject(need()), said("bob", "confirm")) == "held"
+
+
+def test_someone_in_two_groups_stands_for_one_of_them() -> None:
+    both = subject(need(group="finance"), need(group="legal"))
+    assert state(both, said("bob", groups=GROUPS)) == "held"
+    assert state(both, said("bob", groups=GROUPS), said("cleo", groups=("finance",))) == "approved"
+    assert part_of(both, [said("bob", groups=GROUPS)], "cleo", ["finance"]) == "approve"
+
+
+def test_a_rejection_beats_every_approval_until_it_is_executed() -> None:
+    assert state(subject(), said("bob"), said("cleo", "reject")) == "rejected"
+    assert state(subject(state="approved"), said("bob"), said("cleo", "reject")) == "rejected"
+    assert state(subject(state="executing"), said("bob"), said("cleo", "reject")) == "executing"
+
+
+def test_time_runs_out_for_the_undecided_and_for_an_approval_nobody_picks_up() -> None:
+    assert state(subject(), said("bob"), now=SOON) == "expired"
+    late = Subject("approved", Parties("ada", "ada", "ada"), (need(),), SOON, run_by=NOW)
+    assert state(late, said("bob")) == "expired"
+
+
+def test_a_code_does_not_count_where_a_passkey_is_asked_for() -> None:
+    strict = subject(need(factor="passkey"), need(factor=""))
+    assert state(strict, said("bob", factor="totp")) == "held"
+    assert not code_counts(strict, "approve", ["finance"])
+    assert code_counts(subject(need(), need("confirm", factor="passkey")), "approve", ["finance"])
+    assert not code_counts(subject(need(), need("confirm", factor="passkey")), "confirm", ["finance"])
+
+
+needs = st.lists(
+    st.builds(need, st.sampled_from(["confirm", "approvers"]), st.sampled_from(GROUPS), st.integers(1, 3),
+              st.sampled_from(["", "totp", "passkey"])),
+    min_size=1, max_size=3,
+)
+decisions = st.lists(
+    st.builds(said, st.sampled_from(PEOPLE), st.sampled_from(["approve", "confirm", "reject"]),
+              st.sets(st.sampled_from(GROUPS)).map(lambda some: tuple(sorted(some))), st.sampled_from(["passkey", "totp"])),
+    max_size=6,
+)
+
+
+def signed(one: Given, raw: bytes) -> Statement:
+    body = canonical({
+        "v": 1, "kind": "decision", "action": "act_1", "digest": digest(raw), "person": one.person, "name": one.name,
+        "groups": sorted(one.groups), "verdict": one.verdict, "reason": "", "nonce": "n",
+        "factor": {"id": "f", "kind": one.factor, "created_at": ""}, "at": "2026-03-02T12:00:00Z",
+    }).decode()
+    return Statement(body, "vault:v1:" + base64.b64encode(KEY.sign(body.encode())).decode())
+
+
+@settings(max_examples=300, deadline=None)
+@given(needs, decisions, st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
+def test_what_is_shown_as_approved_is_exactly_what_the_keeper_will_mint_for(
+    requirement: list[Need], given_: list[Given], owner: str, agent_owner: str
+) -> None:
+    account = {"id": "con_1", "owner": owner, "provider": "bank", "account": "1", "label": "1"}
+    raw = canonical({
+        "v": 1, "action": "act_1", "server": {"name": "bank", "url": "u", "manifest": "m"}, "arguments": {},
+        "tool": {"name": "t", "pin": "p", "title": "T", "cls": "money"}, "principal": {"person": "ada", "name": "Ada"},
+        "client": {"id": "c", "grant": "g", "name": "n", "owner": agent_owner}, "connection": account, "scopes": [], "facts": {},
+        "reasons": [], "requirement": requirement, "policy": "d", "created_at": "2026-03-02T12:00:00Z",
+        "expires_at": "2026-03-02T16:00:00Z",
+    })
+    ours = resolve(Subject("held", Parties("ada", owner, agent_owner), tuple(requirement), SOON), given_, NOW)
+    keepers = satisfied(requirement, [signed(one, raw) for one in given_], raw, keys=KEYS, now=NOW)
+    assert (ours.state == "approved") == isinstance(keepers, Met), keepers
+
+
+@settings(max_examples=200, deadline=None)
+@given(needs, decisions, st.sampled_from(PEOPLE), st.sets(st.sampled_from(GROUPS)))
+def test_a_button_is_only_offered_for_a_word_that_brings_it_forward(
+    requirement: list[Need], given_: list[Given], person: str, groups: set[str]
+) -> None:
+    what = Subject("held", Parties("ada", "ada", "ada"), tuple(requirement), SOON)
+    part = part_of(what, given_, person, tuple(groups))
+    if part in ("confirm", "approve"):
+        before = sum(len(one.people) for one in progress(what, given_))
+        after = sum(len(one.people) for one in progress(what, [*given_, said(person, part, tuple(groups))]))
+        assert after > before
+        assert (part == "confirm") == (person == "ada")
+
+
+class Life(RuleBasedStateMachine):
+    """Any sequence of events, as the database would let them through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state: State = "held"
+        self.given: list[Given] = []
+        self.now = NOW
+        self.runs = 0
+        self.rejected_before_run = False
+
+    def _subject(self) -> Subject:
+        return Subject(self.state, Parties("ada", "ada", "ada"), (need(quorum=2),), SOON)
+
+    @rule(person=st.sampled_from(PEOPLE), verdict=st.sampled_from(["approve", "reject"]))
+    def decide(self, person: str, verdict: str) -> None:
+        if self.state not in ("held", "approved"):
+            return
+        if verdict == "reject":
+            self.rejected_before_run = True
+        self.given.append(said(person, verdict))
+        to = resolve(self._subject(), self.given, self.now).state
+        if to != self.state:
+            assert may_become(self.state, to)
+            self.state = to
+
+    @rule(minutes=st.integers(1, 200))
+    def wait(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+        to = resolve(self._subject(), self.given, self.now).state
+        self.state = to
+
+    @rule()
+    def run(self) -> None:
+        if resolve(self._subject(), self.given, self.now).state == "approved" and may_become(self.state, "executing"):
+            self.state, self.runs = "executing", self.runs + 1
+
+    @rule(to=st.sampled_from(["done", "failed", "uncertain"]))
+    def end(self, to: State) -> None:
+        if may_become(self.state, to):
+            self.state = to
+
+    @invariant()
+    def runs_once_and_only_on_two_people_and_no_rejection(self) -> None:
+        assert self.runs <= 1
+        if self.runs:
+            assert len({one.person for one in self.given if one.verdict == "approve" and one.person != "ada"}) >= 2
+            assert not self.rejected_before_run
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

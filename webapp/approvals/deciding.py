@@ -1,0 +1,211 @@
+"""What people do with an action: confirm or approve it, reject it, withdraw it, close an uncertain one.
+
+A decision is a statement that the keeper signs over the envelope's bytes; what is written here only says where it is.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from vault.door import Answer, Challenge
+from vault.errors import FactorRefused, MayNotDecide
+from vault.evidence import Statement
+from webapp import audit
+from webapp.approvals import decisions, usage
+from webapp.approvals.outcome import Recheck
+from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
+from webapp.approvals.seeing import Opened, open_for
+from webapp.approvals.settling import remember
+from webapp.approvals.tables import Action, Decision
+from webapp.approvals.transitions import move, tell
+from webapp.db.due import enqueue
+from webapp.errors import BadInput, Conflict, Forbidden
+from webapp.ids import new_id
+from webapp.web.house import House
+from webapp.web.viewer import Viewer
+
+Close = Literal["ran", "did_not_run"]
+CHANGED = "This action has changed since the page was shown. Look at it again before you decide."
+
+
+def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, recheck: Recheck) -> Challenge:
+    """A passkey challenge over the envelope that was shown (its digest is `shown`). Raises Conflict when that is not the one,
+    MayNotDecide when this person has nothing to give."""
+    opened = _still(house, action_id, viewer, shown, recheck)
+    verdict = opened.part(viewer.person, viewer.groups)
+    if verdict not in ("confirm", "approve"):
+        raise MayNotDecide
+    return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict)
+
+
+def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck) -> str:
+    """Confirm or approve, whichever is this person's part; the state afterwards.
+
+    Raises Conflict when anything changed since the page was shown, MayNotDecide, FactorRefused.
+    """
+    opened = _still(house, action_id, viewer, shown, recheck)
+    verdict = opened.part(viewer.person, viewer.groups)
+    if verdict not in ("confirm", "approve"):
+        raise MayNotDecide
+    if answer.assertion is None and not code_counts(opened.subject, verdict, viewer.groups):
+        raise FactorRefused(hint="This decision asks for a passkey. An authenticator code does not count here.")
+    statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer)
+    return house.database.write(lambda s: _record(s, house, opened, statement))
+
+
+def reject(house: House, action_id: str, viewer: Viewer, *, shown: str, reason: str) -> str:
+    """Say no, with a reason that the agent gets to read. Beats any approval until the action is executed."""
+    reason = reason.strip()
+    if not reason or len(reason) > house.settings.approvals.reason_length:
+        raise BadInput(f"Give a reason of at most {house.settings.approvals.reason_length} characters.")
+    opened = open_for(house, action_id, viewer)
+    _require_shown(opened, shown)
+    if not may_reject(opened.document.requirement, opened.document.parties, viewer.person, viewer.groups):
+        raise MayNotDecide
+    statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict="reject", reason=reason)
+    return house.database.write(lambda s: _record(s, house, opened, statement))
+
+
+def withdraw(house: House, action_id: str, viewer: Viewer) -> None:
+    """The requester takes it back, before it runs."""
+    opened = open_for(house, action_id, viewer)
+    if not opened.document.parties.includes(viewer.person):
+        raise Forbidden("Only whose agent asked, or whose account it is, can withdraw an action.")
+    house.database.write(lambda s: move(
+        s, _locked(s, action_id), "withdrawn", house.clock(), actor=f"person:{viewer.person}",
+        reason="withdrawn by the person whose agent asked",
+    ))
+
+
+def close(house: House, action_id: str, viewer: Viewer, *, found: Close, note: str) -> None:
+    """An uncertain action: a person has looked at the other side and says whether it ran."""
+    note = note.strip()
+    if len(note) > house.settings.approvals.reason_length:
+        raise BadInput(f"Keep the note within {house.settings.approvals.reason_length} characters.")
+    opened = open_for(house, action_id, viewer)
+    if not (viewer.admin or opened.document.parties.includes(viewer.person)):
+        raise Forbidden("Only its owner or an admin can close an uncertain action.")
+    house.database.write(lambda s: _close(s, house, opened, viewer, found, note))
+
+
+def drifted(house: House, opened: Opened, recheck: Recheck) -> str | None:
+    """Compare a waiting action with what it depended on; void it, and say why, when that changed."""
+    if opened.action.state not in ("held", "approved"):
+        return None
+    now = house.clock()
+    with house.database.read() as session:
+        why = recheck(session, opened.document.envelope, now)
+    if why is None:
+        return None
+    house.database.write(lambda s: void(s, _locked(s, opened.action.id), why, now))
+    return why
+
+
+def void(session: Session, action: Action, why: str, now: datetime) -> str:
+    return move(session, action, "void", now, actor="system", reason=why)
+
+
+def void_to_recipients(session: Session, connection: str, now: datetime) -> int:
+    """A tool that changes recipients ran on this account: whoever was shown may not be who is meant. How many were voided."""
+    waiting = select(Action).where(
+        Action.connection == connection, Action.state.in_(("held", "approved")), Action.recipient != ""
+    ).with_for_update()
+    actions = session.scalars(waiting).all()
+    for action in actions:
+        void(session, action, "the account's recipients were changed while it waited", now)
+    return len(actions)
+
+
+def _still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Recheck) -> Opened:
+    """The action, if it is still what the page showed and still waits."""
+    opened = open_for(house, action_id, viewer)
+    _require_shown(opened, shown)
+    if drifted(house, opened, recheck) is not None:
+        raise Conflict("What this action depended on has changed. It is void; nothing will run.")
+    if opened.resolution(house.clock()).state != "held":
+        raise Conflict(CHANGED)
+    return opened
+
+
+def _require_shown(opened: Opened, shown: str) -> None:
+    if shown != opened.document.digest:
+        raise Conflict(CHANGED, detail=f"shown {shown[:64]!r}")
+
+
+def _locked(session: Session, action_id: str) -> Action:
+    """On PostgreSQL two deciders must see each other's statements: one waits for the other's commit here."""
+    return session.scalars(select(Action).where(Action.id == action_id).with_for_update()).one()
+
+
+def _record(session: Session, house: House, opened: Opened, statement: Statement) -> str:
+    """Store the statement and go where all of them lead. Raises Conflict when the action no longer waits for it."""
+    now = house.clock()
+    action = _locked(session, opened.action.id)
+    given = decisions.given_of(statement, opened.keys)
+    waits = ("held", "approved") if given.verdict == "reject" else ("held",)
+    if action.state not in waits or action.digest != opened.document.digest:
+        raise Conflict(CHANGED, detail=action.id)
+    entry = audit.append(
+        session, kind="action.decided", actor=f"person:{given.person}", subject=action.id, at=now,
+        detail={"digest": action.digest, "verdict": given.verdict, "factor": given.factor, "statement": statement.signature},
+    )
+    row = Decision(id=new_id("dec"), action=action.id, person=given.person, verdict=given.verdict, body=statement.body,
+                   signature=statement.signature, entry=entry, at=now)
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError as error:
+        raise Conflict("You have decided this already.") from error
+    return _advance(session, house, opened, action, now)
+
+
+def _advance(session: Session, house: House, opened: Opened, action: Action, now: datetime) -> str:
+    verified = decisions.verify(
+        decisions.stored(session, action.id), expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys
+    )
+    subject = opened.document.subject(action.state, action.run_by)
+    resolution = resolve(subject, verified.given, now)
+    if resolution.state == "approved" and action.state == "held":
+        _approved(session, house, action, opened, now)
+    elif resolution.state == "rejected":
+        _rejected(session, action, resolution, now)
+    elif resolution.state == "expired":
+        raise Conflict("This action lapsed before the decision arrived. Nothing will run.")
+    else:
+        tell(session, action.id)
+    return resolution.state
+
+
+def _approved(session: Session, house: House, action: Action, opened: Opened, now: datetime) -> None:
+    run_by = min(opened.document.expires_at, now + timedelta(seconds=house.settings.approvals.pick_up))
+    move(session, action, "approved", now, actor="system", values={"decided_at": now, "run_by": run_by})
+    enqueue(session, "approvals.expire", action.id, run_by)
+    if action.runs == "approval":
+        enqueue(session, "approvals.run", action.id, now)
+
+
+def _rejected(session: Session, action: Action, resolution: Resolution, now: datetime) -> None:
+    refusal = resolution.rejected_by
+    assert refusal is not None
+    move(session, action, "rejected", now, actor=f"person:{refusal.person}", reason=refusal.reason, values={"decided_at": now})
+
+
+def _close(session: Session, house: House, opened: Opened, viewer: Viewer, found: Close, note: str) -> None:
+    now = house.clock()
+    action = _locked(session, opened.action.id)
+    if action.state != "uncertain":
+        raise Conflict(CHANGED)
+    ran = found == "ran"
+    said = f"{viewer.name} looked and found that it {'ran' if ran else 'did not run'}." + (f" {note}" if note else "")
+    move(session, action, "done" if ran else "failed", now, actor=f"person:{viewer.person}", reason=said,
+         detail={"found": found}, values={"closed_by": viewer.person, "closed_at": now})
+    if ran:
+        remember(session, action, opened.document, now)
+    else:
+        usage.release(session, action.id)
+

@@ -1,0 +1,213 @@
+"""Running what was approved: once, on verified statements, after the log covers them.
+
+The steps of `run`, in this order:
+1. the action is approved, its document verifies, and its statements satisfy the requirement;
+2. the vault is ready, and a signed checkpoint covers the decisions: until then nothing has begun and nothing is lost;
+3. in one transaction: everything it depended on is compared again, approved -> executing by conditional UPDATE, the caps are
+   committed, the lease is planned, "about to run" is in the log. From here on it runs at most once;
+4. the keeper verifies the statements itself and mints;
+5. the executor sends it, once, while the heartbeat says that somebody is at it;
+6. in one transaction: the outcome, sealed, its state, the lease's end, the entry. Then the answer may leave.
+
+If the process dies between 3 and 6, the heartbeat falls silent and the sweep calls it uncertain. Nothing is ever sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from vault import evidence
+from vault.door import Evidence, Minted
+from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
+from vault.secret import Secret
+from webapp import audit
+from webapp.approvals import decisions, usage
+from webapp.approvals.deciding import void
+from webapp.approvals.heartbeat import Heartbeat
+from webapp.approvals.outcome import Executor, Outcome, Recheck, Upstream
+from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.seeing import Opened, open_
+from webapp.approvals.settling import Ended, settle
+from webapp.approvals.tables import Action
+from webapp.approvals.transitions import move
+from webapp.approvals.waiting import snapshot
+from webapp.broker import leases
+from webapp.broker.tables import Lease
+from webapp.connections.tables import Connection
+from webapp.db.due import enqueue
+from webapp.errors import Conflict
+from webapp.ids import new_id
+from webapp.web.house import House
+
+COVER = 5.0
+"""Seconds to wait for the checkpoint that covers the decisions."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """This process has it: `fence` says so in every later write."""
+
+    opened: Opened
+    fence: str
+    lease: Lease | None
+    sealer: Sealer
+
+
+def run(house: House, action_id: str, executor: Executor, recheck: Recheck) -> Outcome:
+    """Run an approved action once and return its outcome; an action that is void by now says so in its outcome.
+
+    Raises Conflict when it is not approved (or another was first), LogStalled, VaultSealed, VaultAway and KeeperAway when
+    it cannot begin (it stays approved), Tampered.
+    """
+    opened = _approved(house, action_id)
+    why = _unmet(house, opened)
+    if why is not None:
+        return _void(house, opened, why)
+    _ready(house)
+    audit.covered(house, list(opened.verified.entries), COVER)
+    key = sealer(house)
+    started = house.database.write(lambda s: _start(s, house, opened, key, recheck))
+    if isinstance(started, str):
+        return _outcome(house, action_id)
+    _execute(house, started, executor)
+    return _outcome(house, action_id)
+
+
+def delivered(session: Session, action_id: str, now: datetime) -> None:
+    """The outcome was written whole to the agent, or its task's result was fetched: the next identical call is a new one."""
+    action = session.get(Action, action_id)
+    if action is None or action.ended_at is None or action.delivered_at is not None:
+        return
+    session.execute(update(Action).where(Action.id == action_id, Action.delivered_at.is_(None)).values(delivered_at=now),
+                    execution_options={"synchronize_session": False})
+    audit.append(session, kind="action.delivered", actor=f"client:{action.client}", subject=action_id, at=now,
+                 detail={"digest": action.digest, "state": action.state})
+
+
+def _approved(house: House, action_id: str) -> Opened:
+    opened = open_(house, action_id)
+    if opened.action.state != "approved":
+        raise Conflict("This action is not waiting to be run.", detail=f"{action_id} is {opened.action.state}")
+    return opened
+
+
+def _unmet(house: House, opened: Opened) -> str | None:
+    """Why the statements do not carry it. The state in the database alone approves nothing."""
+    now = house.clock()
+    resolution = opened.resolution(now)
+    if resolution.state == "expired":
+        return None
+    verdict = evidence.satisfied(
+        opened.document.requirement, opened.verified.statements, opened.document.raw, keys=opened.keys, now=now,
+        groups_now=None,
+    )
+    if resolution.state != "approved" or isinstance(verdict, evidence.Unmet):
+        return "its decisions do not verify"
+    return None
+
+
+def _void(house: House, opened: Opened, why: str) -> Outcome:
+    house.database.write(lambda s: void(s, _reread(s, opened), why, house.clock()))
+    return _outcome(house, opened.action.id)
+
+
+def _ready(house: House) -> None:
+    """Ask before anything begins: an approval outlives a sealed vault."""
+    status = house.door.status()
+    if status.keeper != "ready":
+        raise KeeperAway
+    if status.vault != "ready":
+        raise VaultSealed if status.vault == "sealed" else VaultAway
+
+
+def _reread(session: Session, opened: Opened) -> Action:
+    """The row as it was opened, or Conflict: what is written next rests on what was read then."""
+    action = session.get(Action, opened.action.id, with_for_update=True)
+    if action is None or action.state != opened.action.state or action.digest != opened.document.digest:
+        raise Conflict("This action has changed while it was about to run.")
+    return action
+
+
+def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck: Recheck) -> Started | str:
+    """Step 3. Why it does not run (then it is void or expired, and written so), or what was started."""
+    now, settings = house.clock(), house.settings.approvals
+    action = _reread(session, opened)
+    if now >= (action.run_by or opened.document.expires_at) or now >= opened.document.expires_at:
+        return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
+    rows = decisions.stored(session, action.id)
+    if tuple(row.signature for row in rows if row.verdict == "reject"):
+        return void(session, action, "its decisions do not verify", now)
+    why = recheck(session, opened.document.envelope, now)
+    if why is not None:
+        return void(session, action, why, now)
+    account = _account(session, opened)
+    if isinstance(account, str):
+        return void(session, action, account, now)
+    fence = new_id("run")
+    lease = _plan(session, house, opened, account, now) if account else None
+    usage.commit(session, action.id, now)
+    move(
+        session, action, "executing", now, actor="system",
+        detail={"run": fence, "statements": list(opened.verified.entries), "lease": lease.id if lease else None},
+        values={"run": fence, "started_at": now, "heartbeat_at": now, "lease": lease.id if lease else None},
+    )
+    enqueue(session, "approvals.sweep", action.id, now + timedelta(seconds=settings.silence))
+    return Started(opened, fence, lease, key)
+
+
+def _account(session: Session, opened: Opened) -> Connection | str | None:
+    """The very account that was shown: its owner, and the account at the provider. Or why not; None where there is none."""
+    shown = opened.document.envelope["connection"]
+    if shown is None:
+        return None
+    found = session.get(Connection, shown["id"])
+    if found is None or (found.person, found.provider, found.account) != (shown["owner"], shown["provider"], shown["account"]):
+        return "the connected account is no longer the one that was shown"
+    return found
+
+
+def _plan(session: Session, house: House, opened: Opened, account: Connection, now: datetime) -> Lease:
+    envelope = opened.document.envelope
+    return leases.plan(
+        session, connection=account, scopes=envelope["scopes"], person=account.person, client=envelope["client"]["id"],
+        grant=envelope["client"]["grant"], server=envelope["server"]["name"], tool=envelope["tool"]["name"],
+        action=opened.action.id, exclusive=True, cap=house.settings.broker.cap, now=now,
+    )
+
+
+def _execute(house: House, started: Started, executor: Executor) -> None:
+    """Steps 4 to 6. Whatever is raised after the call may have been sent leaves the action uncertain, and is raised."""
+    ended = Ended("uncertain", Upstream("unknown", error="the program that ran it failed before it had an answer."))
+    with Heartbeat(house, started.opened.action.id, started.fence):
+        try:
+            ended = _send(house, started, executor)
+        finally:
+            house.database.write(lambda s: settle(s, house, started.opened, started.fence, started.lease, started.sealer, ended))
+
+
+def _send(house: House, started: Started, executor: Executor) -> Ended:
+    try:
+        token = _mint(house, started)
+    except KeeperError as error:
+        return Ended("failed", Upstream("refused", error=f"no access was given for it: {error.hint}"))
+    answer = executor(started.opened.document.envelope, token, started.opened.action.id)
+    return Ended.of(answer)
+
+
+def _mint(house: House, started: Started) -> Secret[str] | None:
+    if started.lease is None:
+        return None
+    document = started.opened.document
+    minted: Minted = leases.mint(house, started.lease, Evidence(document.raw, started.opened.verified.statements))
+    return minted.token
+
+
+def _outcome(house: House, action_id: str) -> Outcome:
+    found = snapshot(house, action_id)
+    return found.outcome or Outcome(action_id, found.state, error=found.status_message)
+
+

@@ -1,0 +1,90 @@
+"""Due rows of this room: lapses, silent executions, tasks to run, results past their time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from webapp import audit
+from webapp.approvals.execution import run
+from webapp.approvals.outcome import Handed
+from webapp.approvals.tables import Action, Payload
+from webapp.approvals.transitions import move
+from webapp.db.due import Due
+from webapp.errors import Conflict
+from webapp.web.house import House
+
+Handler = Callable[[House, Due], "datetime | None"]
+
+NOBODY_DECIDED = "nobody decided in time."
+NOBODY_CAME = "it was approved, but nobody picked the approval up in time."
+SILENT = "the program that ran it fell silent before it had an answer."
+
+
+def handlers(handed: Handed) -> dict[str, Handler]:
+    """By kind, for the composition root."""
+    return {**jobs, "approvals.run": lambda house, row: run_task(house, row, handed)}
+
+
+def expire(house: House, row: Due) -> datetime | None:
+    """A held action lapses at `expires_at`, an approved one at `run_by`; then its documents go after their time."""
+    return house.database.write(lambda s: _expire(s, row.key, house.clock()))
+
+
+def sweep(house: House, row: Due) -> datetime | None:
+    """An execution whose heartbeat fell silent is uncertain; looked at until it ends."""
+    silence = timedelta(seconds=house.settings.approvals.silence)
+    return house.database.write(lambda s: _sweep(s, row.key, house.clock(), silence, house))
+
+
+def clean(house: House, row: Due) -> datetime | None:
+    """Shred a result after its time; the request stays with the record."""
+    return house.database.write(lambda s: _clean(s, row.key, house.clock()))
+
+
+def run_task(house: House, row: Due, handed: Handed) -> datetime | None:
+    """An approved task, at once. What cannot begin is tried again by the worker's backoff until the approval lapses."""
+    try:
+        run(house, row.key, handed.executor, handed.recheck)
+    except Conflict:
+        return None
+    return None
+
+
+jobs: dict[str, Handler] = {"approvals.expire": expire, "approvals.sweep": sweep, "approvals.clean": clean}
+
+
+def _expire(session: Session, action_id: str, now: datetime) -> datetime | None:
+    action = session.get(Action, action_id, with_for_update=True)
+    if action is None or action.state not in ("held", "approved"):
+        return None
+    at = action.expires_at if action.run_by is None else min(action.run_by, action.expires_at)
+    if now < at:
+        return at
+    move(session, action, "expired", now, actor="system", reason=NOBODY_DECIDED if action.state == "held" else NOBODY_CAME)
+    return None
+
+
+def _sweep(session: Session, action_id: str, now: datetime, silence: timedelta, house: House) -> datetime | None:
+    action = session.get(Action, action_id, with_for_update=True)
+    if action is None or action.state != "executing":
+        return None
+    last = action.heartbeat_at or action.started_at or action.created_at
+    if now < last + silence:
+        return last + silence
+    move(session, action, "uncertain", now, actor="system", reason=SILENT, detail={"run": action.run})
+    return None
+
+
+def _clean(session: Session, action_id: str, now: datetime) -> datetime | None:
+    action = session.get(Action, action_id)
+    shredded = delete(Payload).where(Payload.action == action_id, Payload.direction == "result")
+    session.execute(shredded)
+    if action is not None:
+        audit.append(session, kind="action.result_shredded", actor="system", subject=action_id, at=now,
+                     detail={"digest": action.digest})
+    return None
+

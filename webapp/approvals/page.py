@@ -1,0 +1,160 @@
+"""What the page of one action shows, as plain values taken from its verified document. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from vault.evidence import canonical
+from webapp.approvals.envelope import Document
+from webapp.config import Policy
+
+USUAL_SAMPLES = 3
+UNUSUAL = 3
+ROWS = 14
+LONGEST = 2000
+SHORTENED = 300
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text; `differs` from the recipient it looks like."""
+
+    text: str
+    differs: bool = False
+
+
+@dataclass(frozen=True)
+class Said:
+    """One argument that no pin made a fact: the agent's own words."""
+
+    name: str
+    text: str
+    long: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a comparison; None where that side has none."""
+
+    name: str
+    before: str | None
+    now: str | None
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.now
+
+
+def amount_of(document: Document) -> Mapping[str, Any] | None:
+    found: Mapping[str, Any] | None = document.envelope["facts"].get("amount")
+    return found
+
+
+def times_usual(document: Document, earlier: Sequence[int]) -> int | None:
+    """How many times the usual this amount is, when it is remarkable; None otherwise. `earlier` are done ones, same tool and
+    currency."""
+    amount = amount_of(document) or {}
+    if amount.get("status") != "ok" or len(earlier) < USUAL_SAMPLES or median(earlier) <= 0:
+        return None
+    times = int(amount["minor"] / median(earlier))
+    return times if times >= UNUSUAL else None
+
+
+def out_of_hours(when: datetime, settings: Policy) -> bool:
+    local = when.astimezone(ZoneInfo(settings.zone))
+    return local.weekday() not in settings.business_days or not settings.business_from <= local.hour < settings.business_to
+
+
+def marked(recipient: str, known: str) -> tuple[Piece, ...]:
+    """The recipient, with what tells it from the known one it looks like marked."""
+    if not known:
+        return (Piece(recipient),)
+    matcher = difflib.SequenceMatcher(None, known, recipient, autojunk=False)
+    return tuple(
+        Piece(recipient[start:end], kind != "equal") for kind, _, _, start, end in matcher.get_opcodes() if end > start
+    )
+
+
+def said(document: Document) -> tuple[Said, ...]:
+    """Every argument that is not one of the facts above it, in the agent's words."""
+    facts = {str(pin.get("pointer")) for pin in document.envelope["facts"].get("pointers", {}).values() if "pointer" in pin}
+    rest = ((where, text) for where, text in flat(document.envelope["arguments"]) if where not in facts)
+    return tuple(Said(label(where), text[:LONGEST], len(text) > 60 or "\n" in text) for where, text in rest)
+
+
+def compared(document: Document, earlier: Document) -> tuple[Change, ...]:
+    """Arguments side by side with those of an earlier action: what changed first."""
+    now, before = dict(flat(document.envelope["arguments"])), dict(flat(earlier.envelope["arguments"]))
+    rows = [Change(label(where), short(before.get(where)), short(now.get(where))) for where in {**now, **before}]
+    return tuple(sorted(rows, key=lambda row: not row.changed)[:ROWS])
+
+
+def sent(document: Document) -> str:
+    """The bytes that go upstream, as text."""
+    return canonical(document.envelope["arguments"]).decode()
+
+
+def grouped(digest: str) -> str:
+    """A digest that two people can compare by eye."""
+    return " ".join(digest[at:at + 4] for at in range(0, len(digest), 4))
+
+
+def phrase(title: str) -> str:
+    """A tool's title inside a sentence: `Send a payment` becomes `send a payment`, `IBAN check` stays."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() or title[1:2] == " " else title
+
+
+def label(where: str) -> str:
+    """A JSON Pointer (RFC 6901) as a person reads it: `/line_items/0/unitPrice` becomes `Line items 1 unitPrice`."""
+    parts = [part.replace("~1", "/").replace("~0", "~") for part in where.split("/")[1:]]
+    words = " ".join(str(int(part) + 1) if part.isdecimal() else part.replace("_", " ") for part in parts)
+    return words[:1].upper() + words[1:80]
+
+
+def flat(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Leaves of a JSON value by their pointer, in its own order; text as it is, anything else as JSON."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from flat(inner, f"{where}/{str(name).replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(value):
+            yield from flat(inner, f"{where}/{index}")
+    elif where:
+        yield where, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def short(text: str | None) -> str | None:
+    return text if text is None or len(text) <= SHORTENED else text[:SHORTENED] + "…"
+
+
+def receipt(result: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """A tool result as text, for reading: its text parts; what else there is, as JSON."""
+    if result is None:
+        return ()
+    content = result.get("content")
+    parts = content if isinstance(content, list) else []
+    texts = [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
+    rest = [part for part in parts if not (isinstance(part, Mapping) and isinstance(part.get("text"), str))]
+    if rest:
+        texts.append(json.dumps(rest, ensure_ascii=False, indent=2))
+    if not texts and result.get("structuredContent") is not None:
+        texts.append(json.dumps(result["structuredContent"], ensure_ascii=False, indent=2))
+    return tuple(text[:LONGEST * 4] for text in texts)
+
+
+def fields(result: Mapping[str, Any] | None) -> tuple[tuple[str, str], ...]:
+    """A structured result as a table, when it is a flat one: a bank's receipt, rather than JSON."""
+    found = (result or {}).get("structuredContent")
+    if not isinstance(found, Mapping) or not 0 < len(found) <= ROWS:
+        return ()
+    if any(isinstance(value, Mapping | list) for value in found.values()):
+        return ()
+    return tuple((label("/" + str(name)), short(value if isinstance(value, str) else json.dumps(value)) or "")
+                 for name, value in found.items())

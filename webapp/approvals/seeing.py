@@ -1,0 +1,88 @@
+"""Opening an action for somebody: who may see it, what its document says, and what was decided on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session
+
+from webapp.approvals import decisions, payloads
+from webapp.approvals.decisions import Keys, Verified
+from webapp.approvals.envelope import Document, read
+from webapp.approvals.rules import Part, Progress, Resolution, Subject, part_of, resolve
+from webapp.approvals.tables import Action, ActionGroup, Decision
+from webapp.errors import Missing
+from webapp.web.house import House
+from webapp.web.viewer import Viewer
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An action with its verified document and decisions."""
+
+    action: Action
+    document: Document
+    verified: Verified
+    keys: Keys
+
+    @property
+    def subject(self) -> Subject:
+        return self.document.subject(self.action.state, self.action.run_by)
+
+    def resolution(self, now: datetime) -> Resolution:
+        return resolve(self.subject, self.verified.given, now)
+
+    def progress(self, now: datetime) -> tuple[Progress, ...]:
+        return self.resolution(now).progress
+
+    def part(self, person: str, groups: Sequence[str]) -> Part:
+        return part_of(self.subject, self.verified.given, person, groups)
+
+
+def visible_to(viewer: Viewer) -> ColumnElement[bool]:
+    """Its own people, those whose group may decide, those who did, auditors and admins."""
+    if viewer.admin or viewer.auditor:
+        return Action.id.is_not(None)
+    return or_(
+        Action.person == viewer.person, Action.owner == viewer.person, Action.agent_owner == viewer.person,
+        Action.id.in_(select(ActionGroup.action).where(ActionGroup.name.in_(viewer.groups))),
+        Action.id.in_(select(Decision.action).where(Decision.person == viewer.person)),
+    )
+
+
+def find(session: Session, action_id: str, viewer: Viewer) -> Action:
+    """Raises Missing for what is not there and for what is not theirs to see: both look alike."""
+    action = session.scalar(select(Action).where(Action.id == action_id, visible_to(viewer)))
+    if action is None:
+        raise Missing("There is no such action, or it is not yours to see.")
+    return action
+
+
+def open_for(house: House, action_id: str, viewer: Viewer) -> Opened:
+    """Raises Missing, Tampered, KeeperError. The groups that count are those in the document, not in the table's copy."""
+    with house.database.read() as session:
+        find(session, action_id, viewer)
+    opened = open_(house, action_id)
+    mine = opened.document.parties.includes(viewer.person) or any(one.person == viewer.person for one in opened.verified.given)
+    if not (viewer.admin or viewer.auditor or mine or opened.document.groups & set(viewer.groups)):
+        raise Missing("There is no such action, or it is not yours to see.")
+    return opened
+
+
+def open_(house: House, action_id: str) -> Opened:
+    """For the system itself: no viewer. Raises Missing, Tampered, KeeperError."""
+    with house.database.read() as session:
+        action = session.get(Action, action_id)
+        payload = payloads.stored(session, action_id, "request")
+        rows = decisions.stored(session, action_id)
+    if action is None:
+        raise Missing("There is no such action.")
+    if payload is None:
+        raise payloads.Tampered("The document of this action is gone.", detail=action_id)
+    document = read(payloads.open_(house, payload, digest=action.digest), action)
+    keys = decisions.authority_keys(house)
+    verified = decisions.verify(rows, expected_action=action.id, expected_digest=document.digest, keys=keys)
+    return Opened(action, document, verified, keys)

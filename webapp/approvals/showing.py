@@ -1,0 +1,176 @@
+"""Gathers what the page of one action needs: its document, decisions, names, the last similar action, what this person can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+
+from vault.door import Challenge
+from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
+from webapp.approvals import page, payloads
+from webapp.approvals.deciding import drifted
+from webapp.approvals.outcome import Recheck, Upstream, unpack
+from webapp.approvals.page import Change, Piece
+from webapp.approvals.rules import Part, Progress, code_counts, may_reject, wanted
+from webapp.approvals.seeing import Opened, open_for, visible_to
+from webapp.approvals.tables import Action
+from webapp.errors import Missing
+from webapp.people import lookup
+from webapp.web.house import House
+from webapp.web.viewer import Viewer
+
+USUAL = 20
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One action as one person sees it."""
+
+    opened: Opened
+    part: Part
+    progress: tuple[Progress, ...]
+    names: dict[str, str]
+    deciders: dict[str, list[str]]
+    """Names of a group's members as the last sign-ins said: whom to ask."""
+    recipient: tuple[Piece, ...]
+    times_usual: int | None
+    out_of_hours: bool
+    earlier: Action | None
+    changes: tuple[Change, ...]
+    answer: Upstream | None
+    may_reject: bool
+    may_withdraw: bool
+    may_close: bool
+    sees_answer: bool
+    challenge: Challenge | None = None
+    code_counts: bool = True
+    away: str = ""
+    """Why nothing can be decided right now."""
+
+    @property
+    def action(self) -> Action:
+        return self.opened.action
+
+    @property
+    def decides(self) -> bool:
+        return self.action.state == "held" and self.part in ("confirm", "approve")
+
+    @property
+    def before_at(self) -> datetime | None:
+        """When the last identical call ended, or was held."""
+        before = self.opened.document.envelope["facts"].get("before")
+        return datetime.fromisoformat(before["at"]) if before else None
+
+    def mine(self, person: str) -> bool:
+        return self.opened.document.parties.includes(person)
+
+
+def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Shown:
+    """Raises Missing, Tampered, KeeperError. An action that drifted is void from here on, and shown so."""
+    opened = open_for(house, action_id, viewer)
+    if drifted(house, opened, recheck) is not None:
+        opened = open_for(house, action_id, viewer)
+    now = house.clock()
+    document, action = opened.document, opened.action
+    part = opened.part(viewer.person, viewer.groups)
+    own = document.parties.includes(viewer.person)
+    decided = any(one.person == viewer.person for one in opened.verified.given)
+    earlier = _earlier(house, opened, viewer)
+    challenge, away = _challenge(house, opened, viewer, part)
+    used = document.envelope["facts"]["usage"]
+    return Shown(
+        opened=opened, part=part, progress=opened.progress(now), names=_names(house, opened),
+        deciders=_deciders(house, opened), recipient=page.marked(document.recipient_shown, used.get("lookalike_of", "")),
+        times_usual=page.times_usual(document, _amounts(house, action)),
+        out_of_hours=page.out_of_hours(action.created_at, house.settings.policy),
+        earlier=earlier.action if earlier else None, changes=page.compared(document, earlier.document) if earlier else (),
+        answer=_answer(house, opened) if own or decided else None, sees_answer=own or decided,
+        may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
+        may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away,
+        code_counts=code_counts(opened.subject, part, viewer.groups),
+    )
+
+
+def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tuple[Challenge | None, str]:
+    """A challenge for the one who decides. A vault that is away now may be back when they press the button."""
+    if opened.action.state != "held" or opened.resolution(house.clock()).state != "held" or part not in ("confirm", "approve"):
+        return None, ""
+    try:
+        return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=part), ""
+    except (VaultSealed, VaultAway, KeeperAway) as error:
+        return None, error.hint
+
+
+def _names(house: House, opened: Opened) -> dict[str, str]:
+    """The keeper's own word on who decided; the table's on the rest."""
+    parties = opened.document.parties
+    with house.database.read() as session:
+        known = lookup.names(session, {parties.principal, parties.owner, parties.agent_owner, opened.action.closed_by or ""})
+    envelope = opened.document.envelope
+    return {
+        **known, envelope["principal"]["person"]: envelope["principal"]["name"],
+        **{one.person: one.name for one in opened.verified.given},
+    }
+
+
+def _deciders(house: House, opened: Opened) -> dict[str, list[str]]:
+    parties = opened.document.parties
+    with house.database.read() as session:
+        return {
+            group: [one.name for one in lookup.members(session, group) if not parties.includes(one.id)]
+            for group in sorted(opened.document.groups)
+        }
+
+
+def _amounts(house: House, action: Action) -> Sequence[int]:
+    """Amounts of the last done actions of the same kind."""
+    if action.currency is None:
+        return ()
+    with house.database.read() as session:
+        found = session.scalars(
+            select(Action.amount_minor).filter_by(
+                person=action.person, server=action.server, tool=action.tool, currency=action.currency, state="done"
+            ).where(Action.id < action.id).order_by(Action.id.desc()).limit(USUAL)
+        )
+        return [amount for amount in found if amount is not None]
+
+
+def _earlier(house: House, opened: Opened, viewer: Viewer) -> Opened | None:
+    """The last one of this kind that ran and that this person may see: to the same recipient if there is one, or to the one
+    that this recipient looks like."""
+    action = opened.action
+    similar = select(Action).filter_by(person=action.person, server=action.server, tool=action.tool, state="done").where(
+        Action.id < action.id, visible_to(viewer)
+    ).order_by(Action.id.desc())
+    lookalike = opened.document.envelope["facts"]["usage"].get("lookalike_of", "")
+    with house.database.read() as session:
+        found = session.scalar(similar.where(Action.recipient == action.recipient).limit(1))
+        if found is None and lookalike:
+            found = session.scalar(similar.where(Action.recipient == lookalike).limit(1))
+        found = found or session.scalar(similar.limit(1))
+    if found is None:
+        return None
+    try:
+        return open_for(house, found.id, viewer)
+    except (Missing, payloads.Tampered, KeeperError):
+        return None
+
+
+def _answer(house: House, opened: Opened) -> Upstream | None:
+    with house.database.read() as session:
+        stored = payloads.stored(session, opened.action.id, "result")
+    if stored is None:
+        return None
+    return unpack(payloads.open_(house, stored, digest=opened.action.digest))
+
+
+def lacking(progress: Progress) -> int:
+    return max(0, wanted(progress.need) - len(progress.people))
+
+
+def waits_now(action: Action, now: datetime) -> bool:
+    """Whether a request of the agent waits for the decision at this moment."""
+    return action.waiting_until is not None and action.waiting_until > now

@@ -1,0 +1,188 @@
+"""The approvers' pages: start, queue, history, and one action."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from vault.errors import FactorRefused, Stale
+from webapp.approvals import deciding, page, queue, showing
+from webapp.approvals.forms import answer_of, found_of, tab_of
+from webapp.approvals.outcome import Handed
+from webapp.errors import BadInput, Conflict, Unavailable
+from webapp.web.guards import person
+from webapp.web.house import House, house
+from webapp.web.live import Seats, stream
+from webapp.web.viewer import Viewer, viewer
+
+blueprint = Blueprint("approvals", __name__)
+
+
+def handed() -> Handed:
+    """What the composition root handed down. Without it nothing can be compared, so nothing is decided."""
+    found: Handed | None = current_app.extensions.get("approvals")
+    if found is None:
+        raise Unavailable("This process was not given what it needs to decide.", code="not_composed")
+    return found
+
+
+@blueprint.get("/")
+@person
+def start() -> str:
+    return render_template("approvals/start.html", **started())
+
+
+@blueprint.get("/start")
+@person
+def start_now() -> str:
+    return render_template("approvals/_start.html", **started())
+
+
+def started() -> dict[str, Any]:
+    the_house, who = house(), viewer()
+    now, limit = the_house.clock(), 5
+    with the_house.database.read() as session:
+        return {
+            "waiting": queue.waiting(session, who, now, limit).rows, "recent": queue.mine(session, who, limit).rows,
+            "uncertain": queue.uncertain(session, who), "others": queue.others(session, who, now, limit).rows,
+        }
+
+
+@blueprint.get("/actions")
+@person
+def actions() -> str:
+    tab, after = tab_of(request.args.get("tab")), request.args.get("after")
+    return render_template("approvals/queue.html", tab=tab, **listed(house(), viewer(), tab, after))
+
+
+@blueprint.get("/actions/rows")
+@person
+def rows() -> str:
+    tab = tab_of(request.args.get("tab"))
+    return render_template("approvals/_queue.html", tab=tab, **listed(house(), viewer(), tab, request.args.get("after")))
+
+
+@blueprint.get("/history")
+@person
+def history() -> str:
+    the_house, after = house(), request.args.get("after")
+    with the_house.database.read() as session:
+        found = queue.history(session, viewer(), the_house.settings.approvals.page, after)
+    return render_template("approvals/history.html", tab="all", listing=found, after=after)
+
+
+@blueprint.get("/actions/count")
+@person
+def count() -> Response:
+    """The one live stream of a page: the badge, and the event `actions` that its other parts wait for."""
+    app, the_house, who = current_app._get_current_object(), house(), viewer()  # type: ignore[attr-defined]
+    seats: Seats = app.extensions["seats"]
+
+    def render() -> str:
+        with app.app_context():
+            return render_template("_waiting.html", waiting_count=lambda: waiting_count(the_house, who))
+
+    return stream(the_house.database.changes, seats, who.person, ("queue",), render, also="actions")
+
+
+@blueprint.get("/actions/<action_id>")
+@person
+def action(action_id: str) -> str:
+    return render(action_id, "approvals/action.html")
+
+
+@blueprint.get("/actions/<action_id>/now")
+@person
+def now(action_id: str) -> str:
+    """The parts that change by themselves: what was decided, and what became of it."""
+    return render(action_id, "approvals/_now.html")
+
+
+@blueprint.post("/actions/<action_id>/challenge")
+@person
+def challenge(action_id: str) -> ResponseReturnValue:
+    """A fresh challenge for a page that has been open for longer than one lives."""
+    made = deciding.challenge(house(), action_id, viewer(), shown=request.form.get("shown", ""), recheck=handed().recheck)
+    return jsonify(options=made.options, sealed=made.sealed)
+
+
+@blueprint.post("/actions/<action_id>/decide")
+@person
+def decide(action_id: str) -> ResponseReturnValue:
+    shown, recheck = request.form.get("shown", ""), handed().recheck
+    return attempt(action_id, lambda: deciding.decide(
+        house(), action_id, viewer(), shown=shown, answer=answer_of(request.form), recheck=recheck
+    ))
+
+
+@blueprint.post("/actions/<action_id>/reject")
+@person
+def reject(action_id: str) -> ResponseReturnValue:
+    shown, reason = request.form.get("shown", ""), request.form.get("reason", "")
+    return attempt(action_id, lambda: deciding.reject(house(), action_id, viewer(), shown=shown, reason=reason))
+
+
+@blueprint.post("/actions/<action_id>/withdraw")
+@person
+def withdraw(action_id: str) -> ResponseReturnValue:
+    return attempt(action_id, lambda: deciding.withdraw(house(), action_id, viewer()))
+
+
+@blueprint.post("/actions/<action_id>/close")
+@person
+def close(action_id: str) -> ResponseReturnValue:
+    found, note = found_of(request.form.get("found")), request.form.get("note", "")
+    return attempt(action_id, lambda: deciding.close(house(), action_id, viewer(), found=found, note=note))
+
+
+def attempt(action_id: str, work: Callable[[], Any]) -> ResponseReturnValue:
+    """Do it and go back to the page; or show the page again, as it is now, with why it was not done."""
+    try:
+        work()
+    except (Conflict, FactorRefused, Stale, BadInput) as error:
+        response = make_response(render(action_id, "approvals/action.html", problem=error.hint))
+        response.status_code = 409 if isinstance(error, Conflict) else 400
+        return response
+    return redirect(f"/actions/{action_id}", 303)
+
+
+def render(action_id: str, template: str, problem: str = "") -> str:
+    the_house = house()
+    shown = showing.show(the_house, action_id, viewer(), handed().recheck)
+    return render_template(
+        template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
+        page=page, problem=problem, waits=showing.waits_now(shown.action, the_house.clock()), lacking=showing.lacking,
+        who=viewer(), pick_up_minutes=the_house.settings.approvals.pick_up // 60,
+    )
+
+
+def listed(the_house: House, who: Viewer, tab: queue.Tab, after: str | None) -> dict[str, Any]:
+    now, limit = the_house.clock(), the_house.settings.approvals.page
+    with the_house.database.read() as session:
+        if tab == "me":
+            found = queue.waiting(session, who, now, limit)
+        elif tab == "others":
+            found = queue.others(session, who, now, limit)
+        else:
+            found = queue.mine(session, who, limit, after)
+        return {"listing": found, "after": after, "waiting": queue.count(session, who, now)}
+
+
+def waiting_count(the_house: House, who: Viewer | None) -> int:
+    if who is None or who.factor_at is None:
+        return 0
+    with the_house.database.read() as session:
+        return queue.count(session, who, the_house.clock())
+
+
+@blueprint.app_context_processor
+def badge() -> dict[str, Any]:
+    """`waiting_count()` for the navigation."""
+    from flask import g
+
+    return {"waiting_count": lambda: waiting_count(house(), g.get("viewer"))}
+
+
