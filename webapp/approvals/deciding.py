@@ -22,7 +22,7 @@ from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
 from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.settling import remember
 from webapp.approvals.tables import Action, Decision
-from webapp.approvals.transitions import move, tell
+from webapp.approvals.transitions import move, touch
 from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict, Forbidden
 from webapp.ids import new_id
@@ -177,7 +177,7 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
     elif resolution.state == "expired":
         raise Conflict("This action lapsed before the decision arrived. Nothing will run.")
     else:
-        tell(session, action.id)
+        touch(session, action.id, now)
     return resolution.state
 
 

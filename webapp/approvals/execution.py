@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault import evidence
@@ -33,7 +32,7 @@ from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.seeing import Opened, open_
 from webapp.approvals.settling import Ended, settle
 from webapp.approvals.tables import Action
-from webapp.approvals.transitions import move
+from webapp.approvals.transitions import move, touch
 from webapp.approvals.waiting import snapshot
 from webapp.broker import leases
 from webapp.broker.tables import Lease
@@ -82,8 +81,7 @@ def delivered(session: Session, action_id: str, now: datetime) -> None:
     action = session.get(Action, action_id)
     if action is None or action.ended_at is None or action.delivered_at is not None:
         return
-    session.execute(update(Action).where(Action.id == action_id, Action.delivered_at.is_(None)).values(delivered_at=now),
-                    execution_options={"synchronize_session": False})
+    touch(session, action_id, now, delivered_at=now)
     audit.append(session, kind="action.delivered", actor=f"client:{action.client}", subject=action_id, at=now,
                  detail={"digest": action.digest, "state": action.state})
 

@@ -123,7 +123,8 @@ def _row(
         recipient=str(recipient.get("text") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
         asks_owner=any(need["kind"] == "confirm" for need in verdict.needs),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
-        previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
+        previous=before.id if before else None, created_at=now, changed_at=now,
+        expires_at=expires_at, reason="",
     )
 
 

@@ -46,6 +46,12 @@ def count(session: Session, viewer: Viewer, now: datetime) -> int:
     return int(session.scalar(select(func.count()).select_from(some)) or 0)
 
 
+def version(session: Session) -> str:
+    """Moves whenever something that a page shows has changed."""
+    latest = session.scalar(select(func.max(Action.changed_at)))
+    return latest.isoformat() if latest else ""
+
+
 def waiting(session: Session, viewer: Viewer, now: datetime, limit: int) -> Listing:
     """Ordered by what could go most wrong, then by what lapses first."""
     found = select(Action).where(waiting_for(viewer, now)).order_by(Action.rank, Action.expires_at, Action.id).limit(limit)

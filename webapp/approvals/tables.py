@@ -74,6 +74,8 @@ class Action(Base):
     previous: Mapped[str | None]
     """The last action with the same call."""
     created_at: Mapped[datetime]
+    changed_at: Mapped[datetime] = mapped_column(index=True)
+    """The last change that a page would show."""
     expires_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
     run_by: Mapped[datetime | None]

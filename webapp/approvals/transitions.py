@@ -29,6 +29,15 @@ def tell(session: Session, action_id: str) -> None:
     session.info.setdefault("topics", set()).update((QUEUE, topic(action_id)))
 
 
+def touch(session: Session, action_id: str, now: datetime, **values: Any) -> None:
+    """Write something that pages show, but no change of state; and wake them."""
+    session.execute(
+        update(Action).where(Action.id == action_id).values(changed_at=now, **values),
+        execution_options={"synchronize_session": False},
+    )
+    tell(session, action_id)
+
+
 def move(
     session: Session, action: Action, to: State, now: datetime, *, actor: str, reason: str = "",
     detail: Mapping[str, Any] | None = None, values: Mapping[str, Any] | None = None,
@@ -36,7 +45,7 @@ def move(
     """Take the action from the state it was read in to `to`; the audit entry's id. Raises Conflict when somebody was first."""
     if not may_become(action.state, to):
         raise Conflict("This action is no longer in a state that allows this.", detail=f"{action.id}: {action.state} to {to}")
-    changes: dict[str, Any] = {"state": to, **(values or {})}
+    changes: dict[str, Any] = {"state": to, "changed_at": now, **(values or {})}
     if to not in LIVE:
         changes |= {"ended_at": now, "ended_by": actor}
     if reason:

@@ -83,7 +83,9 @@ def count() -> Response:
 
     def render() -> str:
         with app.app_context():
-            return render_template("_waiting.html", waiting_count=lambda: waiting_count(the_house, who))
+            with the_house.database.read() as session:
+                version = queue.version(session)
+            return render_template("approvals/_badge.html", version=version, waiting_count=lambda: waiting_count(the_house, who))
 
     return stream(the_house.database.changes, seats, who.person, ("queue",), render, also="actions")
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from webapp.approvals import payloads
 from webapp.approvals.outcome import Outcome, Snapshot, link, status_message, unpack
 from webapp.approvals.tables import Action
-from webapp.approvals.transitions import tell, topic
+from webapp.approvals.transitions import topic, touch
 from webapp.errors import Missing
 from webapp.web.house import House
 
@@ -60,10 +59,4 @@ def _announce(session: Session, action_id: str, timeout: float, house: House) ->
     action = session.get(Action, action_id)
     if action is None or action.state != "held":
         return
-    waited = action.waiting_until is not None and action.waiting_until > now
-    session.execute(
-        update(Action).where(Action.id == action_id).values(waiting_until=now + timedelta(seconds=timeout)),
-        execution_options={"synchronize_session": False},
-    )
-    if not waited:
-        tell(session, action_id)
+    touch(session, action_id, now, waiting_until=now + timedelta(seconds=timeout))

@@ -51,7 +51,7 @@ def stream(
     """Send `render()` as a message at once and after each change of a topic; a comment every 15 s keeps it open.
 
     `render` runs outside the request: it takes all it needs in its closure and opens its own reading session. `also` names a DOM
-    event that is sent on every change, so that one stream a page can wake other parts of it (browsers open six connections).
+    event that follows each message but the first, so that one stream can wake a page's other parts (browsers open six of them).
     """
     seats.take(person)
 
@@ -64,11 +64,9 @@ def stream(
             while waited < LONGEST:
                 changed = changes.wait(mark, *topics, timeout=PING)
                 mark = changes.mark(*topics)
-                if changed and also:
-                    yield f"event: {also}\ndata: changed\n\n"
                 if changed and (now := render()) != last:
                     last = now
-                    yield _event(last)
+                    yield _event(last) + (f"event: {also}\ndata: changed\n\n" if also else "")
                 elif not changed:
                     waited += PING
                     yield ": ping\n\n"
