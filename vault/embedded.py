@@ -12,6 +12,7 @@ import ipaddress
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from vault.settings import Settings
 
 ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
+FINISHED = "initialized"
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -85,6 +87,20 @@ def environment(instance: Path) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "HOME": str(home(instance)), SECRET_ID: secret_id}
 
 
+def finished(instance: Path) -> bool:
+    """Whether the self-initialisation was once seen to have come to its end."""
+    return (home(instance) / FINISHED).exists()
+
+
+def clear_unfinished(instance: Path) -> None:
+    """Before a start: remove the storage of a first start that broke off. OpenBao refuses such storage for ever, and nothing of
+    anybody's was ever in it: the keeper is not started before `ready` was true once."""
+    data = home(instance) / "data"
+    if not finished(instance) and data.exists():
+        shutil.rmtree(data)
+        data.mkdir(mode=0o700)
+
+
 def ready(instance: Path) -> bool:
     """Whether it is initialised and unsealed, and the keeper's login works."""
     settings = Settings(instance.resolve())
@@ -97,6 +113,7 @@ def ready(instance: Path) -> bool:
         return False
     finally:
         vault.wire.close()
+    (home(instance) / FINISHED).touch(mode=0o600)
     return True
 
 
@@ -108,8 +125,6 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
     secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
     return [
         Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
-        # One version: an older one would keep a refresh token that was rotated away.
-        Request("kv-config", f"{kv}/config", {"cas_required": True, "max_versions": 1}),
         Request("transit", f"sys/mounts/{transit}", {"type": "transit"}),
         Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
         Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
@@ -119,6 +134,9 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
         Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),
         Request("role-id", f"{role}/role-id", {"role_id": ROLE}),
         Request("secret-id", f"{role}/custom-secret-id", {"secret_id": secret_id}),
+        # Last: a new KV engine answers "invalid request" until it has upgraded itself. One version: an older one would keep a
+        # refresh token that was rotated away.
+        Request("kv-config", f"{kv}/config", {"cas_required": True, "max_versions": 1}),
     ]
 
 

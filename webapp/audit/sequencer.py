@@ -22,7 +22,7 @@ log = logging.getLogger("counterseal.audit")
 TOPIC = "audit"
 BATCH = 2000
 
-NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("at"))
+NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number"))
 
 
 def sequence(house: House) -> int:
@@ -66,7 +66,7 @@ def _place(session: Session) -> int:
 
 def _number(session: Session, start: int, ids: Sequence[str]) -> None:
     if ids:
-        session.connection().execute(NUMBER, [{"entry": entry, "at": place} for place, entry in enumerate(ids, start)])
+        session.connection().execute(NUMBER, [{"entry": entry, "number": place} for place, entry in enumerate(ids, start)])
 
 
 def node_at(session: Session) -> merkle.NodeAt:
