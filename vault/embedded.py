@@ -12,7 +12,6 @@ import ipaddress
 import json
 import os
 import secrets
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ from vault.settings import Settings
 
 ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
-FINISHED = "initialized"
-KV_TRIES = 40
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -42,7 +39,6 @@ class Request:
     name: str
     path: str
     data: Mapping[str, object]
-    may_fail: bool = False
 
 
 def home(instance: Path) -> Path:
@@ -89,20 +85,6 @@ def environment(instance: Path) -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "HOME": str(home(instance)), SECRET_ID: secret_id}
 
 
-def finished(instance: Path) -> bool:
-    """Whether the self-initialisation was once seen to have come to its end."""
-    return (home(instance) / FINISHED).exists()
-
-
-def clear_unfinished(instance: Path) -> None:
-    """Before a start: remove the storage of a first start that broke off. OpenBao refuses such storage for ever, and nothing of
-    anybody's was ever in it: the keeper is not started before `ready` was true once."""
-    data = home(instance) / "data"
-    if not finished(instance) and data.exists():
-        shutil.rmtree(data)
-        data.mkdir(mode=0o700)
-
-
 def ready(instance: Path) -> bool:
     """Whether it is initialised and unsealed, and the keeper's login works."""
     settings = Settings(instance.resolve())
@@ -115,7 +97,6 @@ def ready(instance: Path) -> bool:
         return False
     finally:
         vault.wire.close()
-    (home(instance) / FINISHED).touch(mode=0o600)
     return True
 
 
@@ -125,10 +106,10 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
     role = f"auth/approle/role/{ROLE}"
     kv, transit = prefix + "kv", prefix + "transit"
     secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
-    # One version: an older one would keep a refresh token that was rotated away.
-    kv_config = {"cas_required": True, "max_versions": 1}
     return [
         Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
+        # One version: an older one would keep a refresh token that was rotated away.
+        Request("kv-config", f"{kv}/config", {"cas_required": True, "max_versions": 1}),
         Request("transit", f"sys/mounts/{transit}", {"type": "transit"}),
         Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
         Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
@@ -138,9 +119,6 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
         Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),
         Request("role-id", f"{role}/role-id", {"role_id": ROLE}),
         Request("secret-id", f"{role}/custom-secret-id", {"secret_id": secret_id}),
-        # A new KV mount refuses requests until it has upgraded itself in the background: ask last, and more than once.
-        *(Request(f"kv-config-{n}", f"{kv}/config", kv_config, may_fail=True) for n in range(KV_TRIES)),
-        Request("kv-config", f"{kv}/config", kv_config),
     ]
 
 
@@ -164,10 +142,9 @@ def _config(instance: Path, requests: Sequence[Request]) -> str:
 
 
 def _request(one: Request) -> str:
-    lenient = "    allow_failure = true\n" if one.may_fail else ""
     return (
         f'  request {json.dumps(one.name)} {{\n    operation = "update"\n    path = {json.dumps(one.path)}\n'
-        f"{lenient}    data = {_hcl(one.data)}\n  }}"
+        f"    data = {_hcl(one.data)}\n  }}"
     )
 
 

@@ -9,6 +9,7 @@ from flask import Flask
 from vault.door import Door
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import views as approvals
+from webapp.approvals.outcome import Handed
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses
@@ -19,6 +20,9 @@ from webapp.connections import views as connections
 from webapp.db import Database
 from webapp.evaluation import run as evaluation_run
 from webapp.evaluation import views as evaluation
+from webapp.gateway import jobs as gateway_jobs
+from webapp.gateway import room as gateway_room
+from webapp.gateway import views as gateway
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
@@ -36,6 +40,7 @@ ROOMS = (
     clients.blueprint,
     connections.blueprint,
     oauth.blueprint,
+    gateway.blueprint,
 )
 HERE = Path(__file__).resolve().parent
 
@@ -54,10 +59,11 @@ def make_house(settings: Settings) -> House:
     )
 
 
-def job_handlers() -> dict[str, Handler]:
-    """Every room's due rows, by kind."""
+def job_handlers(handed: Handed) -> dict[str, Handler]:
+    """Every room's due rows, by kind. `handed` runs what was approved: of `gateway.room`."""
     rooms: tuple[dict[str, Handler], ...] = (
-        approvals_jobs.jobs,
+        approvals_jobs.handlers(handed),
+        gateway_jobs.jobs,
         broker_jobs.jobs,
         connections_jobs.jobs,
         oauth_jobs.jobs,
@@ -78,6 +84,9 @@ def create_app(house: House) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
+    room = gateway_room.make(house)
+    app.extensions["gateway"] = room
+    app.extensions["approvals"] = room.handed
     htmx.register(app)
     headers.register(app, secure=settings.secure)
     faults.register(app)

@@ -30,9 +30,11 @@ def worker_command() -> None:
     """Work off what is due: expiry, revocations, the log. Any number of these."""
     from webapp.composition import job_handlers, make_house
     from webapp.config import Settings
+    from webapp.gateway import room
     from webapp.jobs import Worker
 
-    worker = Worker(make_house(Settings()), job_handlers())
+    house = make_house(Settings())
+    worker = Worker(house, job_handlers(room.make(house).handed))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
     loop = threading.Thread(target=worker.run, name="worker")

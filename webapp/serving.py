@@ -52,7 +52,7 @@ def post_worker_init(worker: Any) -> None:
 
             room = app.extensions["evaluation"]
             seed.start(house, room.run, room.seeded)
-        loop = Worker(house, job_handlers())
+        loop = Worker(house, job_handlers(app.extensions["approvals"]))
         worker.counterseal_loop = loop
         threading.Thread(target=loop.run, name="worker", daemon=True).start()
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from vault.evidence import Envelope, canonical
+from vault.evidence import Envelope
 from vault.secret import Secret
 from webapp.approvals.tables import Action
 
@@ -64,8 +64,10 @@ class Snapshot:
 
 
 def pack(upstream: Upstream) -> bytes:
-    """The result as it is sealed."""
-    return canonical({"v": 1, "kind": upstream.kind, "result": upstream.result, "error": upstream.error})
+    """The result as it is sealed. Not RFC 8785: a server may answer with integers and text that no canonical form can carry, and
+    what it did must not be lost for that."""
+    body = {"v": 1, "kind": upstream.kind, "result": upstream.result, "error": upstream.error}
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
 def unpack(raw: bytes) -> Upstream:

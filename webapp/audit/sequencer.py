@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from vault.errors import HeadRefused
 from webapp.audit import keys, merkle
 from webapp.audit.tables import Checkpoint, Entry, Node, Tree
-from webapp.db.once import insert_once
 from webapp.web.house import House
 
 log = logging.getLogger("counterseal.audit")
@@ -23,7 +22,7 @@ log = logging.getLogger("counterseal.audit")
 TOPIC = "audit"
 BATCH = 2000
 
-NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number"))
+NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("at"))
 
 
 def sequence(house: House) -> int:
@@ -50,8 +49,10 @@ def _place(session: Session) -> int:
     waiting = select(Entry.id, Entry.body).where(Entry.place.is_(None)).order_by(Entry.id).limit(BATCH)
     if not session.scalar(select(Entry.id).where(Entry.place.is_(None)).limit(1)):
         return 0
-    insert_once(session, Tree, id=1, size=0)
-    tree = session.scalars(select(Tree).with_for_update()).one()
+    tree = session.scalar(select(Tree).with_for_update())
+    if tree is None:
+        session.add(tree := Tree(id=1, size=0))
+        session.flush()
     rows = session.execute(waiting).all()
     _number(session, tree.size, [row.id for row in rows])
     leaves = [merkle.leaf_hash(row.body) for row in rows]
@@ -65,7 +66,7 @@ def _place(session: Session) -> int:
 
 def _number(session: Session, start: int, ids: Sequence[str]) -> None:
     if ids:
-        session.connection().execute(NUMBER, [{"entry": entry, "number": place} for place, entry in enumerate(ids, start)])
+        session.connection().execute(NUMBER, [{"entry": entry, "at": place} for place, entry in enumerate(ids, start)])
 
 
 def node_at(session: Session) -> merkle.NodeAt:
@@ -100,5 +101,6 @@ def _sign(house: House, size: int) -> None:
 
 
 def _store(session: Session, house: House, size: int, root: bytes, note: str) -> None:
-    insert_once(session, Checkpoint, size=size, root=root, note=note, at=house.clock())
+    if session.get(Checkpoint, size) is None:
+        session.add(Checkpoint(size=size, root=root, note=note, at=house.clock()))
     house.database.changes.tell(session, TOPIC)

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from werkzeug.datastructures import Headers
+
 from webapp.gateway.wire import HEADER_MISMATCH, Json, RpcError
 
 KEY: Final = "x-mcp-header"
@@ -97,7 +99,7 @@ def outbound(known: tuple[Param, ...], arguments: Json) -> dict[str, str]:
     return {header: encode(value) for header, value in values if value is not None}
 
 
-def check_params(known: tuple[Param, ...], arguments: Json, headers: Mapping[str, str]) -> None:
+def check_params(known: tuple[Param, ...], arguments: Json, headers: Headers) -> None:
     """Each annotated property and its header are there together and equal, or are both absent. Raises RpcError -32020."""
     for param in known:
         value = _rendered(_value(arguments, param.path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
@@ -45,4 +44,4 @@ def _clean(house: House, row: Due) -> datetime:
     return now + EVERY
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {KIND: _clean}
+jobs = {KIND: _clean}

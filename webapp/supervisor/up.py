@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import vault.embedded as embedded
+from vault import embedded
 from vault.secret import Secret
 from webapp.errors import BadInput, Unavailable
 from webapp.evaluation import links
@@ -82,7 +82,7 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop.set)
         self.agents.prepare()
         server = await control.serve(self.house.instance, {"link": self._link, "agent": self._agent})
-        tasks = [asyncio.create_task(self._keep(keeper)) for keeper in self.keepers]
+        tasks = [asyncio.create_task(keeper.run()) for keeper in self.keepers]
         try:
             await self._until_up()
             if not self.stop.is_set():
@@ -92,12 +92,6 @@ class Supervisor:
         finally:
             server.close()
             await self._stop_all(tasks)
-
-    async def _keep(self, keeper: Keeper) -> None:
-        for other in self.keepers:
-            if other.part.name in keeper.part.needs:
-                await other.up.wait()
-        await keeper.run()
 
     async def _stop_all(self, tasks: list[asyncio.Task[None]]) -> None:
         """The web server first, so that nothing new comes in; the vault last."""
@@ -125,12 +119,12 @@ class Supervisor:
 
     async def _told(self, keeper: Keeper) -> None:
         await keeper.up.wait()
-        say(f"  {keeper.part.words}: ready ({time.monotonic() - self.began:.1f} s).")
+        say(f"  {keeper.part.words} is ready ({time.monotonic() - self.began:.1f} s).")
 
     def _check(self, left: float) -> None:
         for keeper in self.keepers:
             if not keeper.up.is_set() and (keeper.failures >= GIVE_UP or left <= 0):
-                raise Unavailable(f"{keeper.part.words}: it does not start. The end of {keeper.log}:\n{keeper.tail()}")
+                raise Unavailable(f"{keeper.part.words} does not start. The end of {keeper.log}:\n{keeper.tail()}")
 
     async def _link(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         if self.house.run is None:

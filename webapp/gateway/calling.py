@@ -1,0 +1,226 @@
+"""`tools/call`, step by step: pin, arguments, facts, account, policy, and then allowed, denied or held.
+
+Two writes for an allowed call: what is about to happen, before it happens; what happened, before the answer leaves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.orm import Session
+
+from vault.errors import Disconnected, KeeperError, NeedsConsent
+from vault.secret import Secret
+from webapp import audit
+from webapp.approvals import usage
+from webapp.approvals.same_call import CallKey, Existing, same
+from webapp.approvals.usage import Used
+from webapp.broker import leases
+from webapp.broker.tables import Lease
+from webapp.canonical import canonical
+from webapp.connections.lookup import NoConnection
+from webapp.errors import BadInput
+from webapp.gateway import holding, mirrored
+from webapp.gateway.eras import Ask, complete
+from webapp.gateway.executing import error_result
+from webapp.gateway.judging import Case, Who, groups, judge, open_case
+from webapp.gateway.negotiation import Target
+from webapp.gateway.request_state import Bound, State
+from webapp.gateway.room import Room
+from webapp.gateway.upstream import Outcome, ToolCall
+from webapp.gateway.wire import INVALID_PARAMS, Json, Result, RpcError, Step, dump
+from webapp.ids import new_id
+from webapp.policy import active
+from webapp.policy.calls import Deny, Hold
+from webapp.registry.pins import ToolRefused, pinned
+
+UNKNOWN: Final = (
+    "The call was sent and no whole answer came: it may have run. It is not sent again by itself. Find out before calling again."
+)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Written down; nothing has happened yet. `id` is also the idempotency key the server gets."""
+
+    id: str
+    lease: Lease | None
+
+
+def call(room: Room, ask: Ask) -> Step:
+    """Answer one `tools/call`. Raises RpcError for what the client got wrong, errors of the house for what is out of service."""
+    tool, state = ask.required("name"), _state(room, ask)
+    try:
+        case, existing = _prepare(room, ask, tool)
+    except ToolRefused as error:
+        _refused(room, ask, tool, error.code)
+        raise RpcError(INVALID_PARAMS, error.hint, data={"code": error.code}) from error
+    except NoConnection as error:
+        _refused(room, ask, tool, error.code)
+        yield _error(ask, f"{error.hint} {room.house.settings.public_url}{error.url}")
+        return
+    except BadInput as error:
+        _refused(room, ask, tool, error.code)
+        yield _error(ask, error.hint)
+        return
+    if state.action:
+        yield from holding.resume(room, ask, state, bound(ask))
+    elif existing is not None:
+        yield from holding.join(room, ask, existing, bound(ask))
+    else:
+        yield from _decide(room, ask, case, state)
+
+
+def bound(ask: Ask) -> Bound:
+    """What a `requestState` of this call is bound to. The parameters that the protocol itself changes from leg to leg are out."""
+    salient = {"name": ask.message.params.get("name"), "arguments": ask.object("arguments")}
+    digest = hashlib.sha256(canonical(salient)).hexdigest()
+    return Bound(ask.caller.person, ask.caller.grant, ask.server, ask.message.method, digest)
+
+
+def _state(room: Room, ask: Ask) -> State:
+    text = ask.text("requestState") if ask.era == "modern" else None
+    return State() if text is None else room.states.open(text, bound(ask), room.house.clock())
+
+
+def _prepare(room: Room, ask: Ask, tool: str) -> tuple[Case, Existing | None]:
+    """All reads in one session."""
+    settings, caller, arguments = room.house.settings, ask.caller, ask.object("arguments")
+    with room.house.database.read() as session:
+        pin = pinned(session, ask.server, tool)
+        if ask.era == "modern":
+            mirrored.check_params(mirrored.params(pin.input_schema), arguments, ask.headers)
+        who = Who(caller.person, groups(session, caller.person), caller.client, caller.client_verified, caller.grant)
+        case = open_case(session, settings.policy, who, pin, arguments)
+        key = CallKey(caller.person, caller.grant, pin.server, pin.tool, case.digest)
+        return case, same(session, key, room.house.clock(), settings.approvals)
+
+
+def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
+    admitted = room.house.database.write(lambda s: _admit(s, room, ask, case))
+    if isinstance(admitted, Deny):
+        yield _error(ask, f"Policy refused this call: {admitted.reason}")
+    elif isinstance(admitted, Allowed):
+        yield _run(room, ask, case, admitted, state)
+    else:
+        verdict, used = admitted
+        yield from holding.hold(room, ask, case, verdict, used, bound(ask))
+
+
+def _admit(session: Session, room: Room, ask: Ask, case: Case) -> Allowed | Deny | tuple[Hold, Used]:
+    """The verdict and what follows from it, in one transaction: an allowed call is counted, its lease planned, and the log
+    says that it is about to happen."""
+    now = room.house.clock()
+    verdict, used = judge(session, active.current(room.house, session), case, now)
+    if isinstance(verdict, Hold):
+        return verdict, used
+    detail = _detail(ask, case) | {"policy": verdict.digest, "rules": list(verdict.rules)}
+    call_id, actor = new_id("call"), f"client:{ask.caller.client}"
+    if isinstance(verdict, Deny):
+        audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
+        return verdict
+    lease = _plan(session, room, case, now) if case.connection is not None else None
+    usage.record(session, case.counted(), now)
+    detail |= {"lease": lease.id if lease else None}
+    audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
+    return Allowed(call_id, lease)
+
+
+def _detail(ask: Ask, case: Case) -> dict[str, Any]:
+    return {
+        "server": case.pin.server, "tool": case.pin.tool, "pin": case.pin.pin, "manifest": case.pin.manifest,
+        "arguments": case.digest, "person": ask.caller.person, "grant": ask.caller.grant,
+        "connection": case.connection.id if case.connection else None,
+    }
+
+
+def _plan(session: Session, room: Room, case: Case, now: Any) -> Lease:
+    assert case.connection is not None
+    return leases.plan(
+        session, connection=case.connection, scopes=case.scopes, person=case.who.person, client=case.who.client,
+        grant=case.who.grant, server=case.pin.server, tool=case.pin.tool, action=None, exclusive=False,
+        cap=room.house.settings.broker.cap, now=now,
+    )
+
+
+def _run(room: Room, ask: Ask, case: Case, allowed: Allowed, state: State) -> Result:
+    """Mint, send, write down, answer."""
+    try:
+        token = _mint(room, allowed)
+    except KeeperError as error:
+        _ended(room, ask, allowed, Outcome("not_sent", detail=error.code, nothing_ran=True))
+        if isinstance(error, NeedsConsent | Disconnected):
+            return _error(ask, f"{error.hint} {room.house.settings.public_url}/connections")
+        raise
+    placement = case.pin.credential.placement if case.pin.credential else "authorization"
+    target = Target(case.pin.url, f"{case.who.person} {case.who.grant}", token, placement)
+    sent = ToolCall(case.pin.tool, case.raw, allowed.id, dict(case.pin.input_schema), state.upstream or None)
+    outcome = room.upstreams.call(target, sent)
+    _ended(room, ask, allowed, outcome)
+    return _answer(room, ask, outcome)
+
+
+def _mint(room: Room, allowed: Allowed) -> Secret[str] | None:
+    return None if allowed.lease is None else leases.mint(room.house, allowed.lease).token
+
+
+ENTRY: Final[Mapping[str, str]] = {
+    "answered": "call.answered", "asks": "call.answered", "refused": "call.failed", "not_sent": "call.failed",
+    "silent": "call.unknown",
+}
+LEASE: Final[Mapping[str, str]] = {
+    "answered": "done", "asks": "done", "refused": "failed", "not_sent": "failed", "silent": "uncertain",
+}
+
+
+def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
+    now = room.house.clock()
+    result = hashlib.sha256(dump(outcome.result)).hexdigest() if outcome.result else None
+
+    def write(session: Session) -> None:
+        if allowed.lease is not None:
+            leases.close(session, allowed.lease.id, LEASE[outcome.kind], now)
+        audit.append(
+            session, kind=ENTRY[outcome.kind], actor=f"client:{ask.caller.client}", subject=allowed.id, at=now,
+            detail={"result": result, "why": outcome.detail[:200]},
+        )
+
+    room.house.database.write(write)
+
+
+def _answer(room: Room, ask: Ask, outcome: Outcome) -> Result:
+    if outcome.kind == "answered":
+        return Result(complete(ask, outcome.result))
+    if outcome.kind == "refused" and outcome.error is not None:
+        raise outcome.error
+    if outcome.kind == "asks":
+        return _asks(room, ask, outcome.result)
+    if outcome.kind == "silent":
+        return _error(ask, UNKNOWN)
+    return _error(ask, "The server could not be reached. Nothing was sent; call again later.")
+
+
+def _asks(room: Room, ask: Ask, result: Json) -> Result:
+    """A server's own state, nested in ours: its next leg is judged as a call of its own."""
+    if ask.era != "modern":
+        return _error(ask, "The server asks for another round, which this protocol version does not know.")
+    state = room.states.seal(State(upstream=result["requestState"]), bound(ask), room.house.clock())
+    return Result(complete(ask, {"resultType": "input_required", "requestState": state}))
+
+
+def _refused(room: Room, ask: Ask, tool: str, code: str) -> None:
+    """What never came before policy is in the log too."""
+    now = room.house.clock()
+    detail = {"server": ask.server, "tool": tool, "code": code, "person": ask.caller.person, "grant": ask.caller.grant}
+    room.house.database.write(lambda s: audit.append(
+        s, kind="call.refused", actor=f"client:{ask.caller.client}", subject=new_id("call"), detail=detail, at=now,
+    ))
+
+
+def _error(ask: Ask, words: str) -> Result:
+    return Result(complete(ask, error_result(words)))
+
+

@@ -1,0 +1,117 @@
+"""One call as policy judges it: the pin, its arguments, what they say, whose account, and what was used before.
+
+Asked when the call comes, and again inside the transition to `executing`: both times of this code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.orm import Session
+
+from webapp.approvals import usage
+from webapp.approvals.usage import Used
+from webapp.canonical import canonical, digest
+from webapp.config import Policy
+from webapp.connections import lookup
+from webapp.connections.tables import Connection
+from webapp.people.tables import Person
+from webapp.policy import facts, schema_check
+from webapp.policy.calls import Account, Agent, Call, Verdict
+from webapp.policy.engine import PolicySet
+from webapp.policy.facts import Facts
+from webapp.registry.pins import PinnedTool
+
+GROUPS = select(Person.groups).where(Person.id == bindparam("person"))
+
+
+@dataclass(frozen=True)
+class Who:
+    """The principal and the agent. `groups` are those of the person's last sign-in: an agent's call brings no ticket. They
+    choose among rules; a decision that a rule asks for is checked against tickets and statements."""
+
+    person: str
+    groups: tuple[str, ...]
+    client: str
+    verified: bool
+    grant: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a verdict rests on, but for what changes with every call: usage and time. `raw` are the canonical arguments: what is
+    digested, shown and sent."""
+
+    who: Who
+    pin: PinnedTool
+    arguments: Mapping[str, Any]
+    raw: bytes
+    facts: Facts
+    connection: Connection | None
+
+    @property
+    def digest(self) -> str:
+        return digest(self.raw)
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        return self.pin.credential.scopes if self.pin.credential else ()
+
+    def counted(self) -> usage.Call:
+        """What it counts as. What was only inferred counts too, where the pin says nothing: it may only tighten."""
+        amount = self.facts.amount if self.facts.amount.status != "none" else self.facts.inferred_amount
+        recipient = self.facts.recipient or self.facts.inferred_recipient
+        readable = amount is not None and amount.status == "ok"
+        return usage.Call(
+            person=self.who.person, connection=self.connection.id if self.connection else None, client=self.who.client,
+            server=self.pin.server, tool=self.pin.tool, recipient=recipient.value if recipient else None,
+            recipient_shown=recipient.text if recipient else "",
+            minor=amount.minor if readable and amount else None, currency=amount.currency if readable and amount else None,
+            base_minor=amount.base_minor if readable and amount else None,
+        )
+
+    def call(self, used: Used, now: datetime) -> Call:
+        account = Account(self.connection.id, self.connection.provider, self.connection.person) if self.connection else None
+        return Call(
+            person=self.who.person, groups=self.who.groups, agent=Agent(self.who.client, verified=self.who.verified),
+            server=self.pin.server, tool=self.pin.tool, cls=self.pin.cls, now=now, facts=self.facts,
+            usage=used.for_policy(), account=account, hints=self.pin.hints,
+        )
+
+
+def groups(session: Session, person: str) -> tuple[str, ...]:
+    found = session.connection().execute(GROUPS, {"person": person}).scalar_one_or_none()
+    return tuple(found or ())
+
+
+def open_case(session: Session, settings: Policy, who: Who, pin: PinnedTool, arguments: Mapping[str, Any]) -> Case:
+    """The steps: 1. the arguments fit the pinned schema; 2. what they say, read where the pin says; 3. the account.
+
+    Raises BadInput for arguments that do not fit, connections' NoConnection when there is no account to act for."""
+    schema_check.check(pin.input_schema, arguments, pin=pin.pin)
+    found = facts.read(pin.pointers, arguments, settings, cls=pin.cls)
+    return Case(who, pin, arguments, canonical(arguments), found, account(session, who.person, pin))
+
+
+def account(session: Session, person: str, pin: PinnedTool) -> Connection | None:
+    if pin.credential is None:
+        return None
+    return lookup.usable(session, person, pin.credential.provider, pin.credential.scopes)
+
+
+def judge(session: Session, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
+    """What is to become of the call, given what was used before. In the transaction that acts on it: two calls at once must
+    not both pass under one cap."""
+    _one_at_a_time(session, case.who.person)
+    used = usage.facts(session, case.counted(), now, excluding=excluding)
+    return rules.decide(case.call(used, now)), used
+
+
+def _one_at_a_time(session: Session, person: str) -> None:
+    """SQLite has one writer; on PostgreSQL one person's calls are judged one after the other."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:person, 7))"), {"person": person})

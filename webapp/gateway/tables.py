@@ -1,0 +1,30 @@
+"""Sessions of legacy clients. A session authenticates nobody: each request brings its token, and the session must be of
+the token's grant."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from webapp.db.base import Base
+
+
+class McpSession(Base):
+    """What an `initialize` settled (MCP 2025-03-26 to 2025-11-25). `id` is the `Mcp-Session-Id`."""
+
+    __tablename__ = "mcp_session"
+    __table_args__ = (Index("ix_mcp_session_grant", "grant_id", "created_at"),)
+    shown = ("id", "server", "version")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    grant_id: Mapped[str]
+    server: Mapped[str]
+    version: Mapped[str]
+    url_elicitation: Mapped[bool]
+    client_info: Mapped[dict[str, Any]]
+    """Name and version as the client gave them, shortened: for display."""
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime] = mapped_column(index=True)
