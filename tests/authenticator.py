@@ -43,9 +43,9 @@ class Passkey:
         numbers = self.key.public_key().public_numbers()
         public = cbor2.dumps({1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")})
         attested = bytes(16) + struct.pack(">H", len(self.id)) + self.id + public
-        data = self._data(otherwise.get("rp_id", options["rp"]["id"]), ATTESTED, **otherwise) + attested
+        data = self._data(options["rp"]["id"], ATTESTED, otherwise) + attested
         attestation = cbor2.dumps({"fmt": "none", "attStmt": {}, "authData": data})
-        client = _client_data("webauthn.create", options["challenge"], origin, **otherwise)
+        client = _client_data("webauthn.create", options["challenge"], origin, otherwise)
         return self._credential({
             "clientDataJSON": b64url(client), "attestationObject": b64url(attestation), "transports": ["internal"],
         })
@@ -54,8 +54,8 @@ class Passkey:
         """The JSON of `navigator.credentials.get(options)`. `otherwise`: challenge, cross_origin, top_origin, verified, rp_id,
         count, key, handle."""
         self.count = otherwise.get("count", self.count + 1)
-        data = self._data(otherwise.get("rp_id", options.get("rpId") or urlsplit(origin).hostname), 0, **otherwise)
-        client = _client_data("webauthn.get", otherwise.get("challenge", options["challenge"]), origin, **otherwise)
+        data = self._data(options.get("rpId") or urlsplit(origin).hostname, 0, otherwise)
+        client = _client_data("webauthn.get", options["challenge"], origin, otherwise)
         key: ec.EllipticCurvePrivateKey = otherwise.get("key", self.key)
         signature = key.sign(data + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
         return self._credential({
@@ -63,7 +63,8 @@ class Passkey:
             "userHandle": otherwise.get("handle", self.handle),
         })
 
-    def _data(self, rp_id: str, flags: int, **otherwise: Any) -> bytes:
+    def _data(self, rp_id: str, flags: int, otherwise: Mapping[str, Any]) -> bytes:
+        rp_id = otherwise.get("rp_id", rp_id)
         flags |= PRESENT | (VERIFIED if otherwise.get("verified", True) else 0)
         return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + struct.pack(">I", self.count)
 
@@ -75,8 +76,10 @@ class Passkey:
         }
 
 
-def _client_data(kind: str, challenge: str, origin: str, **otherwise: Any) -> bytes:
-    content = {"type": kind, "challenge": challenge, "origin": origin, "crossOrigin": otherwise.get("cross_origin", False)}
+def _client_data(kind: str, challenge: str, origin: str, otherwise: Mapping[str, Any]) -> bytes:
+    challenge = otherwise.get("challenge", challenge)
+    crossed = otherwise.get("cross_origin", False)
+    content: dict[str, Any] = {"type": kind, "challenge": challenge, "origin": origin, "crossOrigin": crossed}
     if "top_origin" in otherwise:
         content["topOrigin"] = otherwise["top_origin"]
     return json.dumps(content).encode()

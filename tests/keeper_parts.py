@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -13,16 +14,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
-from vault import embedded
+from tests.authenticator import Passkey
+from vault import authority, embedded, people, tickets
 from vault.client import Vault
-from vault.door import Door
+from vault.door import Answer, Door, SessionProof
 from vault.errors import KeeperError
+from vault.evidence import Statement
+from vault.people import Person
 from vault.secret import Secret
 from vault.settings import Settings, load
-from vault.table import Keeper, make
+from vault.table import Keeper, make, utc_now
 
 ROOT = Path(__file__).resolve().parent.parent
 SEALER = "test-sealer"
@@ -59,6 +65,7 @@ class KeeperParts:
     log: Path
     _vault: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _inside: Keeper | None = field(default=None, repr=False)
 
     def start_vault(self) -> None:
         with self.log.open("ab") as log:
@@ -104,14 +111,21 @@ class KeeperParts:
     def stop_keeper(self) -> None:
         self._keeper = _stop(self._keeper)
 
+    def close(self) -> None:
+        self.door.close()
+        if self._inside:
+            self._inside.vault.wire.close()
+
     @property
     def keeper_pid(self) -> int:
         assert self._keeper
         return self._keeper.pid
 
-    def inside(self, clock: Callable[[], object] | None = None) -> Keeper:
-        settings = load(self.instance, evaluation=self.evaluation, environ={"COUNTERSEAL_PUBLIC_URL": PUBLIC_URL})
-        return make(settings, clock) if clock else make(settings)  # type: ignore[arg-type]
+    def inside(self, clock: Callable[[], datetime] | None = None) -> Keeper:
+        if self._inside is None:
+            environ = {"COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}
+            self._inside = make(load(self.instance, evaluation=self.evaluation, environ=environ))
+        return replace(self._inside, memory={}, clock=clock or utc_now)
 
     def raw(self, name: str, body: bytes) -> tuple[int, dict[str, str]]:
         """One request as bytes, past the client."""
@@ -151,7 +165,47 @@ def serve(*, evaluation: bool = False) -> Iterator[KeeperParts]:
         sys.stderr.write(parts.log.read_text())
         raise
     finally:
-        door.close()
+        parts.close()
         parts.stop_keeper()
         parts.stop_vault()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class SignedPerson:
+    """A person the keeper knows, with a session. `proof` has no factor until `passkey` or `code` gave one."""
+
+    id: str
+    proof: SessionProof
+    passkey: Passkey | None = None
+
+
+def sign_in(parts: KeeperParts, groups: tuple[str, ...] = (), *, name: str = "Ada", now: datetime | None = None) -> SignedPerson:
+    """What a sign-in leaves behind: the keeper's record of the person, and a ticket bound to a new session."""
+    keeper = parts.inside((lambda: now) if now else None)
+    who = f"per_{secrets.token_hex(10)}"
+    people.record(keeper, Person(who, "https://idp.example", who, name, f"{name.lower()}@example.com", groups, keeper.clock()))
+    ticket = tickets.new(
+        person=who, name=name, email=f"{name.lower()}@example.com", groups=groups, auth_time=keeper.clock(), now=keeper.clock()
+    )
+    session = Secret(secrets.token_urlsafe(32))
+    return SignedPerson(who, SessionProof(authority.issue(keeper, ticket, session), session))
+
+
+def with_passkey(parts: KeeperParts, person: SignedPerson, *, origin: str = PUBLIC_URL) -> SignedPerson:
+    """Enrol a passkey made in software; the new proof records it."""
+    passkey = Passkey()
+    begun = parts.door.passkey_begin(proof=person.proof, account="ada@example.com")
+    assert begun.options is not None
+    attestation = passkey.create(begun.options, origin=origin)
+    done = parts.door.passkey_finish(proof=person.proof, sealed=begun.sealed, attestation=attestation, name="Laptop")
+    return SignedPerson(person.id, SessionProof(done.ticket, person.proof.session), passkey)
+
+
+def decide(parts: KeeperParts, person: SignedPerson, envelope: bytes, verdict: Literal["approve", "confirm"]) -> Statement:
+    """Approve or confirm with the person's passkey, as a browser would."""
+    assert person.passkey
+    asked = parts.door.decision_challenge(proof=person.proof, envelope=envelope, verdict=verdict)
+    assert asked.options is not None
+    answer = Answer(sealed=asked.sealed, assertion=person.passkey.get(asked.options, origin=PUBLIC_URL))
+    return parts.door.decide(proof=person.proof, envelope=envelope, verdict=verdict, answer=answer)

@@ -69,6 +69,8 @@ def _understood(heard: Heard, path: str) -> dict[str, Any] | None:
     errors = [str(line) for line in (answer or {}).get("errors") or []] if isinstance(answer, dict) else []
     if heard.status == 503 and any("sealed" in line.lower() for line in errors):
         raise VaultSealed(f"{path}: {errors}")
+    if heard.status == 400 and any("Upgrading from non-versioned" in line for line in errors):
+        raise VaultAway(f"{path}: the mount is not ready yet")
     if heard.status >= 500 or heard.status in (429, 472, 473):
         raise VaultAway(f"{heard.status} from {path}: {'; '.join(errors)[:300]}")
     raise Refused(heard.status, path, errors)

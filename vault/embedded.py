@@ -28,6 +28,8 @@ from vault.settings import Settings
 
 ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
+STARTED = "started"
+"""Written when the vault was first ready."""
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -63,6 +65,7 @@ def prepare(instance: Path, extra: Sequence[Request] = ()) -> None:
     `extra` is appended to the self-initialisation, which runs at the very first start only. Raises KeeperError where a
     socket's path would be too long for the kernel."""
     folder = home(instance)
+    _set_aside(folder)
     for one in (folder, folder / "data", socket_path(instance).parent):
         one.mkdir(parents=True, exist_ok=True)
         one.chmod(0o700)
@@ -86,17 +89,18 @@ def environment(instance: Path) -> dict[str, str]:
 
 
 def ready(instance: Path) -> bool:
-    """Whether it is initialised and unsealed, and the keeper's login works."""
+    """Whether it is initialised and unsealed, and the keeper can log in and read."""
     settings = Settings(instance.resolve())
     vault = Vault(settings.address, role_id=ROLE, secret_id=settings.secret_id, timeout=2.0)
     try:
         if vault.state()[0] != "ready":
             return False
-        vault.read("auth/token/lookup-self")
+        vault.read(f"{settings.prefix}kv/data/instance/mark")
     except KeeperError:
         return False
     finally:
         vault.wire.close()
+    (home(instance) / STARTED).touch(mode=0o600)
     return True
 
 
@@ -108,8 +112,6 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
     secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
     return [
         Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
-        # One version: an older one would keep a refresh token that was rotated away.
-        Request("kv-config", f"{kv}/config", {"cas_required": True, "max_versions": 1}),
         Request("transit", f"sys/mounts/{transit}", {"type": "transit"}),
         Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
         Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
@@ -120,6 +122,13 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
         Request("role-id", f"{role}/role-id", {"role_id": ROLE}),
         Request("secret-id", f"{role}/custom-secret-id", {"secret_id": secret_id}),
     ]
+
+
+def _set_aside(folder: Path) -> None:
+    """A first start that was cut off leaves a vault that initialised itself in part, and can neither go on nor be used. Nothing
+    was ever stored in it: move it out of the way, and the next start is the first one again."""
+    if (folder / "data" / "vault.db").exists() and not (folder / STARTED).exists():
+        (folder / "data").rename(folder / f"unfinished-{secrets.token_hex(4)}")
 
 
 def _config(instance: Path, requests: Sequence[Request]) -> str:

@@ -9,6 +9,8 @@ from vault.errors import KeeperError
 from vault.table import Keeper
 
 PATH = "instance/mark"
+CONFIG = {"cas_required": "true", "max_versions": "1"}
+"""As texts: the policy allows exactly these values, and compares numbers with texts."""
 
 
 class WrongComposition(KeeperError):
@@ -31,6 +33,8 @@ def mark(keeper: Keeper) -> Mark:
     if found is None:
         record = keeper.kv.read(PATH)
         if record is None:
+            # Before anything is stored. One version: an older one would keep a refresh token that was rotated away.
+            keeper.vault.write(f"{keeper.settings.prefix}kv/config", CONFIG)
             keeper.kv.create(PATH, {"id": secrets.token_hex(8), "evaluation": keeper.settings.evaluation})
             record = keeper.kv.read(PATH)
         if record is None:

@@ -12,6 +12,12 @@ path "counterseal-kv/data/keeper/*"   { capabilities = ["create", "read"] }
 path "counterseal-kv/data/instance/*" { capabilities = ["create", "read"] }
 path "counterseal-kv/data/spent/*"    { capabilities = ["create", "read"] }
 
+# Said once, at the first start: writes are check-and-set, and nothing keeps what was replaced.
+path "counterseal-kv/config" {
+  capabilities       = ["create", "update"]
+  allowed_parameters = { "cas_required" = ["true"], "max_versions" = ["1"] }
+}
+
 # Shredding a connection's tokens for good; the names of those there are.
 path "counterseal-kv/metadata/connections/*" { capabilities = ["read", "delete"] }
 path "counterseal-kv/metadata/people/*"      { capabilities = ["read"] }

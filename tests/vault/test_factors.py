@@ -1,0 +1,318 @@
+"""Factors: enrolled by the person alone, each answer good once, at a bounded number of tries; against a real OpenBao."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+import pytest
+
+from tests.authenticator import Passkey
+from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, sign_in, with_passkey
+from vault import factors
+from vault.door import Answer, SessionProof
+from vault.errors import BadRequest, FactorRefused, KeeperError, NotKnown, NotSignedIn, Stale, TooMany
+from vault.secret import Secret
+from vault.table import Keeper
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def body(person: SignedPerson, **more: object) -> dict[str, object]:
+    return {"proof": {"ticket": person.proof.ticket, "session": person.proof.session.reveal()}, **more}
+
+
+class Authenticator:
+    """A person with a TOTP authenticator, in a keeper whose clock the test moves."""
+
+    def __init__(self, parts: KeeperParts) -> None:
+        self.clock = Clock()
+        self.keeper: Keeper = parts.inside(self.clock)
+        self.person = sign_in(parts)
+        offer = factors.totp_begin(self.keeper, body(self.person, account="ada"))
+        self.totp = pyotp.parse_uri(offer["uri"])
+        assert isinstance(self.totp, pyotp.TOTP)
+        done = factors.totp_finish(self.keeper, body(self.person, sealed=offer["sealed"], code=self.code(), name="Phone"))
+        self.person = replace(self.person, proof=SessionProof(done["ticket"], self.person.proof.session))
+
+    def code(self, steps: int = 0) -> str:
+        assert isinstance(self.totp, pyotp.TOTP)
+        return self.totp.at(self.clock.now + timedelta(seconds=30 * steps))
+
+    def try_code(self, code: str) -> None:
+        factors.check(self.keeper, body(self.person, answer={"code": code}))
+
+
+@pytest.fixture
+def ada(keeper: KeeperParts) -> Authenticator:
+    return Authenticator(keeper)
+
+
+def test_a_code_is_good_once_ever(ada: Authenticator):
+    with pytest.raises(FactorRefused):
+        ada.try_code(ada.code())  # it was used to enrol
+    ada.clock.now += timedelta(seconds=30)
+    ada.try_code(ada.code())
+    with pytest.raises(FactorRefused):
+        ada.try_code(ada.code())
+
+
+def test_a_code_written_with_a_space_is_the_same_code(ada: Authenticator):
+    ada.clock.now += timedelta(seconds=30)
+    code = ada.code()
+    ada.try_code(f"{code[:3]} {code[3:]}")
+    with pytest.raises(FactorRefused):
+        ada.try_code(code)
+
+
+def test_one_step_early_or_late_is_accepted_and_two_are_not(ada: Authenticator):
+    ada.clock.now += timedelta(minutes=10)
+    for steps in (-2, 2):
+        with pytest.raises(FactorRefused):
+            ada.try_code(ada.code(steps))
+    ada.try_code(ada.code(-1))
+    ada.try_code(ada.code(1))
+    with pytest.raises(FactorRefused):
+        ada.try_code(ada.code(0))  # older than one that was used
+
+
+def test_five_wrong_codes_and_the_right_one_has_to_wait(ada: Authenticator):
+    ada.clock.now += timedelta(minutes=10)
+    wrong = f"{(int(ada.code(5)) + 1) % 10**6:06d}"
+    for _ in range(5):
+        with pytest.raises(FactorRefused):
+            ada.try_code(wrong)
+    with pytest.raises(TooMany):
+        ada.try_code(ada.code())
+    ada.clock.now += timedelta(minutes=5, seconds=1)
+    ada.try_code(ada.code())
+
+
+def test_parallel_guesses_are_all_counted(ada: Authenticator):
+    """The bound must hold when a hundred requests read the record before one of them has written it."""
+    ada.clock.now += timedelta(minutes=10)
+    outcomes: list[str] = []
+
+    def guess() -> None:
+        try:
+            ada.try_code("000000" if ada.code() != "000000" else "000001")
+        except KeeperError as error:
+            outcomes.append(error.code)
+
+    threads = [threading.Thread(target=guess) for _ in range(12)]
+    [one.start() for one in threads]
+    [one.join() for one in threads]
+    assert outcomes.count("factor_refused") == 5
+    assert outcomes.count("too_many") == 7
+
+
+def test_two_threads_cannot_use_one_code(ada: Authenticator):
+    ada.clock.now += timedelta(minutes=10)
+    code, outcomes = ada.code(), []
+
+    def use() -> None:
+        try:
+            ada.try_code(code)
+            outcomes.append("in")
+        except FactorRefused:
+            outcomes.append("out")
+
+    threads = [threading.Thread(target=use) for _ in range(4)]
+    [one.start() for one in threads]
+    [one.join() for one in threads]
+    assert sorted(outcomes) == ["in", "out", "out", "out"]
+
+
+@pytest.mark.parametrize("code", ["", "12345", "1234567", "١٢٣٤٥٦", "12345a", "-12345"])
+def test_what_is_not_six_digits_is_no_code(ada: Authenticator, code: str):
+    with pytest.raises((FactorRefused, BadRequest)):
+        ada.try_code(code)
+
+
+def test_the_seed_is_shown_once_as_uri_and_as_svg(keeper: KeeperParts):
+    person = sign_in(keeper)
+    offer = keeper.door.totp_begin(proof=person.proof, account="ada@example.com")
+    assert offer.uri.reveal().startswith("otpauth://totp/Counterseal:ada%40example.com?secret=")
+    svg = offer.svg.reveal()
+    assert svg.startswith("<svg")
+    assert "style" not in svg, "the content security policy would refuse it"
+    assert pyotp.parse_uri(offer.uri.reveal()).secret not in repr(offer) + offer.sealed
+
+
+def test_a_first_factor_needs_a_sign_in_of_the_last_ten_minutes(keeper: KeeperParts):
+    person = sign_in(keeper, now=datetime.now(UTC) - timedelta(minutes=11))
+    with pytest.raises(NotSignedIn):
+        keeper.door.totp_begin(proof=person.proof, account="ada")
+    with pytest.raises(NotSignedIn):
+        keeper.door.passkey_begin(proof=person.proof, account="ada")
+
+
+def test_a_further_factor_needs_a_session_in_which_one_was_checked(keeper: KeeperParts):
+    """Somebody who signs in as the person at the identity provider alone cannot add a factor of their own."""
+    ada = sign_in(keeper)
+    enrolled = with_passkey(keeper, ada)
+    with pytest.raises(NotSignedIn):
+        keeper.door.totp_begin(proof=ada.proof, account="ada")
+    offer = keeper.door.totp_begin(proof=enrolled.proof, account="ada")
+    code = pyotp.parse_uri(offer.uri.reveal()).now()  # type: ignore[union-attr]
+    keeper.door.totp_finish(proof=enrolled.proof, sealed=offer.sealed, code=Secret(code), name="Phone")
+    assert {one.kind for one in keeper.door.factors(ada.id)} == {"passkey", "totp"}
+
+
+def test_of_two_first_enrolments_at_once_one_is_a_further_one(keeper: KeeperParts):
+    """Both were offered while there was no factor; the second to finish finds one, and needs it."""
+    ada = sign_in(keeper)
+    first = keeper.door.passkey_begin(proof=ada.proof, account="ada")
+    offer = keeper.door.totp_begin(proof=ada.proof, account="ada")
+    attestation = Passkey().create(first.options or {}, origin=PUBLIC_URL)
+    keeper.door.passkey_finish(proof=ada.proof, sealed=first.sealed, attestation=attestation, name="Laptop")
+    code = pyotp.parse_uri(offer.uri.reveal()).now()  # type: ignore[union-attr]
+    with pytest.raises(NotSignedIn):
+        keeper.door.totp_finish(proof=ada.proof, sealed=offer.sealed, code=Secret(code), name="Phone")
+
+
+def test_the_last_factor_stays_and_only_ones_own_go(keeper: KeeperParts):
+    ada, eve = with_passkey(keeper, sign_in(keeper)), with_passkey(keeper, sign_in(keeper))
+    (mine,) = keeper.door.factors(ada.id)
+    with pytest.raises(FactorRefused):
+        keeper.door.factor_remove(proof=ada.proof, factor=mine.id)
+    with pytest.raises(NotKnown):
+        keeper.door.factor_remove(proof=eve.proof, factor=mine.id)
+    begun = keeper.door.passkey_begin(proof=ada.proof, account="ada")
+    other = Passkey().create(begun.options or {}, origin=PUBLIC_URL)
+    done = keeper.door.passkey_finish(proof=ada.proof, sealed=begun.sealed, attestation=other, name="Key")
+    keeper.door.factor_remove(proof=ada.proof, factor=mine.id)
+    assert [one.id for one in keeper.door.factors(ada.id)] == [done.factor.id]
+
+
+# -- passkeys -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def eve_and_ada(keeper: KeeperParts) -> tuple[SignedPerson, SignedPerson]:
+    return with_passkey(keeper, sign_in(keeper, name="Eve")), with_passkey(keeper, sign_in(keeper))
+
+
+def sign_with(parts: KeeperParts, person: SignedPerson, *, origin: str = PUBLIC_URL, passkey: Passkey | None = None, **otherwise):
+    asked = parts.door.challenge(proof=person.proof)
+    assert asked.options
+    assertion = (passkey or person.passkey).get(asked.options, origin=origin, **otherwise)
+    return parts.door.check(proof=person.proof, answer=Answer(sealed=asked.sealed, assertion=assertion))
+
+
+def test_a_passkey_signs_in_and_the_ticket_says_so(keeper: KeeperParts):
+    ada = with_passkey(keeper, sign_in(keeper))
+    done = sign_with(keeper, ada)
+    assert done.factor.kind == "passkey"
+    assert done.factor.last_used_at is not None
+    keeper.door.totp_begin(proof=SessionProof(done.ticket, ada.proof.session), account="ada")
+
+
+@pytest.mark.parametrize("otherwise", [
+    {"origin": "http://localhost:8001"}, {"origin": "https://localhost:8000"}, {"origin": "http://127.0.0.1:8000"},
+    {"rp_id": "example.com"}, {"verified": False}, {"cross_origin": True}, {"top_origin": "http://evil.example"},
+    {"cross_origin": "yes"}, {"challenge": "AAAA"}, {"count": 0}, {"key": Passkey().key}, {"handle": "AAAA"},
+], ids=str)
+def test_an_assertion_that_is_not_quite_right_is_refused(keeper: KeeperParts, otherwise: dict):
+    ada = with_passkey(keeper, sign_in(keeper))
+    sign_with(keeper, ada)
+    with pytest.raises(FactorRefused):
+        sign_with(keeper, ada, **otherwise)
+    sign_with(keeper, ada, count=100)
+
+
+def test_a_sign_count_that_did_not_rise_is_a_cloned_authenticator(keeper: KeeperParts):
+    ada = with_passkey(keeper, sign_in(keeper))
+    sign_with(keeper, ada, count=7)
+    for count in (7, 6, 0):
+        with pytest.raises(FactorRefused):
+            sign_with(keeper, ada, count=count)
+
+
+def test_anothers_passkey_is_no_passkey_of_mine(keeper: KeeperParts, eve_and_ada: tuple[SignedPerson, SignedPerson]):
+    eve, ada = eve_and_ada
+    with pytest.raises(FactorRefused):
+        sign_with(keeper, ada, passkey=eve.passkey)
+
+
+def test_a_challenge_is_good_once(keeper: KeeperParts):
+    ada = with_passkey(keeper, sign_in(keeper))
+    asked = keeper.door.challenge(proof=ada.proof)
+    assert ada.passkey
+    for expected in (None, Stale):
+        answer = Answer(sealed=asked.sealed, assertion=ada.passkey.get(asked.options or {}, origin=PUBLIC_URL))
+        if expected is None:
+            keeper.door.check(proof=ada.proof, answer=answer)
+        else:
+            with pytest.raises(expected):
+                keeper.door.check(proof=ada.proof, answer=answer)
+
+
+def test_a_challenge_is_good_for_five_minutes(keeper: KeeperParts):
+    ada, clock = with_passkey(keeper, sign_in(keeper)), Clock()
+    inside = keeper.inside(clock)
+    asked = factors.challenge(inside, body(ada))
+    clock.now += timedelta(minutes=5, seconds=1)
+    assertion = ada.passkey.get(asked["options"], origin=PUBLIC_URL)  # type: ignore[union-attr]
+    with pytest.raises(Stale):
+        factors.check(inside, body(ada, answer={"sealed": asked["sealed"], "assertion": assertion}))
+
+
+def test_a_challenge_belongs_to_its_person_session_and_purpose(keeper: KeeperParts, eve_and_ada):
+    eve, ada = eve_and_ada
+    asked = keeper.door.challenge(proof=ada.proof)
+    assertion = eve.passkey.get(asked.options, origin=PUBLIC_URL)
+    with pytest.raises(BadRequest):
+        keeper.door.check(proof=eve.proof, answer=Answer(sealed=asked.sealed, assertion=assertion))
+    offer = keeper.door.passkey_begin(proof=ada.proof, account="ada")
+    with pytest.raises(BadRequest):
+        keeper.door.check(proof=ada.proof, answer=Answer(sealed=offer.sealed, assertion=assertion))
+
+
+@pytest.mark.parametrize("answer", [Answer(), Answer(sealed="x", assertion={}, code=Secret("123456"))], ids=["none", "both"])
+def test_exactly_one_answer(keeper: KeeperParts, answer: Answer):
+    ada = with_passkey(keeper, sign_in(keeper))
+    with pytest.raises(BadRequest):
+        keeper.door.check(proof=ada.proof, answer=answer)
+
+
+MALFORMED = [
+    {}, {"id": None}, {"response": None}, {"response": {}}, {"response": {"clientDataJSON": 5}},
+    {"response": {"clientDataJSON": "bnVsbA"}}, {"response": {"clientDataJSON": "e30"}}, {"type": "password"},
+]
+
+
+@pytest.mark.parametrize("change", MALFORMED, ids=str)
+def test_malformed_answers_are_refused_and_never_an_error_of_ours(keeper: KeeperParts, change: dict):
+    ada = with_passkey(keeper, sign_in(keeper))
+    asked = keeper.door.challenge(proof=ada.proof)
+    good = ada.passkey.get(asked.options, origin=PUBLIC_URL)  # type: ignore[union-attr,arg-type]
+    bad = {**good, **change} if change else {}
+    with pytest.raises(FactorRefused):
+        keeper.door.check(proof=ada.proof, answer=Answer(sealed=asked.sealed, assertion=bad))
+    begun = keeper.door.passkey_begin(proof=ada.proof, account="ada")
+    attestation = {**Passkey().create(begun.options or {}, origin=PUBLIC_URL), **change} if change else {}
+    with pytest.raises(FactorRefused):
+        keeper.door.passkey_finish(proof=ada.proof, sealed=begun.sealed, attestation=attestation, name="x")
+
+
+@pytest.mark.parametrize("otherwise", [
+    {"verified": False}, {"cross_origin": True}, {"rp_id": "example.com"}, {"origin": "http://evil.example"},
+], ids=str)
+def test_a_passkey_is_not_enrolled_from_elsewhere_or_without_user_verification(keeper: KeeperParts, otherwise: dict):
+    person = sign_in(keeper)
+    begun = keeper.door.passkey_begin(proof=person.proof, account="ada")
+    given = {"origin": PUBLIC_URL, **otherwise}
+    with pytest.raises(FactorRefused):
+        keeper.door.passkey_finish(
+            proof=person.proof, sealed=begun.sealed, attestation=Passkey().create(begun.options or {}, **given), name="x"
+        )
+    assert keeper.door.factors(person.id) == ()
