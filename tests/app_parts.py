@@ -1,13 +1,14 @@
 """The real app on a real keeper, and people who are really signed in to it.
 
 `signed_in("ada", groups=["finance"])` gives a browser (a Flask test client) in which that person went the whole way: the
-sign-in form, an OpenID provider (small, but over HTTP and with signatures), the callback, and the enrolment of a first factor.
+sign-in form, an OpenID provider (small, but over HTTP and with signatures), the callback, and the enrolment of a passkey.
 Nothing is forged and no ticket is issued past the keeper: a sign-in takes some 60 ms. Persons are fresh in each test, though
 the keeper is not: `ada` has another subject each time, so other tests' factors and groups do not show.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -16,12 +17,12 @@ from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
-import pyotp
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.authenticator import Passkey
 from tests.conftest import Clock
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.small_idp import SmallIdp, serve
@@ -40,6 +41,33 @@ def hidden(page: TestResponse, name: str) -> str:
     found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
     assert found, f"{name} is not on the page: {page.status} {page.text[:2000]}"
     return unescape(found.group(1))
+
+
+class PageKey:
+    """A passkey that answers the options of a page (`data-options`) as `static/passkey.js` has the browser do."""
+
+    def __init__(self) -> None:
+        self.passkey = Passkey()
+
+    def answer(self, page: TestResponse, **otherwise: Any) -> dict[str, str]:
+        """The fields `sealed` and `assertion` for the page's form."""
+        return {"sealed": hidden(page, "sealed"), "assertion": json.dumps(
+            self.passkey.get(options(page), origin=PUBLIC_URL, **otherwise)
+        )}
+
+    def enrolment(self, page: TestResponse, **otherwise: Any) -> dict[str, str]:
+        """The fields `sealed` and `attestation` for the page's form."""
+        return {"sealed": hidden(page, "sealed"), "attestation": json.dumps(
+            self.passkey.create(options(page), origin=PUBLIC_URL, **otherwise)
+        )}
+
+
+def options(page: TestResponse) -> dict[str, Any]:
+    """The WebAuthn options that a page's form carries."""
+    found = re.search(r'data-options="([^"]+)"', page.text)
+    assert found, f"no options on the page: {page.status} {page.text[:2000]}"
+    made: dict[str, Any] = json.loads(unescape(found.group(1)))
+    return made
 
 
 class Browser(FlaskClient):
@@ -83,6 +111,7 @@ class People:
     idp: SmallIdp
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     met: bool = False
+    passkeys: dict[str, PageKey] = field(default_factory=dict)
 
     def stranger(self) -> Browser:
         """A browser that nobody signed in with."""
@@ -124,13 +153,20 @@ class People:
         return browser
 
     def second_step(self, browser: Browser) -> None:
-        """Enrol an authenticator app as the first factor, with the key that the page shows."""
-        page = browser.get("/you/factors/totp")
-        key = re.search(r'id="key">([A-Z2-7 ]+)<', page.text)
-        assert key, page.text
-        code = pyotp.TOTP(key.group(1).replace(" ", "")).now()
-        done = browser.send("/you/factors/totp", sealed=hidden(page, "sealed"), code=code, name="App")
+        """Answer with the person's passkey, which is enrolled the first time they are asked."""
+        page = browser.get("/sign-in/second")
+        if page.status_code == 303 and page.headers["Location"].startswith("/you/factors/first"):
+            self.add_passkey(browser)
+            return
+        done = browser.send("/sign-in/second", **self.passkeys[browser.person].answer(page))
         assert done.status_code == 303, done.text
+
+    def add_passkey(self, browser: Browser, name: str = "Key") -> None:
+        """Enrol a passkey in this browser; the person uses it from then on."""
+        page, passkey = browser.get("/you/factors/passkey"), PageKey()
+        done = browser.send("/you/factors/passkey", name=name, **passkey.enrolment(page))
+        assert done.status_code == 303, done.text
+        self.passkeys[browser.person] = passkey
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from flask import flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.door import TotpOffer
-from vault.errors import FactorRefused, Stale
+from vault.errors import FactorRefused, Stale, TooMany
 from webapp.errors import BadInput, LimitReached
 from webapp.people import factors
 from webapp.people.answers import read_code, read_json, with_next
@@ -57,7 +57,7 @@ def add_totp() -> ResponseReturnValue:
         factors.add_totp(house(), viewer(), sealed=form.get("sealed", ""), code=code, name=form.get("name", ""))
     except (FactorRefused, BadInput) as refusal:
         return _ask_code_again(refusal.hint, 422)
-    except LimitReached as limit:
+    except (LimitReached, TooMany) as limit:
         return _ask_code_again(limit.hint, 429)
     except Stale as stale:
         return _offer_totp(stale.hint, 422)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
-from vault.errors import FactorRefused, KeeperError, Stale
+from vault.errors import FactorRefused, KeeperError, Stale, TooMany
 from vault.secret import Secret
 from webapp.errors import HTTP, BadInput, LimitReached, look_up
 from webapp.people import cookies, factors, sessions, sign_in
@@ -63,7 +63,7 @@ def second() -> ResponseReturnValue:
         factors.check(house(), viewer(), read_answer(request.form))
     except (FactorRefused, Stale, BadInput) as refusal:
         return _second(refusal.hint, 422)
-    except LimitReached as limit:
+    except (LimitReached, TooMany) as limit:
         return _second(limit.hint, 429)
     return redirect(_wanted(), 303)
 
