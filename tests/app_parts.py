@@ -178,7 +178,7 @@ def small_idp() -> Iterator[SmallIdp]:
 @pytest.fixture
 def house(database: Database, keeper: KeeperParts, clock: Clock) -> House:
     """A house on each database in turn, the keeper's door, and a clock that the test moves."""
-    settings = Settings(public_url=PUBLIC_URL, evaluation=True, database_url=database.url)
+    settings = Settings(public_url=PUBLIC_URL, database_url=database.url)
     return House(settings, database, keeper.door, clock)
 
 

@@ -117,9 +117,11 @@ def test_another_host_is_misdirected(signed_in: People, host: str) -> None:
         assert signed_in.stranger().get(where, base_url=f"http://{host}").status_code == 421, where
 
 
-def test_a_page_by_number_leads_to_the_name_and_only_a_page_load(signed_in: People) -> None:
-    """WebAuthn refuses an IP address as rpId, so the evaluation instance is at localhost."""
+def test_a_page_by_number_leads_to_the_name_and_only_a_page_load(signed_in: People, house: House) -> None:
+    """WebAuthn refuses an IP address as rpId, so an evaluation instance is at localhost; any other has one name alone."""
     by_number = "http://127.0.0.1:8000"
+    assert signed_in.stranger().get("/sign-in", base_url=by_number).status_code == 421
+    house.settings.evaluation = True
     answer = signed_in.stranger().get("/sign-in?next=/you", base_url=by_number)
     assert (answer.status_code, answer.headers["Location"]) == (302, f"{PUBLIC_URL}/sign-in?next=/you")
     assert signed_in.stranger().post("/sign-in/start", base_url=by_number).status_code == 421

@@ -41,7 +41,7 @@ def socket(tmp_path: Path) -> Path:
 def lonely(database: Database, socket: Path) -> Iterator[Flask]:
     """An app that started before its keeper."""
     door = Door(socket, timeout=1.0)
-    made = create_app(House(Settings(public_url=PUBLIC_URL, evaluation=True, database_url=database.url), database, door))
+    made = create_app(House(Settings(public_url=PUBLIC_URL, database_url=database.url), database, door))
     made.test_client_class = Browser
     yield made
     door.close()
