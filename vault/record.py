@@ -224,10 +224,10 @@ def applied(record: Record, answer: Answered, now: datetime) -> Record:
     """The record after the answer. One that was given up because the answer was missing comes back; a disconnected one stays
     so, but learns the new refresh token, so that the provider can be told to end that one."""
     refresh = answer.refresh or record.refresh
-    kept = () if answer.kills_previous else tuple(live for live in record.live if live.alive(now, timedelta(0)))
-    kept = tuple(
-        live for live in kept if live.exclusive or (live.receiver, live.asked) != (answer.live.receiver, answer.live.asked)
-    )
+    kept = tuple(live for live in record.live if not answer.kills_previous and live.alive(now, timedelta(0)))
+    if not answer.live.exclusive:
+        same = (answer.live.receiver, answer.live.asked)
+        kept = tuple(live for live in kept if live.exclusive or (live.receiver, live.asked) != same)
     status: Status = "active" if record.status == "needs_consent" else record.status
     return replace(
         record, refresh=refresh, print=fingerprint(refresh), live=(*kept, answer.live)[-LIVE_KEPT:], claim=None,

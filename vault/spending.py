@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from vault import evidence as rules
 from vault.authority import keys
 from vault.errors import NotApproved
-from vault.evidence import Statement, canonical, expiry
+from vault.evidence import Envelope, Statement
 from vault.record import Record
 from vault.shapes import Evidence
 from vault.spent import was_spent
@@ -59,62 +57,47 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     7. the action was not spent before.
     """
     now = keeper.clock()
-    envelope = _canonical(evidence.envelope)  # 1
-    if now >= _expiry(envelope):  # 2
+    envelope = _envelope(evidence.envelope)  # 1
+    if now >= rules.expiry(envelope):  # 2
         raise NotApproved("the envelope expired", hint="The approval has lapsed.")
     _same_account(envelope, asked, record)  # 3
     _same_use(envelope, asked)  # 4
-    requirement = envelope.get("requirement")
-    if not isinstance(requirement, list) or not requirement:  # 5
+    if not envelope["requirement"]:  # 5
         raise NotApproved("an empty requirement")
     groups = _groups(keeper, evidence)
     met = rules.satisfied(  # 6
-        requirement, evidence.statements, evidence.envelope, keys=keys(keeper), now=now, groups_now=groups
+        envelope["requirement"], evidence.statements, evidence.envelope, keys=keys(keeper), now=now, groups_now=groups
     )
-    if not met:
-        raise NotApproved(f"unmet: {getattr(met, 'reason', '')}")
-    action = str(envelope["action"])
+    if isinstance(met, rules.Unmet):
+        raise NotApproved(f"unmet: {met.reason}")
+    action = envelope["action"]
     if was_spent(keeper, action):  # 7
         raise NotApproved(f"{action} was spent", hint="This approval was used already.")
     return action
 
 
-def _canonical(raw_envelope: bytes) -> dict[str, Any]:
+def _envelope(raw: bytes) -> Envelope:
     try:
-        envelope = json.loads(raw_envelope)
-        if not isinstance(envelope, dict) or canonical(envelope) != raw_envelope or envelope.get("v") != 1:
-            raise NotApproved("not a canonical envelope")
-    except (ValueError, RecursionError) as error:
-        raise NotApproved("not a canonical envelope") from error
-    if not isinstance(envelope.get("action"), str) or not SEGMENT.fullmatch(envelope["action"]):
+        found = rules.read_envelope(raw)
+    except rules.BadEnvelope as error:
+        raise NotApproved(f"envelope: {error}") from error
+    if not SEGMENT.fullmatch(found["action"]):
         raise NotApproved("no action id")
-    return envelope
-
-
-def _expiry(envelope: Mapping[str, Any]) -> datetime:
-    try:
-        found = expiry(envelope)
-    except (KeyError, ValueError) as error:
-        raise NotApproved("no expiry") from error
-    if found.tzinfo is None:
-        raise NotApproved("no expiry")
     return found
 
 
-def _same_account(envelope: Mapping[str, Any], asked: Asked, record: Record) -> None:
-    account = envelope.get("connection")
+def _same_account(envelope: Envelope, asked: Asked, record: Record) -> None:
+    account = envelope["connection"]
     expected = (asked.connection, record.person, record.provider, record.account)
-    found = tuple(account.get(key) for key in ("id", "owner", "provider", "account")) if isinstance(account, dict) else None
+    found = (account["id"], account["owner"], account["provider"], account["account"]) if account is not None else None
     if found != expected or asked.person != record.person:
         raise NotApproved("another account", hint="The approval is for another account.")
 
 
-def _same_use(envelope: Mapping[str, Any], asked: Asked) -> None:
-    server = envelope.get("server")
-    scopes = envelope.get("scopes")
-    if not isinstance(server, dict) or server.get("name") != asked.receiver:
+def _same_use(envelope: Envelope, asked: Asked) -> None:
+    if envelope["server"]["name"] != asked.receiver:
         raise NotApproved("another receiver", hint="The approval is for another server.")
-    if not isinstance(scopes, list) or sorted(map(str, scopes)) != sorted(asked.scopes):
+    if sorted(envelope["scopes"]) != sorted(asked.scopes):
         raise NotApproved("other scopes", hint="The approval is for another use of this account.")
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -54,7 +56,6 @@ class Transport:
 
     loopback: bool = False
     deadline: float = DEADLINE
-    pool: urllib3.PoolManager = urllib3.PoolManager(num_pools=32, maxsize=8, block=False, retries=False)
 
     def check(self, url: str) -> str:
         """The URL, if tokens may be sent there. Raises BadRequest."""
@@ -80,24 +81,32 @@ class Transport:
         """One request, once. Raises ProviderAway if it certainly was not sent, AnswerLost if it may have been."""
         end = time.monotonic() + self.deadline
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, self.deadline), read=self.deadline)
-        sent = {"Accept": "application/json", "User-Agent": "counterseal", **(headers or {})}
-        if method != "GET":  # a kept connection that the other end just closed would look like a lost answer
-            sent["Connection"] = "close"
-        try:
-            answer = self.pool.request(
-                method, self.check(url), body=body, headers=sent, timeout=timeout, redirect=False, retries=False,
-                preload_content=False
-            )
-        except (
-            urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError
-        ) as error:
-            raise ProviderAway(f"not reached: {type(error).__name__}") from error
-        except urllib3.exceptions.HTTPError as error:
-            raise AnswerLost(f"no answer: {type(error).__name__}") from error
-        try:
-            return Reply(answer.status, _bounded(answer, end), answer.headers)
-        finally:
-            answer.close()
+        sent = {"Accept": "application/json", "User-Agent": "counterseal", "Connection": "close", **(headers or {})}
+        # A connection of its own: a kept one that the other end has just closed would look like a lost answer.
+        with urllib3.PoolManager(num_pools=1, ssl_context=_trust(), retries=False) as pool:
+            try:
+                answer = pool.request(
+                    method, self.check(url), body=body, headers=sent, timeout=timeout, redirect=False, preload_content=False
+                )
+            except NEVER_SENT as error:
+                raise ProviderAway(f"not reached: {type(error).__name__}") from error
+            except urllib3.exceptions.HTTPError as error:
+                raise AnswerLost(f"no answer: {type(error).__name__}") from error
+            try:
+                return Reply(answer.status, _bounded(answer, end), answer.headers)
+            finally:
+                answer.close()
+
+
+NEVER_SENT = (
+    urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError,
+)
+
+
+@lru_cache(maxsize=1)
+def _trust() -> ssl.SSLContext:
+    """Made once: it takes longer than a request."""
+    return ssl.create_default_context()
 
 
 def _bounded(answer: urllib3.BaseHTTPResponse, end: float) -> bytes:

@@ -1,0 +1,189 @@
+"""An OAuth token endpoint whose faults are scripted: what it answers, how late, and what it does at the worst moment.
+
+It keeps books as a real one does: refresh tokens rotate, and one that was traded in before is refused (with `grace`, it may be
+traded in once more). Every request is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Fault = Callable[["Handler"], bool]
+"""Runs before or after the books are kept; True when it has answered, or not answered, in its own way."""
+
+
+@dataclass
+class Scripted:
+    """`before` and `after` are faults, taken from the front, one for each refresh: before the provider has done anything, and
+    after it has rotated but before it answers."""
+
+    grace: bool = False
+    rotates: bool = True
+    expires_in: int | None = 3600
+    scopes: str = "accounts:read payees:read payments:send"
+    ignores_scope: bool = False
+    account: str = "acc-1"
+    revocation: int = 200
+    before: list[Fault] = field(default_factory=list)
+    after: list[Fault] = field(default_factory=list)
+    refreshes: list[dict[str, str]] = field(default_factory=list)
+    revoked: list[dict[str, str]] = field(default_factory=list)
+    codes: list[dict[str, str]] = field(default_factory=list)
+    living: set[str] = field(default_factory=set)
+    spent: set[str] = field(default_factory=set)
+    url: str = ""
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def record(self, **more: Any) -> dict[str, Any]:
+        return {
+            "client_id": "counterseal", "client_secret": "scripted-client-secret", "issuer": self.url,
+            "authorize_url": f"{self.url}/authorize",
+            "token_url": f"{self.url}/token", "revoke_url": f"{self.url}/revoke", "userinfo_url": f"{self.url}/userinfo", **more,
+        }
+
+    def issue(self, scope: str, *, refresh: str | None = None) -> dict[str, Any]:
+        with self._lock:
+            self._count += 1
+            answer: dict[str, Any] = {"access_token": f"access-secret-{self._count}", "token_type": "Bearer", "scope": scope}
+            if self.expires_in is not None:
+                answer["expires_in"] = self.expires_in
+                answer["refresh_token"] = refresh or f"refresh-secret-{self._count}"
+                self.living.add(answer["refresh_token"])
+            return answer
+
+    def trade(self, token: str) -> bool:
+        """Whether this refresh token is good, and if it rotates, no more."""
+        with self._lock:
+            good = token in self.living
+            if not good and self.grace and token in self.spent:
+                self.spent.discard(token)
+                return True
+            if good and self.rotates:
+                self.living.discard(token)
+                self.spent.add(token)
+            return good
+
+
+class Handler(BaseHTTPRequestHandler):
+    scripted: Scripted
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args: Any) -> None:
+        """Quiet."""
+
+    def do_POST(self) -> None:
+        form = {
+            key: values[0] for key, values in parse_qs(self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()).items()
+        }
+        path = urlsplit(self.path).path
+        if path == "/revoke":
+            self.scripted.revoked.append(form)
+            if self.scripted.revocation == 200:
+                self.scripted.living.discard(form["token"])
+            self.answer(self.scripted.revocation, {})
+        elif form.get("grant_type") == "authorization_code":
+            self.scripted.codes.append(form)
+            self.answer(200, self.scripted.issue(self.scripted.scopes))
+        else:
+            self.refresh(form)
+
+    def refresh(self, form: dict[str, str]) -> None:
+        made = self.scripted
+        with made._lock:
+            made.refreshes.append(form)
+            before = made.before.pop(0) if made.before else None
+            after = made.after.pop(0) if made.after else None
+        if before is not None and before(self):
+            return
+        if not made.trade(form["refresh_token"]):
+            self.answer(400, {"error": "invalid_grant"})
+            return
+        scope = made.scopes if made.ignores_scope else form.get("scope") or made.scopes
+        self.body = json.dumps(made.issue(scope, refresh=None if made.rotates else form["refresh_token"])).encode()
+        if after is None or not after(self):
+            self.send(200, self.body)
+
+    def do_GET(self) -> None:
+        self.answer(200, {"sub": self.scripted.account, "label": f"Account {self.scripted.account}"})
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        self.send(status, json.dumps(body).encode())
+
+    def send(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def error(status: int, code: str = "server_error") -> Fault:
+    def fault(handler: Handler) -> bool:
+        handler.answer(status, {"error": code})
+        return True
+
+    return fault
+
+
+def hang_up(handler: Handler) -> bool:
+    """Close the connection without a word."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+    handler.connection.close()
+    return True
+
+
+def cut_off(handler: Handler) -> bool:
+    """Half of the answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(handler.body)))
+    handler.end_headers()
+    handler.wfile.write(handler.body[: len(handler.body) // 2])
+    handler.wfile.flush()
+    return hang_up(handler)
+
+
+def late(seconds: float) -> Fault:
+    def fault(_handler: Handler) -> bool:
+        time.sleep(seconds)
+        return False
+
+    return fault
+
+
+def then(act: Callable[[], object]) -> Fault:
+    """Do something at this moment, then go on as if nothing had happened."""
+
+    def fault(_handler: Handler) -> bool:
+        act()
+        return False
+
+    return fault
+
+
+@contextmanager
+def serve(**settings: Any) -> Iterator[Scripted]:
+    made = Scripted(**settings)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"scripted": made}))
+    server.daemon_threads = True
+    server.handle_error = lambda *_args: None  # type: ignore[method-assign]
+    made.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
