@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, delete
+from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -13,6 +12,7 @@ from webapp import audit
 from webapp.clients.rules import clean_name, read_redirect_uri
 from webapp.clients.tables import Client, RegistrationCount
 from webapp.config import OAuth
+from webapp.db.count import changed
 from webapp.errors import BadInput, LimitReached
 from webapp.ids import new_id
 
@@ -45,13 +45,13 @@ def _count(session: Session, source: str, limit: int, now: datetime) -> None:
     taken = session.execute(
         insert(counts).values(bucket=f"{hour:%Y%m%d%H} {source}", count=1, hour=hour).on_conflict_do_update(
             index_elements=[counts.bucket], set_={"count": counts.count + 1}, where=counts.count < limit,
-        )
-    )
-    if limit < 1 or cast("CursorResult[object]", taken).rowcount != 1:
+        ).returning(counts.count)
+    ).first()
+    if limit < 1 or taken is None:
         raise LimitReached("Too many agents have registered within the hour. Try again later.", detail=source)
 
 
 def clean(session: Session, now: datetime) -> int:
     """Forget counts of hours that are over."""
     old = session.execute(delete(RegistrationCount).where(RegistrationCount.hour < now - timedelta(hours=2)))
-    return cast("CursorResult[object]", old).rowcount
+    return changed(old)

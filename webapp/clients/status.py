@@ -6,14 +6,15 @@ A paused or revoked client's tokens are refused from the next request on, becaus
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.clients.lookup import get
 from webapp.clients.tables import Client
+from webapp.db.count import changed
 from webapp.errors import BadInput, Conflict
 
 Change = Literal["vouch", "unvouch", "pause", "resume", "revoke"]
@@ -35,7 +36,7 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
     before, values, kind = CHANGES[what]
     client = get(session, client_id)
     done = session.execute(update(Client).where(Client.id == client_id, Client.status.in_(before)).values(**values))
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         raise Conflict(f"This agent is {client.status}; that cannot be changed in this way.")
     session.refresh(client)
     audit.append(session, kind=kind, actor=actor, subject=client.id, at=now, detail={"name": client.name})

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.clients.tables import Client
+from webapp.db.count import changed
 from webapp.errors import Forbidden, Missing
 from webapp.ids import new_id
 from webapp.oauth.tables import ACTIVE, CONSENT, Grant
@@ -70,7 +70,7 @@ def revoke(session: Session, grant_id: str, actor: str, reason: str, now: dateti
         update(Grant).where(Grant.id == grant_id, Grant.status == "active")
         .values(status="revoked", revoked_at=now, revoked_by=actor, revoked_reason=reason)
     )
-    if cast("CursorResult[object]", ended).rowcount != 1:
+    if changed(ended) != 1:
         return False
     audit.append(session, kind="oauth.revoked", actor=actor, subject=grant_id, at=now, detail={"reason": reason})
     return True

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vault.secret import Secret
 from webapp import audit
 from webapp.clients.tables import Client
 from webapp.config import OAuth
+from webapp.db.count import changed
 from webapp.oauth import grants, tokens
 from webapp.oauth.tables import AccessToken, AuthorizationCode, Grant, RefreshToken
 
@@ -86,7 +86,7 @@ def _held(session: Session, row: AuthorizationCode | RefreshToken) -> Held:
 def exchange(session: Session, held: Held, table: Spendable, *, limits: OAuth, now: datetime) -> Issued:
     """Spend `held` and give a new pair of tokens for it. Raises SpentAlready or NotLive; nothing is written then."""
     spent = session.execute(update(table).where(table.hash == held.hash, table.spent_at.is_(None)).values(spent_at=now))
-    if cast("CursorResult[object]", spent).rowcount != 1:
+    if changed(spent) != 1:
         raise SpentAlready
     if not grants.live(session, held.grant, now):
         raise NotLive
@@ -129,6 +129,6 @@ def revoke_token(session: Session, raw: str, client: Client, now: datetime) -> b
     ended = session.execute(
         update(AccessToken).where(AccessToken.hash == row.hash, AccessToken.revoked_at.is_(None)).values(revoked_at=now)
     )
-    if cast("CursorResult[object]", ended).rowcount == 1:
+    if changed(ended) == 1:
         audit.append(session, kind="oauth.token_revoked", actor=f"client:{client.id}", subject=row.id, at=now, detail={})
     return True

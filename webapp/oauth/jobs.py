@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
@@ -44,4 +45,4 @@ def _clean(house: House, row: Due) -> datetime:
     return now + EVERY
 
 
-jobs = {KIND: _clean}
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {KIND: _clean}
