@@ -53,7 +53,7 @@ def test_a_post_never_goes_out_on_a_connection_that_served_one_before(server: On
     assert server.answered == 2
 
 
-def test_a_get_that_meets_the_end_of_a_kept_connection_is_asked_again(server: OneEach) -> None:
+def test_a_get_never_meets_the_end_of_an_earlier_connection(server: OneEach) -> None:
     transport = Transport(loopback=True)
     assert transport.get(server.url).status == 200
     assert transport.get(server.url).status == 200
