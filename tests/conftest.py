@@ -87,6 +87,7 @@ def keeper_session() -> Iterator[KeeperParts]:
 def keeper(keeper_session: KeeperParts) -> KeeperParts:
     """That keeper, up: a test that stopped or sealed something before is undone."""
     keeper_session.mend()
+    keeper_session.forget_log()
     return keeper_session
 
 

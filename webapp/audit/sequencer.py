@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from vault.errors import HeadRefused
 from webapp.audit import keys, merkle
 from webapp.audit.tables import Checkpoint, Entry, Node, Tree
+from webapp.db.once import insert_once
 from webapp.web.house import House
 
 log = logging.getLogger("counterseal.audit")
@@ -22,7 +23,7 @@ log = logging.getLogger("counterseal.audit")
 TOPIC = "audit"
 BATCH = 2000
 
-NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("at"))
+NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number"))
 
 
 def sequence(house: House) -> int:
@@ -49,10 +50,8 @@ def _place(session: Session) -> int:
     waiting = select(Entry.id, Entry.body).where(Entry.place.is_(None)).order_by(Entry.id).limit(BATCH)
     if not session.scalar(select(Entry.id).where(Entry.place.is_(None)).limit(1)):
         return 0
-    tree = session.scalar(select(Tree).with_for_update())
-    if tree is None:
-        session.add(tree := Tree(id=1, size=0))
-        session.flush()
+    insert_once(session, Tree, id=1, size=0)
+    tree = session.scalars(select(Tree).with_for_update()).one()
     rows = session.execute(waiting).all()
     _number(session, tree.size, [row.id for row in rows])
     leaves = [merkle.leaf_hash(row.body) for row in rows]
@@ -66,7 +65,7 @@ def _place(session: Session) -> int:
 
 def _number(session: Session, start: int, ids: Sequence[str]) -> None:
     if ids:
-        session.connection().execute(NUMBER, [{"entry": entry, "at": place} for place, entry in enumerate(ids, start)])
+        session.connection().execute(NUMBER, [{"entry": entry, "number": place} for place, entry in enumerate(ids, start)])
 
 
 def node_at(session: Session) -> merkle.NodeAt:
@@ -101,6 +100,5 @@ def _sign(house: House, size: int) -> None:
 
 
 def _store(session: Session, house: House, size: int, root: bytes, note: str) -> None:
-    if session.get(Checkpoint, size) is None:
-        session.add(Checkpoint(size=size, root=root, note=note, at=house.clock()))
+    insert_once(session, Checkpoint, size=size, root=root, note=note, at=house.clock())
     house.database.changes.tell(session, TOPIC)

@@ -19,6 +19,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import ToolAnnotations
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
 
 from webapp.evaluation import run as runs
 
@@ -120,6 +122,10 @@ def make(ledger: Ledger) -> MCPServer[Any]:
         order = {"amount": amount, "currency": currency, "iban": iban, "payee": payee, "reference": reference}
         paid = await ledger.ask(ctx, "POST", "/api/payments", json=order, headers=_idempotency(ctx))
         return Receipt.model_validate(paid)
+
+    @server.custom_route("/health", methods=["GET"])
+    async def health(_request: Request) -> Response:
+        return Response(status_code=204)
 
     return server
 
