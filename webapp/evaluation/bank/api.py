@@ -41,7 +41,7 @@ def customer() -> dict[str, Any]:
     with bank().store.transaction() as work:
         account = _bearer(work, "accounts:read").account
         row = work.execute("SELECT * FROM accounts WHERE id = ?", (account,)).fetchone()
-    return {"sub": row["id"], "name": f"{row['name']} ··{row['id'][-4:]}", "holder": row["holder"], "currency": row["currency"]}
+    return {"sub": row["id"], "name": f"{row['name']} ··{row['iban'][-4:]}", "holder": row["holder"], "currency": row["currency"]}
 
 
 @blueprint.get("/balance")
