@@ -117,8 +117,11 @@ class KeeperParts:
                 env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log,
             )
         until(lambda: self.door.status().keeper == "ready", "the keeper is ready")
+        if self.door.status().vault == "ready":
+            self.door.log_head()  # the first request says which instance this is
 
     def stop_keeper(self) -> None:
+        self.door.close()  # gunicorn waits 5 s for a kept connection
         self._keeper = _stop(self._keeper)
 
     def close(self) -> None:

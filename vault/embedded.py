@@ -24,12 +24,10 @@ from cryptography.x509.oid import NameOID
 
 from vault.client import Vault
 from vault.errors import KeeperError
-from vault.settings import Settings
+from vault.settings import STARTED, Settings
 
 ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
-STARTED = "started"
-"""Written when the vault was first ready."""
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -100,7 +98,7 @@ def ready(instance: Path) -> bool:
         return False
     finally:
         vault.wire.close()
-    (home(instance) / STARTED).touch(mode=0o600)
+    settings.note_started()
     return True
 
 

@@ -54,11 +54,16 @@ class Kv:
         return int(answer["data"]["version"])
 
     def create(self, path: str, data: Mapping[str, Any]) -> bool:
-        """Whether we were the one who made it: a record that can be made once."""
+        """Whether we were the one who made it: a record that can be made once. Where our policy allows no change, Vault answers
+        403 and not a conflict; that is told from any other denial by looking."""
         try:
             self.write(path, data, 0)
         except CasConflict:
             return False
+        except Refused as error:
+            if error.status == 403 and self.read(path) is not None:
+                return False
+            raise
         return True
 
     def update(self, path: str, change: Callable[[Data | None], tuple[Data, T]]) -> T:

@@ -35,6 +35,7 @@ def mark(keeper: Keeper) -> Mark:
         if record is None:
             # Before anything is stored. One version: an older one would keep a refresh token that was rotated away.
             keeper.vault.write(f"{keeper.settings.prefix}kv/config", CONFIG)
+            keeper.settings.note_started()
             keeper.kv.create(PATH, {"id": secrets.token_hex(8), "evaluation": keeper.settings.evaluation})
             record = keeper.kv.read(PATH)
         if record is None:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from vault.errors import KeeperError
 from vault.secret import Secret
 
+STARTED = "started"
+"""File in the instance's vault folder, written when its vault was first ready."""
 LOCAL = "http://localhost:8000"
 
 
@@ -60,6 +62,11 @@ class Settings:
     @property
     def host(self) -> str:
         return urlsplit(self.public_url).hostname or ""
+
+    def note_started(self) -> None:
+        """From now on the instance's own vault may hold something: `vault.embedded` must never again set it aside."""
+        if not self.vault_address:
+            (self.instance / "vault" / STARTED).touch(mode=0o600)
 
     def secret_id(self) -> Secret[str]:
         """Raises BadSettings where the file cannot be read."""

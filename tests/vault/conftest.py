@@ -1,0 +1,15 @@
+"""A second instance, a real one: nobody's first factor approves there, and its log's head is these tests' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.keeper_parts import KeeperParts, serve
+
+
+@pytest.fixture(scope="session")
+def real_keeper() -> Iterator[KeeperParts]:
+    with serve(evaluation=False) as parts:
+        yield parts
