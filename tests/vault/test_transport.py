@@ -33,8 +33,8 @@ class OneEach:
     def _answer(self, connection: socket.socket) -> None:
         with connection:
             connection.recv(65_536)
-            connection.sendall(ANSWER)
             self.answered += 1
+            connection.sendall(ANSWER)
             connection.recv(65_536)  # a second request on this connection is read and never answered
 
 
