@@ -92,8 +92,8 @@ def create_app(house: House) -> Flask:
     faults.register(app)
     show.register(app, evaluation=settings.evaluation)
     guard.register(app, house)
-    for room in ROOMS:
-        app.register_blueprint(room)
+    for blueprint in ROOMS:
+        app.register_blueprint(blueprint)
     if settings.evaluation:
         evaluation.register(app, evaluation_run.read(settings.instance))
     guard.check_marks(app)

@@ -35,15 +35,16 @@ def die_with(parent: int) -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """What to start. `ready` says (it may block) whether it answers; `needs` are parts that must be ready before."""
+    """What to start. `ready` says (it may block) whether it answers."""
 
     name: str
     words: str
     command: list[str]
     environment: Mapping[str, str]
     ready: Callable[[], bool]
-    needs: tuple[str, ...] = ()
     fds: tuple[int, ...] = ()
+    before: Callable[[], None] | None = None
+    """Done before each start."""
 
 
 @dataclass
@@ -64,6 +65,8 @@ class Keeper:
 
     async def start(self) -> Process:
         _trim(self.log)
+        if self.part.before is not None:
+            self.part.before()
         descriptor = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             self.process = await spawn(
@@ -83,14 +86,14 @@ class Keeper:
             watch.cancel()
             self.failures = 0 if time.monotonic() - began > STABLE else self.failures + 1
             if self.up.is_set() and not self.stopping:
-                self.say(f"{self.part.words} stopped ({_reason(code)}); starting it again.")
+                self.say(f"{self.part.words}: stopped ({_reason(code)}), starting it again.")
             await asyncio.sleep(min(BACKOFF_MAX, 0.2 * 2 ** min(self.failures, 6)) if self.failures else 0)
 
     async def _until_ready(self) -> None:
         while not await asyncio.to_thread(self.part.ready):
             await asyncio.sleep(POLL)
         if self.up.is_set():
-            self.say(f"{self.part.words} is back.")
+            self.say(f"{self.part.words}: back.")
         self.up.set()
 
     async def stop(self) -> None:

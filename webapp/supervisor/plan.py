@@ -61,8 +61,8 @@ def _port(sock: socket.socket) -> int:
 def _vault(house: House) -> Part:
     instance = house.instance
     return Part(
-        "vault", "The vault (OpenBao)", embedded.command(instance), embedded.environment(instance),
-        ready=lambda: embedded.ready(instance),
+        "vault", "Vault (OpenBao)", embedded.command(instance), embedded.environment(instance),
+        ready=lambda: embedded.ready(instance), before=lambda: embedded.prepare(instance),
     )
 
 
@@ -70,7 +70,7 @@ def _keeper(house: House) -> Part:
     command = [*MODULE, "vault.keeper", "--instance", str(house.instance)]
     door = Door(house.instance / "run" / "keeper" / "door.sock", timeout=2.0)
     return Part(
-        "keeper", "The keeper", [*command, *(["--evaluation"] if house.run else [])], house.environment,
+        "keeper", "Keeper", [*command, *(["--evaluation"] if house.run else [])], house.environment,
         ready=lambda: door.status().vault == "ready",
     )
 
@@ -79,7 +79,7 @@ def _web(house: House) -> Part:
     fds = tuple(sock.fileno() for sock in house.pages)
     path = "/evaluation/ready" if house.run else "/healthz"
     return Part(
-        "web", "The web server", serving.command([f"fd://{fd}" for fd in fds]),
+        "web", "Web server", serving.command([f"fd://{fd}" for fd in fds]),
         {**house.environment, serving.WORKER_LOOP: "1"}, fds=fds,
         ready=answers(_port(house.pages[0]), path, urlsplit(house.public_url).netloc),
     )
@@ -91,12 +91,12 @@ def _bundled(house: House) -> list[Part]:
     two = (identity.fileno(), bank.fileno())
     return [
         Part(
-            "bank", "The bank and the identity provider",
+            "bank", "Bank and identity provider",
             [*MODULE, "webapp.evaluation.parts", str(house.instance), *map(str, two)], environment, fds=two,
             ready=answers(_port(bank), "/", f"{LOOPBACK}:{_port(bank)}"),
         ),
         Part(
-            "bank-mcp", "The bank's MCP server",
+            "bank-mcp", "Bank's MCP server",
             [*MODULE, "webapp.evaluation.bank_mcp", str(house.instance), str(mcp.fileno())], environment, fds=(mcp.fileno(),),
             ready=answers(_port(mcp), "/health", f"{LOOPBACK}:{_port(mcp)}"),
         ),

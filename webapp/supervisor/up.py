@@ -119,12 +119,12 @@ class Supervisor:
 
     async def _told(self, keeper: Keeper) -> None:
         await keeper.up.wait()
-        say(f"  {keeper.part.words} is ready ({time.monotonic() - self.began:.1f} s).")
+        say(f"  {keeper.part.words}: ready ({time.monotonic() - self.began:.1f} s).")
 
     def _check(self, left: float) -> None:
         for keeper in self.keepers:
             if not keeper.up.is_set() and (keeper.failures >= GIVE_UP or left <= 0):
-                raise Unavailable(f"{keeper.part.words} does not start. The end of {keeper.log}:\n{keeper.tail()}")
+                raise Unavailable(f"{keeper.part.words}: it does not start. The end of {keeper.log}:\n{keeper.tail()}")
 
     async def _link(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         if self.house.run is None:
