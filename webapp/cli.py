@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Load] = {
     "keeper": _at("webapp.processes", "keeper_command"),
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,
+    "server": _at("webapp.registry.commands", "server"),
     "client": _at("webapp.clients.commands", "client"),
     "provider": _at("webapp.connections.commands", "provider"),
 }

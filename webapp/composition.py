@@ -28,6 +28,10 @@ from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
 from webapp.people import guard
 from webapp.people import views as people
+from webapp.policy import preview, schema_check
+from webapp.registry import jobs as registry_jobs
+from webapp.registry import pages as registry_pages
+from webapp.registry import views as registry
 from webapp.web import faults, headers, health, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
@@ -40,6 +44,7 @@ ROOMS = (
     clients.blueprint,
     connections.blueprint,
     oauth.blueprint,
+    registry.blueprint,
     gateway.blueprint,
 )
 HERE = Path(__file__).resolve().parent
@@ -67,6 +72,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         broker_jobs.jobs,
         connections_jobs.jobs,
         oauth_jobs.jobs,
+        registry_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
 
@@ -77,6 +83,7 @@ def create_app(house: House) -> Flask:
     app.extensions["counterseal"] = house
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
     app.extensions["connection_uses"] = uses.reader
+    app.extensions["registry"] = registry_pages.Handed(preview.of(settings.policy), schema_check.usable)
     app.config.update(
         MAX_FORM_MEMORY_SIZE=settings.web.form_bytes,
         MAX_CONTENT_LENGTH=settings.gateway.request_bytes,

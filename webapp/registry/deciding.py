@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import cast
 
 from sqlalchemy import CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict, Missing
 from webapp.ids import new_id
 from webapp.registry import addresses, digest, rules
@@ -16,6 +17,9 @@ from webapp.registry.rules import Approval
 from webapp.registry.tables import Server, Tool
 
 TITLE = 80
+LOOK = "registry.look"
+LOOK_EVERY = timedelta(minutes=10)
+"""How often a server is asked what it lists, beside every listing that an agent asks for."""
 
 
 def add(
@@ -36,6 +40,7 @@ def add(
         session, kind="server.added", actor=actor, subject=server.id, at=now,
         detail={"name": name, "url": url, "provider": provider, "manifest": server.manifest},
     )
+    enqueue(session, LOOK, name, now + LOOK_EVERY, {"server": name})
     return server
 
 

@@ -29,8 +29,9 @@ def observe(
     """Compare what a server lists now with what was approved, record what differs, and return the names of tools that are
     drifted.
 
-    `whole`: the listing is all there is, so that a missing tool is gone. A listing got with one person's token is not: a server
-    may show other people more. Reads only, where nothing differs.
+    `whole`: the listing was got without anybody's token, so that a tool that was in such a listing before, and is missing now,
+    is gone. A listing got with one person's token says nothing of that: a server may show other people more. Reads only,
+    where nothing differs.
     """
     seen = texts(listed)
     with house.database.read() as session:
@@ -64,10 +65,11 @@ def record(
     server = deciding.locked(session, server_name)
     rows = _rows(session, server_name)
     for name, row in rows.items():
-        if name in seen or whole:
+        row.openly = row.openly or (whole and name in seen)
+        if name in seen or (whole and row.openly):
             _move(session, server, row, seen.get(name), actor, now)
     for name in sorted(seen.keys() - rows.keys())[: max(0, MOST - len(rows))]:
-        _new(session, server, name, seen[name], actor, now)
+        _new(session, server, name, seen[name], openly=whole, actor=actor, now=now)
     deciding.remanifest(session, server)
     return {name for name, row in rows.items() if row.status == "drifted"}
 
@@ -75,7 +77,9 @@ def record(
 def _changes(rows: Mapping[str, Tool], seen: Mapping[str, str], whole: bool) -> bool:
     if seen.keys() - rows.keys() and len(rows) < MOST:
         return True
-    return any(_differs(row, seen.get(name)) for name, row in rows.items() if name in seen or whole)
+    if whole and any(name in seen and not row.openly for name, row in rows.items()):
+        return True
+    return any(_differs(row, seen.get(name)) for name, row in rows.items() if name in seen or (whole and row.openly))
 
 
 def _differs(row: Tool, listed: str | None) -> bool:
@@ -97,9 +101,10 @@ def _move(session: Session, server: Server, row: Tool, listed: str | None, actor
     )
 
 
-def _new(session: Session, server: Server, name: str, text: str, actor: str, now: datetime) -> None:
+def _new(session: Session, server: Server, name: str, text: str, *, openly: bool, actor: str, now: datetime) -> None:
     row = Tool(
-        id=new_id("tool"), server_id=server.id, name=name, status="new", listed=text, first_seen_at=now, changed_at=now,
+        id=new_id("tool"), server_id=server.id, name=name, status="new", listed=text, openly=openly, first_seen_at=now,
+        changed_at=now,
     )
     session.add(row)
     session.flush()

@@ -70,6 +70,8 @@ class Tool(Base):
     changes_recipients: Mapped[bool] = mapped_column(default=False)
     credential: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     pin: Mapped[str] = mapped_column(default="")
+    openly: Mapped[bool] = mapped_column(default=False)
+    """It was listed to a caller without a token: only then does its absence from such a listing say that it is gone."""
     first_seen_at: Mapped[datetime]
     changed_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]

@@ -297,6 +297,7 @@ def upgrade() -> None:
     sa.Column('changes_recipients', sa.Boolean(), nullable=False),
     sa.Column('credential', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('pin', sa.String(), nullable=False),
+    sa.Column('openly', sa.Boolean(), nullable=False),
     sa.Column('first_seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,7 @@
+"""The registry's due rows."""
+
+from __future__ import annotations
+
+from webapp.registry.look import jobs
+
+__all__ = ["jobs"]
