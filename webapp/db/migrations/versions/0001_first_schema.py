@@ -35,11 +35,13 @@ def upgrade() -> None:
     sa.Column('recipient', sa.String(), nullable=False),
     sa.Column('flags', sa.JSON(), nullable=False),
     sa.Column('rank', sa.Integer(), nullable=False),
+    sa.Column('asks_owner', sa.Boolean(), nullable=False),
     sa.Column('requirement', sa.JSON(), nullable=False),
     sa.Column('policy', sa.String(), nullable=False),
     sa.Column('runs', sa.String(), nullable=False),
     sa.Column('previous', sa.String(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('run_by', sa.DateTime(timezone=True), nullable=True),
@@ -60,12 +62,21 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_action'))
     )
     with op.batch_alter_table('action', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_action_changed_at'), ['changed_at'], unique=False)
         batch_op.create_index('ix_action_created', ['created_at'], unique=False)
-        batch_op.create_index('ix_action_person', ['person', 'created_at'], unique=False)
+        batch_op.create_index('ix_action_person', ['person', 'id'], unique=False)
         batch_op.create_index('ix_action_queue', ['state', 'rank', 'expires_at'], unique=False)
         batch_op.create_index('ix_action_same', ['person', 'grant_id', 'server', 'tool', 'arguments', 'created_at'], unique=False)
         batch_op.create_index('uq_action_live', ['person', 'grant_id', 'server', 'tool', 'arguments'], unique=True, sqlite_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"), postgresql_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"))
 
+    op.create_table('active_policy',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('digest', sa.String(), nullable=False),
+    sa.Column('activated_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('activated_by', sa.String(), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_active_policy_one_row')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_active_policy'))
+    )
     op.create_table('audit_checkpoints',
     sa.Column('size', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('root', sa.LargeBinary(), nullable=False),
@@ -125,6 +136,43 @@ def upgrade() -> None:
     with op.batch_alter_table('client_registrations', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_client_registrations_hour'), ['hour'], unique=False)
 
+    op.create_table('connection_attempts',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('session', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('provider', sa.String(), nullable=False),
+    sa.Column('connection', sa.String(), nullable=False),
+    sa.Column('callback', sa.String(), nullable=False),
+    sa.Column('sealed', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_connection_attempts')),
+    sa.UniqueConstraint('state', name=op.f('uq_connection_attempts_state'))
+    )
+    with op.batch_alter_table('connection_attempts', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_connection_attempts_expires_at'), ['expires_at'], unique=False)
+
+    op.create_table('connections',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('provider', sa.String(), nullable=False),
+    sa.Column('account', sa.String(), nullable=False),
+    sa.Column('label', sa.String(), nullable=False),
+    sa.Column('scopes', sa.JSON(), nullable=False),
+    sa.Column('status', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('connected_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("status IN ('active', 'paused', 'needs_consent', 'disconnected')", name=op.f('ck_connections_status')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_connections'))
+    )
+    with op.batch_alter_table('connections', schema=None) as batch_op:
+        batch_op.create_index('ix_connections_person_provider', ['person', 'provider'], unique=False)
+
     op.create_table('due',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('kind', sa.String(), nullable=False),
@@ -141,6 +189,18 @@ def upgrade() -> None:
     with op.batch_alter_table('due', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_due_run_at'), ['run_at'], unique=False)
 
+    op.create_table('evaluation_mark',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_evaluation_mark_only')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_evaluation_mark'))
+    )
+    op.create_table('evaluation_spent_links',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('spent_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_evaluation_spent_links'))
+    )
     op.create_table('known_recipient',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -155,6 +215,46 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_known_recipient')),
     sa.UniqueConstraint('person', 'connection', 'server', 'recipient', name=op.f('uq_known_recipient_person'))
     )
+    op.create_table('leases',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('connection', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('grant', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('tool', sa.String(), nullable=False),
+    sa.Column('action', sa.String(), nullable=True),
+    sa.Column('scopes', sa.JSON(), nullable=False),
+    sa.Column('exclusive', sa.Boolean(), nullable=False),
+    sa.Column('cap', sa.Integer(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('outcome', sa.String(), nullable=False),
+    sa.Column('ref', sa.String(), nullable=False),
+    sa.Column('planned_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("state IN ('planned', 'closed', 'ended')", name=op.f('ck_leases_state')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_leases'))
+    )
+    with op.batch_alter_table('leases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_leases_action'), ['action'], unique=False)
+        batch_op.create_index('ix_leases_connection_planned_at', ['connection', 'planned_at'], unique=False)
+
+    op.create_table('mcp_session',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('grant_id', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('version', sa.String(), nullable=False),
+    sa.Column('url_elicitation', sa.Boolean(), nullable=False),
+    sa.Column('client_info', sa.JSON(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mcp_session'))
+    )
+    with op.batch_alter_table('mcp_session', schema=None) as batch_op:
+        batch_op.create_index('ix_mcp_session_grant', ['grant_id', 'created_at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_mcp_session_seen_at'), ['seen_at'], unique=False)
+
     op.create_table('person',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('issuer', sa.String(), nullable=False),
@@ -172,7 +272,22 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
     )
-    op.create_table('servers',
+    op.create_table('revocations',
+    sa.Column('subject', sa.String(), nullable=False),
+    sa.Column('connection', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('tries', sa.Integer(), nullable=False),
+    sa.Column('detail', sa.String(), nullable=False),
+    sa.Column('requested_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('tried_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("state IN ('pending', 'confirmed', 'unsupported')", name=op.f('ck_revocations_state')),
+    sa.PrimaryKeyConstraint('subject', name=op.f('pk_revocations'))
+    )
+    with op.batch_alter_table('revocations', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_revocations_connection'), ['connection'], unique=False)
+
+    op.create_table('server',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('title', sa.String(), nullable=False),
@@ -184,9 +299,9 @@ def upgrade() -> None:
     sa.Column('created_by', sa.String(), nullable=False),
     sa.Column('looked_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('look_error', sa.String(), nullable=False),
-    sa.CheckConstraint("status IN ('active', 'paused')", name=op.f('ck_servers_status')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_servers')),
-    sa.UniqueConstraint('name', name=op.f('uq_servers_name'))
+    sa.CheckConstraint("status IN ('active', 'paused')", name=op.f('ck_server_status')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_server')),
+    sa.UniqueConstraint('name', name=op.f('uq_server_name'))
     )
     op.create_table('sign_in',
     sa.Column('id', sa.String(), nullable=False),
@@ -285,7 +400,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_session_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_session_person'), ['person'], unique=False)
 
-    op.create_table('tools',
+    op.create_table('tool',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('server_id', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
@@ -302,12 +417,12 @@ def upgrade() -> None:
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('decided_by', sa.String(), nullable=False),
-    sa.CheckConstraint("cls IN ('read', 'write', 'send', 'money', 'destroy')", name=op.f('ck_tools_cls')),
-    sa.CheckConstraint("status <> 'approved' OR (approved = listed AND pin <> '')", name=op.f('ck_tools_approved_is_listed')),
-    sa.CheckConstraint("status IN ('new', 'approved', 'drifted', 'refused', 'gone')", name=op.f('ck_tools_status')),
-    sa.ForeignKeyConstraint(['server_id'], ['servers.id'], name=op.f('fk_tools_server_id_servers')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_tools')),
-    sa.UniqueConstraint('server_id', 'name', name=op.f('uq_tools_server_id'))
+    sa.CheckConstraint("cls IN ('read', 'write', 'send', 'money', 'destroy')", name=op.f('ck_tool_cls')),
+    sa.CheckConstraint("status <> 'approved' OR (approved = listed AND pin <> '')", name=op.f('ck_tool_approved_is_listed')),
+    sa.CheckConstraint("status IN ('new', 'approved', 'drifted', 'refused', 'gone')", name=op.f('ck_tool_status')),
+    sa.ForeignKeyConstraint(['server_id'], ['server.id'], name=op.f('fk_tool_server_id_server')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_tool')),
+    sa.UniqueConstraint('server_id', 'name', name=op.f('uq_tool_server_id'))
     )
     op.create_table('usage',
     sa.Column('id', sa.String(), nullable=False),
@@ -400,7 +515,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_usage_connection')
 
     op.drop_table('usage')
-    op.drop_table('tools')
+    op.drop_table('tool')
     with op.batch_alter_table('session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_session_person'))
         batch_op.drop_index(batch_op.f('ix_session_expires_at'))
@@ -426,13 +541,37 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_sign_in_expires_at'))
 
     op.drop_table('sign_in')
-    op.drop_table('servers')
+    op.drop_table('server')
+    with op.batch_alter_table('revocations', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_revocations_connection'))
+
+    op.drop_table('revocations')
     op.drop_table('person')
+    with op.batch_alter_table('mcp_session', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_mcp_session_seen_at'))
+        batch_op.drop_index('ix_mcp_session_grant')
+
+    op.drop_table('mcp_session')
+    with op.batch_alter_table('leases', schema=None) as batch_op:
+        batch_op.drop_index('ix_leases_connection_planned_at')
+        batch_op.drop_index(batch_op.f('ix_leases_action'))
+
+    op.drop_table('leases')
     op.drop_table('known_recipient')
+    op.drop_table('evaluation_spent_links')
+    op.drop_table('evaluation_mark')
     with op.batch_alter_table('due', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_due_run_at'))
 
     op.drop_table('due')
+    with op.batch_alter_table('connections', schema=None) as batch_op:
+        batch_op.drop_index('ix_connections_person_provider')
+
+    op.drop_table('connections')
+    with op.batch_alter_table('connection_attempts', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_connection_attempts_expires_at'))
+
+    op.drop_table('connection_attempts')
     with op.batch_alter_table('client_registrations', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_client_registrations_hour'))
 
@@ -449,12 +588,14 @@ def downgrade() -> None:
 
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
+    op.drop_table('active_policy')
     with op.batch_alter_table('action', schema=None) as batch_op:
         batch_op.drop_index('uq_action_live', sqlite_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"), postgresql_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"))
         batch_op.drop_index('ix_action_same')
         batch_op.drop_index('ix_action_queue')
         batch_op.drop_index('ix_action_person')
         batch_op.drop_index('ix_action_created')
+        batch_op.drop_index(batch_op.f('ix_action_changed_at'))
 
     op.drop_table('action')
     # ### end Alembic commands ###
