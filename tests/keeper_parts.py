@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import os
 import secrets
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tests.authenticator import Passkey
 from vault import authority, embedded, people, tickets
@@ -182,6 +183,20 @@ def serve(*, evaluation: bool = False) -> Iterator[KeeperParts]:
         parts.stop_keeper()
         parts.stop_vault()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def ask(app: Any, name: str, body: bytes, *, peer: Any = None) -> dict[str, Any]:
+    """One request to the keeper's WSGI app in this process, from a peer with our own uid unless another is given."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX)
+    environ = {
+        "gunicorn.socket": peer or ours, "REQUEST_METHOD": "POST", "PATH_INFO": f"/{name}", "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+    try:
+        return dict(json.loads(b"".join(app(environ, lambda _status, _headers: None))))
+    finally:
+        ours.close()
+        theirs.close()
 
 
 @dataclass(frozen=True)

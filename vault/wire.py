@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 KEPT = 32
+FORBIDDEN = re.compile(r"[\x00-\x1f\x7f]")
 LARGEST = 16_000_000
 
 
@@ -31,21 +33,6 @@ class Heard:
     body: bytes
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(self._path)
-        except BaseException:
-            self.sock.close()
-            raise
-
-
 class Wire:
     """`address` is `unix:<path>`, `http://host:port` or `https://host:port`; `timeout` in seconds bounds each wait."""
 
@@ -53,7 +40,8 @@ class Wire:
         self.address = address
         self.timeout = timeout
         self._tls = tls or (ssl.create_default_context() if address.startswith("https://") else None)
-        self._kept: list[http.client.HTTPConnection] = []
+        self._host = "localhost" if address.startswith("unix:") else urlsplit(address).netloc
+        self._kept: list[socket.socket] = []
         self._pid = os.getpid()
 
     def request(
@@ -63,71 +51,86 @@ class Wire:
         """Send one request. `again` says that carrying it out twice does no harm: only then is it repeated when a kept
         connection turns out to be dead. Raises Unreached or Unheard."""
         wait = timeout or self.timeout
+        message = self._message(method, path, body or b"", headers or {})
         while True:
-            connection = self._take()
-            fresh = connection is None
-            connection = connection or self._connect(wait)
+            kept = self._take()
+            sock = kept or self._connect(wait)
             try:
-                return self._exchange(connection, method, path, body, headers or {}, wait)
+                return self._exchange(sock, method, message, wait)
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                if fresh or not again or isinstance(error, TimeoutError):
+                sock.close()
+                if kept is None or not again or isinstance(error, TimeoutError):
                     raise Unheard(f"{self.address}: {type(error).__name__}") from error
             except BaseException:
                 # A killed greenlet leaves a half-read answer behind: the next request must not read it.
-                connection.close()
+                sock.close()
                 raise
 
     def close(self) -> None:
         while self._kept:
             self._kept.pop().close()
 
-    def _connect(self, timeout: float) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection
-        if self.address.startswith("unix:"):
-            connection = _UnixConnection(self.address.removeprefix("unix:"), timeout)
-        else:
-            parts = urlsplit(self.address)
-            host, port = parts.hostname or "", parts.port
-            if self._tls:
-                connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)
-            else:
-                connection = http.client.HTTPConnection(host, port, timeout=timeout)
-        try:
-            connection.connect()
-        except OSError as error:
-            connection.close()
-            raise Unreached(f"{self.address}: {type(error).__name__}") from error
-        return connection
+    def _message(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """The request in one piece, so that it leaves in one packet."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        if any(FORBIDDEN.search(line) for line in lines):
+            raise ValueError("a control character in a request's head")
+        return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
-    def _exchange(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None,
-        headers: Mapping[str, str], timeout: float,
-    ) -> Heard:
-        connection.sock.settimeout(timeout)
-        connection.request(method, path, body, dict(headers))
-        response = connection.getresponse()
-        content = response.read(LARGEST + 1)
+    def _connect(self, timeout: float) -> socket.socket:
+        try:
+            if self.address.startswith("unix:"):
+                return _connected(self.address.removeprefix("unix:"), timeout)
+            parts = urlsplit(self.address)
+            host = parts.hostname or ""
+            sock = socket.create_connection((host, parts.port or (443 if self._tls else 80)), timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._tls.wrap_socket(sock, server_hostname=host) if self._tls else sock
+        except OSError as error:
+            raise Unreached(f"{self.address}: {type(error).__name__}") from error
+
+    def _exchange(self, sock: socket.socket, method: str, message: bytes, timeout: float) -> Heard:
+        sock.settimeout(timeout)
+        sock.sendall(message)
+        response = http.client.HTTPResponse(sock, method=method)
+        try:
+            response.begin()
+            content = response.read(LARGEST + 1)
+            whole = response.isclosed() and not response.will_close
+        finally:
+            response.close()
         if len(content) > LARGEST:
             raise http.client.HTTPException("the answer is too large")
-        if response.isclosed() and not response.will_close and len(self._kept) < KEPT:
-            self._kept.append(connection)
+        if whole and len(self._kept) < KEPT:
+            self._kept.append(sock)
         else:
-            connection.close()
+            sock.close()
         return Heard(response.status, content)
 
-    def _take(self) -> http.client.HTTPConnection | None:
+    def _take(self) -> socket.socket | None:
         """The kept connection used last, if it is still alive. After a fork the parent's are not ours to use."""
         if self._pid != os.getpid():
             self._kept, self._pid = [], os.getpid()
         while True:
             try:
-                connection = self._kept.pop()
+                sock = self._kept.pop()
             except IndexError:
                 return None
-            if _alive(connection.sock):
-                return connection
-            connection.close()
+            if _alive(sock):
+                return sock
+            sock.close()
+
+
+def _connected(path: str, timeout: float) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(path)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _alive(sock: socket.socket) -> bool:

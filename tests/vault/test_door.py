@@ -17,7 +17,7 @@ import psutil
 import pyotp
 import pytest
 
-from tests.keeper_parts import ROOT, KeeperParts, sign_in, until, with_passkey
+from tests.keeper_parts import ROOT, KeeperParts, ask, sign_in, until, with_passkey
 from vault.app import LARGEST, application
 from vault.door import Door, KeeperStatus
 from vault.errors import BadRequest, KeeperAway
@@ -57,33 +57,19 @@ def test_the_folder_and_the_socket_are_the_owners_alone(keeper: KeeperParts):
 
 def test_another_user_is_turned_away_by_the_kernels_word(keeper: KeeperParts):
     """Even where the folder lets them in: SO_PEERCRED is asked for every request."""
-    inside = keeper.inside()
-    ours, theirs = socket.socketpair(socket.AF_UNIX)
-
     class Peer:
         family = socket.AF_UNIX
 
         def getsockopt(self, *_: int) -> bytes:
             return struct.pack("3i", os.getpid(), os.getuid() + 1, os.getgid())
 
-    heard: list[str] = []
-    app = application(inside, {"status": lambda _k, _b: {"secret": "shown"}})
-    for peer, expected in ((Peer(), "422"), (None, "422"), (ours, "200")):
-        environ = {"gunicorn.socket": peer, "REQUEST_METHOD": "POST", "PATH_INFO": "/status", "CONTENT_LENGTH": "2",
-                   "wsgi.input": _Input(b"{}")}
-        body = b"".join(app(environ, lambda status, _headers: heard.append(status)))
-        assert heard[-1].startswith(expected)
-        assert (b"shown" in body) == (expected == "200")
-    ours.close()
-    theirs.close()
+    class Network(Peer):
+        family = socket.AF_INET
 
-
-class _Input:
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def read(self, _size: int) -> bytes:
-        return self.content
+    app = application(keeper.inside(), {"status": lambda _keeper, _body: {"secret": "shown"}})
+    assert ask(app, "status", b"{}") == {"secret": "shown"}
+    for peer in (Peer(), Network()):
+        assert ask(app, "status", b"{}", peer=peer)["error"] == "bad_request"
 
 
 @pytest.mark.parametrize(("name", "body"), [
@@ -111,15 +97,10 @@ def test_an_error_of_ours_says_nothing_and_its_log_has_no_values(keeper: KeeperP
     def broken(_keeper: object, body: object) -> dict[str, str]:
         raise ValueError(f"cannot read {body}")
 
-    ours, theirs = socket.socketpair(socket.AF_UNIX)
-    environ = {"gunicorn.socket": ours, "REQUEST_METHOD": "POST", "PATH_INFO": "/status", "CONTENT_LENGTH": "22",
-               "wsgi.input": _Input(b'{"token": "t0k3n-val"}')}
-    body = b"".join(application(keeper.inside(), {"status": broken})(environ, lambda *_: None))
-    ours.close()
-    theirs.close()
-    assert json.loads(body)["error"] == "keeper_error"
+    answer = ask(application(keeper.inside(), {"status": broken}), "status", b'{"token": "t0k3n-val"}')
+    assert answer["error"] == "keeper_error"
     assert "ValueError" in caplog.text
-    assert "t0k3n-val" not in caplog.text + body.decode()
+    assert "t0k3n-val" not in caplog.text + json.dumps(answer)
 
 
 def test_many_threads_share_one_door(keeper: KeeperParts):
