@@ -12,6 +12,7 @@ from webapp.errors import BadInput
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 NAMELESS = "An agent without a name"
 NAME_LENGTH = 80
+QUOTES = '"„‚‟＂〝〞〟'
 URI_LENGTH = 500
 SHAPE = (
     "A redirect URI is https, or http on localhost, 127.0.0.1 or [::1], or has the reverse-domain scheme of an app; "
@@ -48,8 +49,14 @@ class RedirectUri:
 
     @property
     def origin(self) -> str:
-        """What CSP's `form-action` takes: an origin, or a scheme alone."""
+        """As CSP names it: scheme, host and port, or a private-use scheme alone."""
         return f"{self.scheme}:" if self.private else f"{self.scheme}://{self.host}" + (f":{self.port}" if self.port else "")
+
+    @property
+    def form_action(self) -> bool:
+        """Whether CSP's `form-action` can name the origin, and the browser follow a form there. It has no IPv6 addresses (CSP 3
+        section 2.3.1), and an app that opens leaves the form standing."""
+        return not self.private and not self.host.startswith("[")
 
     @property
     def shown(self) -> str:
@@ -102,7 +109,8 @@ def matches(registered: list[str], asked: str) -> bool:
 
 def clean_name(text: str | None) -> str:
     """A self-reported name made safe to show: no controls, no invisible or direction-changing characters (a name must not
-    rearrange the sentence it stands in), blanks collapsed, marks not stacked, at most 80 characters."""
+    rearrange the sentence it stands in), no quotation marks (nor leave the ones it stands between), blanks collapsed, marks
+    not stacked, at most 80 characters."""
     kept: list[str] = []
     marks = 0
     for char in unicodedata.normalize("NFC", (text or "")[: NAME_LENGTH * 8]):
@@ -111,7 +119,7 @@ def clean_name(text: str | None) -> str:
         if category in ("Zs", "Zl", "Zp", "Cc"):
             kept.append(" ")
         elif not category.startswith("C") and marks <= 2:
-            kept.append(char)
+            kept.append("'" if category in ("Pi", "Pf") or char in QUOTES else char)
     return " ".join("".join(kept).split())[:NAME_LENGTH].strip() or NAMELESS
 
 

@@ -75,15 +75,15 @@ def _ordinary(tool: PinnedTool, client: Client, viewer: Viewer, now: datetime) -
 
 def _line(tool: PinnedTool, verdict: Verdict, groups: Sequence[str]) -> Line:
     if isinstance(verdict, Allow):
-        fate, tone = "runs at once", AT_ONCE
+        fate, tone = "Runs at once", AT_ONCE
     elif isinstance(verdict, Hold):
         fate, tone = _asked(verdict.needs), ASKED
     else:
-        fate, tone = "refused", REFUSED
+        fate, tone = "Refused", REFUSED
     return Line(tool.title, tool.tool, fate, tone)
 
 
 def _asked(needs: Sequence[Need]) -> str:
     groups = sorted({need["group"] for need in needs if need["kind"] == "approvers"})
     who = (["you"] if any(need["kind"] == "confirm" for need in needs) else []) + groups
-    return f"asks {' and '.join(who)} first"
+    return f"Asks {' and '.join(who)} first"

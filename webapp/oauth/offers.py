@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from webapp.config import Settings
+from webapp.oauth import metadata
 from webapp.registry import pins
 from webapp.registry.pins import PinnedTool, ToolRefused
+from webapp.registry.tables import Server
 
 
 @dataclass(frozen=True)
@@ -24,3 +29,10 @@ def find(session: Session, name: str) -> Offer | None:
         return Offer(server.name, server.title, tuple(pins.approved(session, name)))
     except ToolRefused:
         return None
+
+
+def titles(session: Session, settings: Settings, resources: Iterable[str]) -> dict[str, str]:
+    """The titles of the servers behind these resources, paused ones too; what is gone is not in it."""
+    names = {metadata.server_of(settings, each): each for each in resources}
+    rows = session.execute(select(Server.name, Server.title).where(Server.name.in_([name for name in names if name])))
+    return {names[row.name]: row.title for row in rows}

@@ -76,7 +76,8 @@ def decide() -> ResponseReturnValue:
 def agents() -> str:
     with house().database.read() as session:
         allowed = grants.of_person(session, viewer().person)
-    return render_template("oauth/agents.html", allowed=allowed)
+        titles = offers.titles(session, house().settings, [grant.resource for grant in allowed])
+    return render_template("oauth/agents.html", allowed=allowed, titles=titles)
 
 
 @blueprint.post("/you/agents/<grant>/revoke")
@@ -97,7 +98,8 @@ def _page(grant: CodeGrant) -> str:
     found = consent.page(
         grant.request.client.row, grant.offer, grant.redirect_uri, viewer(), server().decide(), house().clock(),
     )
-    headers.allow_form_action(found.goes_to.origin)
+    if found.goes_to.form_action:
+        headers.allow_form_action(found.goes_to.origin)
     return render_template("oauth/consent.html", page=found, parameters=list(grant.request.args.items(multi=True)))
 
 
@@ -124,4 +126,8 @@ def _refuse(error: OAuth2Error, asked: Parameters) -> ResponseReturnValue:
 
 
 def _back(answer: str) -> ResponseReturnValue:
-    return redirect(answer, 303)
+    """Send the browser on: by a redirect, or by a page where CSP or the browser would stop a form's redirect."""
+    goes_to = read_redirect_uri(answer.partition("?")[0])
+    if goes_to.form_action or request.method != "POST":
+        return redirect(answer, 303)
+    return render_template("oauth/onward.html", answer=answer, goes_to=goes_to)
