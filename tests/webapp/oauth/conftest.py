@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -19,11 +20,12 @@ from flask_wtf.csrf import CSRFProtect
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+import tests.tables  # noqa: F401 every room's tables on the metadata
 from tests.conftest import Clock
 from vault.door import Door, SessionProof
 from webapp.composition import folder
 from webapp.config import OAuth, Settings
-from webapp.db import Database
+from webapp.db import Base, Database
 from webapp.oauth import tokens
 from webapp.oauth.tokens import Caller
 from webapp.oauth.views import blueprint
@@ -35,8 +37,6 @@ from webapp.web.guards import guard_of
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
-ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-"""For what has no more to do with the database than anything else: the rest runs on both."""
 PUBLIC_URL = "https://seal.example"
 RESOURCE = f"{PUBLIC_URL}/mcp/bank"
 CALLBACK = "http://localhost:3118/callback"
@@ -78,10 +78,10 @@ ALICE = viewer("per_alice", "Alice")
 CHARLIE = viewer("per_charlie", "Charlie")
 
 
-@pytest.fixture
-def house(database: Database, clock: Clock, tmp_path: Path) -> House:
-    settings = Settings(instance=tmp_path, public_url=PUBLIC_URL, oauth=OAuth(registrations_per_source=50))
-    made = House(settings=settings, database=database, door=Door(tmp_path / "no-keeper.sock", timeout=0.1), clock=clock)
+def furnish(database: Database, clock: Clock, folder: Path) -> House:
+    """A house with two servers, two persons and active rules; no keeper is needed."""
+    settings = Settings(instance=folder, public_url=PUBLIC_URL, oauth=OAuth(registrations_per_source=50))
+    made = House(settings=settings, database=database, door=Door(folder / "no-keeper.sock", timeout=0.1), clock=clock)
 
     def work(session: Session) -> None:
         put_server(session, clock)
@@ -92,6 +92,17 @@ def house(database: Database, clock: Clock, tmp_path: Path) -> House:
     database.write(work)
     active.at_start(made)
     return made
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """In place of `database_url`, for what has no more to do with the database than anything else."""
+    return f"sqlite:///{tmp_path / 'test.sqlite'}"
+
+
+@pytest.fixture
+def bare_house(database: Database, clock: Clock, tmp_path: Path) -> House:
+    return furnish(database, clock, tmp_path)
 
 
 def guarded(app: Flask) -> None:
@@ -111,8 +122,7 @@ def guarded(app: Flask) -> None:
         return csrf.protect()
 
 
-@pytest.fixture
-def app(house: House) -> Flask:
+def open_doors(house: House) -> Flask:
     made = Flask("webapp", template_folder=folder("templates"), static_folder=folder("static"))
     made.extensions["counterseal"] = house
     htmx.register(made)
@@ -122,6 +132,11 @@ def app(house: House) -> Flask:
     guarded(made)
     made.register_blueprint(blueprint)
     return made
+
+
+@pytest.fixture
+def bare_app(bare_house: House) -> Flask:
+    return open_doors(bare_house)
 
 
 @dataclass
@@ -200,13 +215,26 @@ def answer_of(response: TestResponse) -> dict[str, str]:
 
 
 @pytest.fixture
-def agent(house: House, app: Flask) -> Agent:
-    return Agent(house, app.test_client())
+def agent(bare_house: House, bare_app: Flask) -> Agent:
+    return Agent(bare_house, bare_app.test_client())
 
 
 @pytest.fixture
-def stranger(house: House, app: Flask) -> Agent:
+def stranger(bare_house: House, bare_app: Flask) -> Agent:
     """Another agent, of another person."""
-    made = Agent(house, app.test_client(), person=CHARLIE.person)
+    made = Agent(bare_house, bare_app.test_client(), person=CHARLIE.person)
     made.register(client_name="Other")
     return made
+
+
+@pytest.fixture(scope="module")
+def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """A registered agent that a whole file shares, for requests that are all refused: each one finds things as they were."""
+    folder = tmp_path_factory.mktemp("asker")
+    database = Database(f"sqlite:///{folder / 'test.sqlite'}")
+    Base.metadata.create_all(database.engine)
+    house = furnish(database, Clock(), folder)
+    made = Agent(house, open_doors(house).test_client())
+    made.register()
+    yield made
+    database.close()

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from tests.webapp.oauth.conftest import (
     CALLBACK,
     CHARLIE,
-    ON_SQLITE,
     PUBLIC_URL,
     RESOURCE,
     VERIFIER,
@@ -18,12 +17,11 @@ from tests.webapp.oauth.conftest import (
     answer_of,
     challenge_of,
 )
+from tests.webapp.oauth.conftest import sqlite_url as database_url  # noqa: F401
 from webapp.audit.tables import Entry
 from webapp.clients import status
 from webapp.oauth.tables import AuthorizationCode, Grant
 from webapp.web.house import House
-
-pytestmark = ON_SQLITE
 
 
 def entries(house: House) -> list[str]:
@@ -117,10 +115,9 @@ def test_a_forged_consent_does_nothing(agent: Agent) -> None:
     {"redirect_uri": ["https://evil.example/", CALLBACK]},
     {"redirect_uri": 'https://evil.example/"\\'},
 ])
-def test_before_the_redirect_uri_is_known_to_be_good_an_error_goes_nowhere(agent: Agent, changed: dict[str, Any]) -> None:
+def test_before_the_redirect_uri_is_known_to_be_good_an_error_goes_nowhere(asker: Agent, changed: dict[str, Any]) -> None:
     """RFC 6749 section 4.1.2.1: an open redirector would be made of us otherwise."""
-    agent.register()
-    response = agent.page(**changed)
+    response = asker.page(**changed)
     assert response.status_code == 400
     assert "Location" not in response.headers
     assert "evil.example" not in response.text
@@ -161,14 +158,13 @@ def test_the_port_of_a_loopback_redirect_may_be_another_each_time(agent: Agent) 
     ({"code_challenge": ["a" * 43, "b" * 43]}, "invalid_request"),
     ({"state": "s" * 2049}, "invalid_request"),
 ])
-def test_after_it_every_error_goes_back_with_state_and_issuer(agent: Agent, changed: dict[str, Any], error: str) -> None:
-    agent.register()
-    answer = answer_of(agent.page(**changed))
+def test_after_it_every_error_goes_back_with_state_and_issuer(asker: Agent, changed: dict[str, Any], error: str) -> None:
+    answer = answer_of(asker.page(**changed))
     assert (answer["error"], answer["iss"]) == (error, PUBLIC_URL)
     assert "code" not in answer
     if "state" not in changed:
         assert answer["state"] == "st&te=1"
-    with agent.house.database.read() as session:
+    with asker.house.database.read() as session:
         assert session.scalars(select(Grant)).all() == []
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tests.webapp.oauth.conftest import ON_SQLITE, PUBLIC_URL, RESOURCE, Agent
+from tests.webapp.oauth.conftest import PUBLIC_URL, RESOURCE, Agent
+from tests.webapp.oauth.conftest import sqlite_url as database_url  # noqa: F401
 from webapp.clients.tables import Client
 from webapp.db.due import Due
 from webapp.oauth import rfc8414
 from webapp.oauth.rfc6750 import challenge
 from webapp.oauth.tokens import InvalidToken
 
-pytestmark = ON_SQLITE
 EVIL = "https://evil.example"
 
 
@@ -92,11 +92,11 @@ def test_registration_always_makes_a_public_client(agent: Agent) -> None:
     ({"response_types": ["token"]}, "invalid_client_metadata"),
     ({"contacts": [[[[[[[[[["deep"]]]]]]]]]]}, "invalid_client_metadata"),
 ])
-def test_what_is_not_a_registration_registers_nothing(agent: Agent, metadata: dict[str, Any], error: str) -> None:
-    answer = agent.register(**metadata)
+def test_what_is_not_a_registration_registers_nothing(asker: Agent, metadata: dict[str, Any], error: str) -> None:
+    answer = asker.register(**metadata)
     assert (answer.status_code, answer.json["error"]) == (400, error)
-    with agent.house.database.read() as session:
-        assert session.scalar(select(func.count()).select_from(Client)) == 0
+    with asker.house.database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Client)) == 1
 
 
 @pytest.mark.parametrize(("body", "kind"), [
@@ -104,9 +104,9 @@ def test_what_is_not_a_registration_registers_nothing(agent: Agent, metadata: di
     (b'{"redirect_uris":["http://localhost/a"],"redirect_uris":["http://localhost/b"]}', "application/json"),
     (b'{"redirect_uris":["http://localhost/a"]}', "text/plain"), (b"client_name=x", "application/x-www-form-urlencoded"),
 ])
-def test_only_one_small_json_object_registers(agent: Agent, body: bytes, kind: str) -> None:
+def test_only_one_small_json_object_registers(asker: Agent, body: bytes, kind: str) -> None:
     """`text/plain` is what another site's page can post here without asking."""
-    answer = agent.http.post("/oauth/register", data=body, content_type=kind, base_url=PUBLIC_URL)
+    answer = asker.http.post("/oauth/register", data=body, content_type=kind, base_url=PUBLIC_URL)
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_client_metadata")
 
 
@@ -193,9 +193,8 @@ def test_what_stands_in_the_address_is_not_a_parameter_of_the_token_endpoint(age
     {}, {"grant_type": "password", "username": "a", "password": "b"}, {"grant_type": "client_credentials"},
     {"grant_type": "implicit"}, {"grant_type": '"\\\n'},
 ])
-def test_no_other_grant_exists(agent: Agent, fields: dict[str, str]) -> None:
-    agent.register()
-    answer = agent.token(**fields)
+def test_no_other_grant_exists(asker: Agent, fields: dict[str, str]) -> None:
+    answer = asker.token(**fields)
     assert (answer.status_code, answer.json["error"]) == (400, "unsupported_grant_type")
     assert answer.headers["Cache-Control"] == "no-store"
 

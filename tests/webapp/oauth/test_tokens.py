@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, select
 
-from tests.webapp.oauth.conftest import ON_SQLITE, PUBLIC_URL, RESOURCE, VERIFIER, Agent
+from tests.webapp.oauth.conftest import PUBLIC_URL, RESOURCE, VERIFIER, Agent
 from webapp.audit.tables import Entry
 from webapp.clients import status
 from webapp.oauth import grants
@@ -17,6 +17,8 @@ from webapp.oauth.jobs import clean
 from webapp.oauth.tables import AccessToken, AuthorizationCode, Grant, RefreshToken
 from webapp.oauth.tokens import InvalidToken
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what has no more to do with the database than anything else."""
 SHOP = f"{PUBLIC_URL}/mcp/shop"
 
 
@@ -71,13 +73,12 @@ def test_a_token_for_one_server_is_refused_at_another(agent: Agent) -> None:
     assert agent.call(given["access_token"]).resource == RESOURCE
 
 
-@ON_SQLITE
 @pytest.mark.parametrize("raw", [
     "", "csa_", "csa_" + "a" * 43, "Bearer csa_" + "a" * 43, "csa_" + "é" * 43, "x" * 5000, "csa_" + "a" * 43 + "\n",
 ])
-def test_what_is_not_a_token_of_ours_is_refused(agent: Agent, raw: str) -> None:
+def test_what_is_not_a_token_of_ours_is_refused(asker: Agent, raw: str) -> None:
     with pytest.raises(InvalidToken):
-        agent.call(raw)
+        asker.call(raw)
 
 
 @ON_SQLITE
@@ -128,7 +129,6 @@ def test_a_code_dies_after_a_minute(agent: Agent) -> None:
     refused(agent, agent.redeem(code), "invalid_grant")
 
 
-@ON_SQLITE
 @pytest.mark.parametrize(("changed", "error"), [
     ({"code": "csc_" + "a" * 43}, "invalid_grant"),
     ({"code": None}, "invalid_request"),
@@ -146,11 +146,10 @@ def test_a_code_dies_after_a_minute(agent: Agent) -> None:
     ({"client_id": None}, "invalid_client"),
     ({"client_id": "client_nobody"}, "invalid_client"),
 ])
-def test_a_wrong_redemption_is_refused_and_leaves_the_code_unspent(agent: Agent, changed: dict[str, Any], error: str) -> None:
-    agent.register()
-    code = agent.code()
-    refused(agent, agent.redeem(**{"code": code, **changed}), error, 401 if error == "invalid_client" else 400)
-    assert agent.redeem(code).status_code == 200
+def test_a_wrong_redemption_is_refused_and_leaves_the_code_unspent(asker: Agent, changed: dict[str, Any], error: str) -> None:
+    code = asker.code()
+    refused(asker, asker.redeem(**{"code": code, **changed}), error, 401 if error == "invalid_client" else 400)
+    assert asker.redeem(code).status_code == 200
 
 
 @ON_SQLITE
