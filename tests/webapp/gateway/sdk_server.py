@@ -46,6 +46,11 @@ def routed(region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Regi
     return region
 
 
+@server.tool()
+def destroy_all(what: str) -> str:
+    return f"destroyed {what}"
+
+
 class Name(BaseModel):
     name: str
 
