@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,7 +42,8 @@ class Used:
         return asdict(self)
 
     def for_policy(self) -> calls.Usage:
-        return calls.Usage(**{**asdict(self), "approved_before": self.approved_before > 0})
+        known = {one.name for one in fields(calls.Usage)}
+        return calls.Usage(**{name: value for name, value in asdict(self).items() if name in known})
 
 
 @dataclass(frozen=True)

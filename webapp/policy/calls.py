@@ -44,7 +44,7 @@ class Usage:
     approved_before: int = 0
     """How often a person approved an action to this recipient, and it was done."""
     up_to_minor: int = 0
-    """The largest amount approved to them then, in minor units of the call's own currency."""
+    """The largest amount approved to them then, in minor units of the base currency."""
     lookalike_of: str = ""
     """A known recipient that this one resembles and is not."""
 

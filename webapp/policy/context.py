@@ -81,7 +81,7 @@ def _context(call: Call, settings: config.Policy, amount: Amount, recipient: Rec
 
 def _recipient(recipient: Recipient, usage: Usage, amount: Amount) -> Json:
     """Approved before counts up to the amount approved then: a small payment once approved must not wave a large one through."""
-    within = amount.status == "none" or amount.minor <= usage.up_to_minor
+    within = amount.status == "none" or amount.base_minor <= usage.up_to_minor
     described: Json = {
         "value": recipient.value, "kind": recipient.kind,
         "approved_before": usage.approved_before > 0 and within, "up_to_minor": usage.up_to_minor,

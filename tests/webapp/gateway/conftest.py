@@ -14,13 +14,19 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from tests.app_parts import PUBLIC_URL, Browser, People
+from tests.conftest import Clock
+from tests.keeper_parts import KeeperParts
 from tests.webapp.gateway.peers import Peer, RawServer, sdk_server
 from webapp.audit.tables import Entry
 from webapp.clients.tables import Client
+from webapp.composition import create_app
+from webapp.config import Settings
+from webapp.db import Base, Database
 from webapp.gateway.negotiation import Target
 from webapp.gateway.room import Room
 from webapp.oauth import grants, tokens
 from webapp.oauth.tables import AccessToken
+from webapp.people.tables import Person
 from webapp.policy import active
 from webapp.registry import seed
 from webapp.registry.rules import Approval
@@ -129,7 +135,7 @@ class World:
 
     house: House
     app: Flask
-    people: People
+    people: People | None = None
     browsers: dict[str, Browser] = field(default_factory=dict)
 
     @property
@@ -138,14 +144,26 @@ class World:
         return found
 
     def browser(self, person: str, **more: Any) -> Browser:
+        """Really signed in."""
+        assert self.people is not None
         if person not in self.browsers:
             self.browsers[person] = self.people(person, **more)
         return self.browsers[person]
 
+    def person(self, name: str) -> str:
+        """The id of somebody who signed in once, or seems to have."""
+        if name in self.browsers:
+            return self.browsers[name].person
+        person, now = f"per_{name}", self.house.clock()
+        self.house.database.write(lambda s: s.merge(Person(
+            id=person, issuer="https://idp.example", subject=name, name=name.title(), email=f"{name}@example.com",
+            groups=["user"], created_at=now, seen_at=now, tries=0,
+        )))
+        return person
+
     def agent(self, person: str = "ada", server: str = "peer", **capabilities: Any) -> Agent:
-        whose = self.browser(person).person
-        now = self.house.clock()
-        client, raw = f"client_{person}_{len(self.browsers)}_{server}", tokens.new(tokens.ACCESS)
+        whose, now = self.person(person), self.house.clock()
+        client, raw = f"client_{person}_{server}", tokens.new(tokens.ACCESS)
 
         def write(session: Any) -> str:
             made = session.get(Client, client)
@@ -181,13 +199,17 @@ def peer() -> Iterator[Peer]:
         yield running
 
 
-@pytest.fixture
-def world(house: House, app: Flask, signed_in: People) -> Iterator[World]:
+def opened(house: House, people: People | None = None, app: Flask | None = None) -> World:
     """The app, its policies active; waiting is short here."""
     gateway = house.settings.gateway
     gateway.wait_leg, gateway.wait_legacy, gateway.ping_every, gateway.upstream_timeout = 1, 1, 1, 5
     active.at_start(house)
-    made = World(house, app, signed_in)
+    return World(house, app or create_app(house), people)
+
+
+@pytest.fixture
+def world(house: House, app: Flask, signed_in: People) -> Iterator[World]:
+    made = opened(house, signed_in, app)
     yield made
     made.room.upstreams.close()
 
@@ -197,6 +219,19 @@ def behind(world: World, peer: Peer) -> World:
     """The world with the SDK's server behind it, its tools approved."""
     world.put(peer.url, CLASSES)
     return world
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory, keeper_session: KeeperParts, peer: Peer) -> Iterator[World]:
+    """A world for many tests of what is stateless: on SQLite, with the SDK's server behind it."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('one') / 'one.sqlite'}")
+    Base.metadata.create_all(database.engine)
+    settings = Settings(public_url=PUBLIC_URL, evaluation=True, database_url=database.url)
+    made = opened(House(settings, database, keeper_session.door, Clock()))
+    made.put(peer.url, CLASSES)
+    yield made
+    made.room.upstreams.close()
+    database.close()
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ def test_a_call_is_allowed_sent_once_and_written_down_before_and_after(behind: W
     assert "hello" not in json.dumps(behind.entries())
 
 
-def test_one_call_is_exactly_one_upstream_request(behind: World, peer: Peer) -> None:
-    agent = behind.agent()
+def test_one_call_is_exactly_one_upstream_request(one: World, peer: Peer) -> None:
+    agent = one.agent()
     agent.call("echo", {"text": "first"})
     before = len(peer.seen())
     for number in range(3):
@@ -38,33 +38,33 @@ def test_one_call_is_exactly_one_upstream_request(behind: World, peer: Peer) -> 
     assert len(peer.seen()) == before + 3
 
 
-def test_the_agents_own_token_never_goes_upstream(behind: World, peer: Peer) -> None:
-    agent = behind.agent()
+def test_the_agents_own_token_never_goes_upstream(one: World, peer: Peer) -> None:
+    agent = one.agent()
     agent.call("echo", {"text": "x"})
     agent.modern("tools/list")
     assert agent.token not in json.dumps(peer.seen())
 
 
-def test_discovery_says_what_there_is_without_asking_the_server(behind: World, peer: Peer) -> None:
+def test_discovery_says_what_there_is_without_asking_the_server(one: World, peer: Peer) -> None:
     before = len(peer.seen())
-    result = behind.agent().modern("server/discover").result
+    result = one.agent().modern("server/discover").result
     methods.validate_server_result("server/discover", MODERN, result)
     assert result["supportedVersions"][0] == MODERN
     assert "io.modelcontextprotocol/tasks" in result["capabilities"]["extensions"]
     assert len(peer.seen()) == before
 
 
-def test_the_listing_is_what_was_approved_in_the_approved_text(behind: World) -> None:
-    result = behind.agent().modern("tools/list").result
+def test_the_listing_is_what_was_approved_in_the_approved_text(one: World) -> None:
+    result = one.agent().modern("tools/list").result
     methods.validate_server_result("tools/list", MODERN, result)
     assert (result["cacheScope"], result["ttlMs"]) == ("private", 0)
     assert {tool["name"] for tool in result["tools"]} == {"echo", "add", "fail", "tell", "routed", "ask", "destroy_all"}
-    entry = behind.entries("tools.listed")[-1]
+    entry = one.entries("tools.listed")[-1]
     assert entry["detail"]["upstream"] == "as approved"
 
 
-def test_a_tool_error_is_a_result(behind: World) -> None:
-    answer = behind.agent().call("fail", {"why": "no money"})
+def test_a_tool_error_is_a_result(one: World) -> None:
+    answer = one.agent().call("fail", {"why": "no money"})
     assert answer.result["isError"] is True
 
 
@@ -72,8 +72,8 @@ def test_a_tool_error_is_a_result(behind: World) -> None:
 
 
 @pytest.mark.parametrize("authorization", [None, "Bearer csa_" + "x" * 43, "Basic abc", "Bearer ", "Bearer a, Bearer b"])
-def test_without_a_good_token_the_way_to_one_is_shown(behind: World, authorization: str | None) -> None:
-    answer = behind.agent().modern("tools/list", headers={"Authorization": authorization})
+def test_without_a_good_token_the_way_to_one_is_shown(one: World, authorization: str | None) -> None:
+    answer = one.agent().modern("tools/list", headers={"Authorization": authorization})
     assert answer.status in (400, 401)
     challenge = answer.headers["WWW-Authenticate"]
     assert f'resource_metadata="{PUBLIC_URL}/.well-known/oauth-protected-resource/mcp/peer"' in challenge
@@ -81,15 +81,15 @@ def test_without_a_good_token_the_way_to_one_is_shown(behind: World, authorizati
     assert answer.error["code"] == -31401
 
 
-def test_a_token_for_one_server_is_refused_at_another(behind: World, peer: Peer) -> None:
-    behind.put(peer.url, {}, name="other")
-    agent = behind.agent()
+def test_a_token_for_one_server_is_refused_at_another(one: World, peer: Peer) -> None:
+    one.put(peer.url, {}, name="other")
+    agent = one.agent()
     agent.server = "other"
     assert agent.modern("tools/list").status == 401
 
 
-def test_a_token_in_the_query_string_is_refused(behind: World) -> None:
-    agent = behind.agent()
+def test_a_token_in_the_query_string_is_refused(one: World) -> None:
+    agent = one.agent()
     agent.server = f"peer?access_token={agent.token}"
     answer = agent.modern("tools/list")
     assert answer.status == 400
@@ -97,23 +97,24 @@ def test_a_token_in_the_query_string_is_refused(behind: World) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:8001", f"{PUBLIC_URL}.evil.example"])
-def test_a_foreign_origin_is_refused(behind: World, origin: str) -> None:
-    assert behind.agent().modern("tools/list", headers={"Origin": origin}).status == 403
+def test_a_foreign_origin_is_refused(one: World, origin: str) -> None:
+    assert one.agent().modern("tools/list", headers={"Origin": origin}).status == 403
 
 
-def test_our_own_origin_and_none_are_accepted(behind: World) -> None:
-    assert behind.agent().modern("server/discover", headers={"Origin": PUBLIC_URL}).status == 200
+def test_our_own_origin_and_none_are_accepted(one: World) -> None:
+    assert one.agent().modern("server/discover", headers={"Origin": PUBLIC_URL}).status == 200
 
 
-def test_a_foreign_host_is_refused(behind: World) -> None:
+def test_a_foreign_host_is_refused(one: World) -> None:
     """DNS rebinding."""
-    assert behind.agent().modern("server/discover", headers={"Host": "evil.example"}).status == 421
+    headers = {"Authorization": f"Bearer {one.agent().token}"}
+    assert one.app.test_client().post("/mcp/peer", base_url="http://evil.example", headers=headers).status_code == 421
 
 
-def test_a_revoked_grant_ends_the_next_call(behind: World) -> None:
-    agent = behind.agent()
+def test_a_revoked_grant_ends_the_next_call(one: World) -> None:
+    agent = one.agent("bob")
     assert agent.call("echo", {"text": "x"}).status == 200
-    behind.house.database.write(lambda s: grants.revoke(s, agent.grant, "test", "test", behind.house.clock()))
+    one.house.database.write(lambda s: grants.revoke(s, agent.grant, "test", "test", one.house.clock()))
     assert agent.call("echo", {"text": "x"}).status == 401
 
 
@@ -124,19 +125,19 @@ def test_a_revoked_grant_ends_the_next_call(behind: World) -> None:
     {"Mcp-Method": None}, {"Mcp-Method": "tools/list"}, {"Mcp-Name": None}, {"Mcp-Name": "add"}, {"Mcp-Name": "=?base64?%%?="},
     {"MCP-Protocol-Version": None},
 ])
-def test_headers_must_say_what_the_body_says(behind: World, headers: dict[str, Any]) -> None:
-    answer = behind.agent().call("echo", {"text": "x"}, headers=headers)
+def test_headers_must_say_what_the_body_says(one: World, headers: dict[str, Any]) -> None:
+    answer = one.agent().call("echo", {"text": "x"}, headers=headers)
     assert (answer.status, answer.error["code"]) == (400, -32020)
 
 
-def test_another_version_in_the_header_than_in_the_body(behind: World) -> None:
-    answer = behind.agent().call("echo", {"text": "x"}, headers={"MCP-Protocol-Version": "2025-11-25"})
+def test_another_version_in_the_header_than_in_the_body(one: World) -> None:
+    answer = one.agent().call("echo", {"text": "x"}, headers={"MCP-Protocol-Version": "2025-11-25"})
     assert (answer.status, answer.error["code"]) == (400, -32020)
 
 
-def test_an_unknown_version_is_told_which_are_spoken(behind: World) -> None:
+def test_an_unknown_version_is_told_which_are_spoken(one: World) -> None:
     future = "2099-01-01"
-    answer = behind.agent().modern(
+    answer = one.agent().modern(
         "tools/list", headers={"MCP-Protocol-Version": future}, meta={f"{META}protocolVersion": future}
     )
     assert (answer.status, answer.error["code"]) == (400, -32022)
@@ -146,14 +147,14 @@ def test_an_unknown_version_is_told_which_are_spoken(behind: World) -> None:
 
 
 @pytest.mark.parametrize("meta", [{f"{META}clientCapabilities": "all"}, {f"{META}clientCapabilities": None}])
-def test_capabilities_must_be_an_object(behind: World, meta: dict[str, Any]) -> None:
-    answer = behind.agent().modern("tools/list", meta=meta)
+def test_capabilities_must_be_an_object(one: World, meta: dict[str, Any]) -> None:
+    answer = one.agent().modern("tools/list", meta=meta)
     assert (answer.status, answer.error["code"]) == (400, -32602)
 
 
-def test_a_request_without_meta_is_malformed(behind: World) -> None:
+def test_a_request_without_meta_is_malformed(one: World) -> None:
     body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
-    answer = behind.agent().post(body, {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"})
+    answer = one.agent().post(body, {"MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/list"})
     assert (answer.status, answer.error["code"]) == (400, -32602)
 
 
@@ -161,8 +162,8 @@ def test_a_request_without_meta_is_malformed(behind: World) -> None:
     "resources/list", "resources/read", "prompts/list", "prompts/get", "completion/complete", "logging/setLevel", "initialize",
     "ping", "subscriptions/listen", "tasks/list", "tasks/result", "sampling/createMessage", "tools/Call", "",
 ])
-def test_other_methods_are_not_found(behind: World, method: str) -> None:
-    answer = behind.agent().modern(method)
+def test_other_methods_are_not_found(one: World, method: str) -> None:
+    answer = one.agent().modern(method)
     assert (answer.status, answer.error["code"]) == (404, -32601)
 
 
@@ -170,32 +171,32 @@ def test_other_methods_are_not_found(behind: World, method: str) -> None:
     ({"Content-Type": "text/plain"}, 415), ({"Content-Type": ""}, 415), ({"Accept": "application/json"}, 406),
     ({"Accept": "text/html"}, 406),
 ])
-def test_kinds_of_content_are_agreed_first(behind: World, headers: dict[str, str], status: int) -> None:
-    assert behind.agent().modern("tools/list", headers=headers).status == status
+def test_kinds_of_content_are_agreed_first(one: World, headers: dict[str, str], status: int) -> None:
+    assert one.agent().modern("tools/list", headers=headers).status == status
 
 
 @pytest.mark.parametrize("raw", [b"[]", b"{", b"[" * 100_000, b'{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}'])
-def test_what_is_no_message_is_refused_as_json_rpc(behind: World, raw: bytes) -> None:
-    answer = behind.agent().post(raw, {"MCP-Protocol-Version": MODERN})
+def test_what_is_no_message_is_refused_as_json_rpc(one: World, raw: bytes) -> None:
+    answer = one.agent().post(raw, {"MCP-Protocol-Version": MODERN})
     assert answer.status == 400
     assert answer.body["id"] is None
 
 
-def test_an_oversized_body_is_refused(behind: World) -> None:
-    answer = behind.agent().post(b" " * 1_000_001, {"MCP-Protocol-Version": MODERN})
+def test_an_oversized_body_is_refused(one: World) -> None:
+    answer = one.agent().post(b" " * 1_000_001, {"MCP-Protocol-Version": MODERN})
     assert answer.status == 413
     assert answer.error["code"] in (-32600, -32700)
 
 
-def test_a_notification_is_accepted_and_does_nothing(behind: World) -> None:
+def test_a_notification_is_accepted_and_does_nothing(one: World) -> None:
     body = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}'
-    answer = behind.agent().post(body, {"MCP-Protocol-Version": MODERN})
+    answer = one.agent().post(body, {"MCP-Protocol-Version": MODERN})
     assert (answer.status, answer.response.data) == (202, b"")
 
 
-def test_get_and_delete_have_nothing_here(behind: World) -> None:
-    agent = behind.agent()
-    client = behind.app.test_client()
+def test_get_and_delete_have_nothing_here(one: World) -> None:
+    agent = one.agent()
+    client = one.app.test_client()
     headers = {"Authorization": f"Bearer {agent.token}", "MCP-Protocol-Version": MODERN}
     assert client.get("/mcp/peer", headers=headers).status_code == 405
     assert client.delete("/mcp/peer", headers=headers).status_code == 405
@@ -205,20 +206,20 @@ def test_get_and_delete_have_nothing_here(behind: World) -> None:
 # -- tools and arguments -----------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_tool_is_refused_and_written_down(behind: World, peer: Peer) -> None:
+def test_an_unknown_tool_is_refused_and_written_down(one: World, peer: Peer) -> None:
     before = len(peer.seen("tools/call"))
-    answer = behind.agent().call("nothing", {})
+    answer = one.agent().call("nothing", {})
     assert (answer.error["code"], answer.error["data"]["code"]) == (-32602, "unknown_tool")
-    assert behind.entries("call.refused")[-1]["detail"]["code"] == "unknown_tool"
+    assert one.entries("call.refused")[-1]["detail"]["code"] == "unknown_tool"
     assert len(peer.seen("tools/call")) == before
 
 
 @pytest.mark.parametrize("arguments", [{}, {"text": 7}, {"text": "x", "more": [1] * 10_000}])
 def test_arguments_are_held_to_the_pinned_schema_where_the_model_can_read_it(
-    behind: World, peer: Peer, arguments: dict[str, Any]
+    one: World, peer: Peer, arguments: dict[str, Any]
 ) -> None:
     before = len(peer.seen("tools/call"))
-    answer = behind.agent().call("echo", arguments)
+    answer = one.agent().call("echo", arguments)
     if arguments == {"text": "x", "more": [1] * 10_000}:
         assert answer.status == 200
         return
@@ -226,8 +227,8 @@ def test_arguments_are_held_to_the_pinned_schema_where_the_model_can_read_it(
     assert len(peer.seen("tools/call")) == before
 
 
-def test_a_header_of_an_argument_must_match_it(behind: World) -> None:
-    agent = behind.agent()
+def test_a_header_of_an_argument_must_match_it(one: World) -> None:
+    agent = one.agent()
     assert agent.call("routed", {"region": "eu"}, headers={"Mcp-Param-Region": "eu"}).text == "eu"
     wrong = agent.call("routed", {"region": "eu"}, headers={"Mcp-Param-Region": "us"})
     assert (wrong.status, wrong.error["code"]) == (400, -32020)
@@ -235,8 +236,8 @@ def test_a_header_of_an_argument_must_match_it(behind: World) -> None:
 
 
 @pytest.mark.parametrize("params", [{"name": 7}, {"name": ""}, {"name": "x" * 300}, {"arguments": [1]}, {"requestState": 5}])
-def test_parameters_of_another_type_are_refused(behind: World, params: dict[str, Any]) -> None:
-    agent = behind.agent()
+def test_parameters_of_another_type_are_refused(one: World, params: dict[str, Any]) -> None:
+    agent = one.agent()
     headers = {"Mcp-Name": str(params["name"])} if "name" in params else {}
     if params.get("name") == 7:
         headers = {"Mcp-Name": "7"}
@@ -245,15 +246,15 @@ def test_parameters_of_another_type_are_refused(behind: World, params: dict[str,
     assert answer.error["code"] in (-32602, -32020)
 
 
-def test_a_cursor_that_is_not_ours_is_refused(behind: World) -> None:
-    assert behind.agent().modern("tools/list", {"cursor": "%%%"}).error["code"] == -32602
+def test_a_cursor_that_is_not_ours_is_refused(one: World) -> None:
+    assert one.agent().modern("tools/list", {"cursor": "%%%"}).error["code"] == -32602
 
 
-def test_a_listing_goes_on_where_it_stopped(behind: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listing_goes_on_where_it_stopped(one: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from webapp.gateway import listing
 
     monkeypatch.setattr(listing, "PAGE", 3)
-    agent, names, cursor = behind.agent(), [], None
+    agent, names, cursor = one.agent(), [], None
     while True:
         page = agent.modern("tools/list", {"cursor": cursor} if cursor else {}).result
         names += [tool["name"] for tool in page["tools"]]
