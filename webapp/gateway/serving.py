@@ -73,10 +73,10 @@ def post(room: Room, server: str, request: Request) -> Response:
     try:
         return _answer(room, caller, server, message, request)
     except RpcError as error:
-        return refusal(error, message.id, legacy_era=not _is_modern(message, request.headers))
+        return refusal(error, message.id, plain=not _is_modern(message, request.headers))
     except (CountersealError, KeeperError) as error:
         log.info("%s: %s (%s)", error.code, error.hint, error.detail)
-        return refusal(as_rpc_error(error), message.id)
+        return refusal(as_rpc_error(error), message.id, plain=not _is_modern(message, request.headers))
 
 
 def _negotiable(request: Request) -> None:
@@ -148,16 +148,14 @@ def _stream(ask: Ask, first: Tick, steps: Step) -> Iterator[bytes]:
             close()
 
 
-def refusal(error: RpcError, message_id: Id | None, *, legacy_era: bool = False) -> Response:
-    """A JSON-RPC error as a whole response. Legacy clients read an error of a method with status 200; what concerns HTTP, the
-    token or the session has its own status in both eras."""
-    status = error.status
-    if legacy_era and message_id is not None and error.code == METHOD_NOT_FOUND:
-        status = 200
-    response = _json(failure(message_id, error), status=status)
+def refusal(error: RpcError, message_id: Id | None, *, plain: bool = False) -> Response:
+    """A JSON-RPC error as a whole response. `plain`: legacy clients read a method's error with status 200; what concerns HTTP,
+    the token, the session or the house being out of service has its own status in both eras."""
+    answered = plain and error.status < 500 and error.code not in (INVALID_REQUEST, authentication.UNAUTHORIZED)
+    response = _json(failure(message_id, error), status=200 if answered else error.status)
     if isinstance(error, authentication.Challenge):
         response.headers["WWW-Authenticate"] = error.header
-    if status == 503:
+    if error.status == 503:
         response.headers["Retry-After"] = "5"
     return response
 

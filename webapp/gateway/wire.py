@@ -22,7 +22,7 @@ from mcp_types.jsonrpc import UNSUPPORTED_PROTOCOL_VERSION as UNSUPPORTED_VERSIO
 from vault.errors import KeeperError
 from webapp.canonical import Limits, parse
 from webapp.config import Gateway
-from webapp.errors import HTTP, JSONRPC, BadInput, CountersealError, Unavailable, look_up
+from webapp.errors import HTTP, JSONRPC, BadInput, CountersealError, look_up
 
 __all__ = [
     "HEADER_MISMATCH", "INTERNAL_ERROR", "INVALID_PARAMS", "INVALID_REQUEST", "METHOD_NOT_FOUND", "MISSING_CAPABILITY",
@@ -166,12 +166,5 @@ def event(body: Json) -> bytes:
 
 def as_rpc_error(error: CountersealError | KeeperError) -> RpcError:
     """What went wrong, by the root tables; only the public hint is told."""
-    status = look_up(HTTP, error, 400)
     code = look_up(JSONRPC, error, INTERNAL_ERROR)
-    data: Json = {"code": error.code}
-    return RpcError(code, error.hint, data=data, status=status if _http_fault(error) else None)
-
-
-def _http_fault(error: Exception) -> bool:
-    """What a proxy or a client should see as HTTP trouble too: out of service, too many."""
-    return isinstance(error, Unavailable) or look_up(HTTP, error, 400) in (429, 502, 503)
+    return RpcError(code, error.hint, data={"code": error.code}, status=look_up(HTTP, error, 400))

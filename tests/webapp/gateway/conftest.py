@@ -226,7 +226,7 @@ def one(tmp_path_factory: pytest.TempPathFactory, keeper_session: KeeperParts, p
     """A world for many tests of what is stateless: on SQLite, with the SDK's server behind it."""
     database = Database(f"sqlite:///{tmp_path_factory.mktemp('one') / 'one.sqlite'}")
     Base.metadata.create_all(database.engine)
-    settings = Settings(public_url=PUBLIC_URL, evaluation=True, database_url=database.url)
+    settings = Settings(public_url=PUBLIC_URL, database_url=database.url)
     made = opened(House(settings, database, keeper_session.door, Clock()))
     made.put(peer.url, CLASSES)
     yield made

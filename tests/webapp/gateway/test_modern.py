@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from mcp_types import methods
 
 from tests.app_parts import PUBLIC_URL
@@ -196,11 +197,11 @@ def test_a_notification_is_accepted_and_does_nothing(one: World) -> None:
 
 def test_get_and_delete_have_nothing_here(one: World) -> None:
     agent = one.agent()
-    client = one.app.test_client()
+    client = FlaskClient(one.app)
     headers = {"Authorization": f"Bearer {agent.token}", "MCP-Protocol-Version": MODERN}
-    assert client.get("/mcp/peer", headers=headers).status_code == 405
-    assert client.delete("/mcp/peer", headers=headers).status_code == 405
-    assert client.get("/mcp/peer").status_code == 401
+    assert client.get("/mcp/peer", headers=headers, base_url=PUBLIC_URL).status_code == 405
+    assert client.delete("/mcp/peer", headers=headers, base_url=PUBLIC_URL).status_code == 405
+    assert client.get("/mcp/peer", base_url=PUBLIC_URL).status_code == 401
 
 
 # -- tools and arguments -----------------------------------------------------------------------------------------------
