@@ -8,8 +8,9 @@ from typing import Any
 from urllib.parse import quote
 
 from vault.door import Answer
+from vault.errors import FactorRefused, KeeperError
 from vault.secret import Secret
-from webapp.errors import BadInput
+from webapp.errors import BadInput, CountersealError
 
 LONGEST_JSON = 20_000
 LONGEST_CODE = 16
@@ -41,6 +42,12 @@ def read_json(text: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise BadInput("Your browser did not send the passkey's answer. Try again.")
     return found
+
+
+def refused_words(refusal: KeeperError | CountersealError, form: Mapping[str, str]) -> str:
+    """Why an answer was not taken. The keeper says of a wrong code and of a spent one the same, on purpose."""
+    wrong_code = isinstance(refusal, FactorRefused) and form.get("code") and not form.get("assertion")
+    return "That code was not accepted. Each works once: wait for the next one and try again." if wrong_code else refusal.hint
 
 
 def with_next(path: str, next_url: str) -> str:

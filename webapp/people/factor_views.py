@@ -12,7 +12,7 @@ from vault.door import TotpOffer
 from vault.errors import FactorRefused, Stale, TooMany
 from webapp.errors import BadInput, LimitReached
 from webapp.people import factors
-from webapp.people.answers import read_code, read_json, with_next
+from webapp.people.answers import read_code, read_json, refused_words, with_next
 from webapp.people.rules import browser_words, own_path
 from webapp.web.guards import person, signing_in
 from webapp.web.house import house
@@ -36,12 +36,12 @@ def add_passkey() -> ResponseReturnValue:
     form = request.form
     try:
         attestation = read_json(form.get("attestation", ""))
-        factors.add_passkey(
+        ended = factors.add_passkey(
             house(), viewer(), sealed=form.get("sealed", ""), attestation=attestation, name=form.get("name", "")
         )
     except (FactorRefused, Stale, BadInput) as refusal:
         return _offer_passkey(refusal.hint, 422)
-    return _added()
+    return _added(ended)
 
 
 @signing_in
@@ -54,14 +54,14 @@ def add_totp() -> ResponseReturnValue:
     form = request.form
     try:
         code = read_code(form)
-        factors.add_totp(house(), viewer(), sealed=form.get("sealed", ""), code=code, name=form.get("name", ""))
+        ended = factors.add_totp(house(), viewer(), sealed=form.get("sealed", ""), code=code, name=form.get("name", ""))
     except (FactorRefused, BadInput) as refusal:
-        return _ask_code_again(refusal.hint, 422)
+        return _ask_code_again(refused_words(refusal, form), 422)
     except (LimitReached, TooMany) as limit:
         return _ask_code_again(limit.hint, 429)
     except Stale as stale:
         return _offer_totp(stale.hint, 422)
-    return _added()
+    return _added(ended)
 
 
 @person
@@ -104,8 +104,8 @@ def _ask_code_again(problem: str, status: int) -> ResponseReturnValue:
     ), status
 
 
-def _added() -> ResponseReturnValue:
-    flash("Added. You were signed out everywhere else.", "good")
+def _added(ended: int) -> ResponseReturnValue:
+    flash("Added. You were signed out everywhere else." if ended else "Added. You will be asked for it when you sign in.", "good")
     return redirect(_wanted("/you"), 303)
 
 

@@ -38,26 +38,26 @@ def check(house: House, viewer: Viewer, answer: Answer) -> None:
     house.database.write(lambda db: _passed(db, viewer, checked, "second_step.done", house.clock()))
 
 
-def add_totp(house: House, viewer: Viewer, *, sealed: str, code: Secret[str], name: str) -> None:
-    """Enrol an authenticator with its first code. Ends the person's other sessions. Raises as `check` does."""
+def add_totp(house: House, viewer: Viewer, *, sealed: str, code: Secret[str], name: str) -> int:
+    """Enrol an authenticator with its first code. Ends the person's other sessions; how many. Raises as `check` does."""
     name = factor_name(name, "totp")
     _spend(house, viewer)
     _announce(house, viewer, "factor.adding", {"kind": "totp", "name": name})
     checked = _asked(
         house, viewer, lambda: house.door.totp_finish(proof=viewer.proof, sealed=sealed, code=code, name=name)
     )
-    house.database.write(lambda db: _added(db, viewer, checked, house.clock()))
+    return house.database.write(lambda db: _added(db, viewer, checked, house.clock()))
 
 
-def add_passkey(house: House, viewer: Viewer, *, sealed: str, attestation: Mapping[str, Any], name: str) -> None:
-    """Enrol a passkey. Ends the person's other sessions. Raises FactorRefused or Stale when it does not verify."""
+def add_passkey(house: House, viewer: Viewer, *, sealed: str, attestation: Mapping[str, Any], name: str) -> int:
+    """Enrol a passkey. Ends the person's other sessions; how many. Raises FactorRefused or Stale when it does not verify."""
     name = factor_name(name, "passkey")
     _announce(house, viewer, "factor.adding", {"kind": "passkey", "name": name})
     checked = _asked(
         house, viewer,
         lambda: house.door.passkey_finish(proof=viewer.proof, sealed=sealed, attestation=attestation, name=name),
     )
-    house.database.write(lambda db: _added(db, viewer, checked, house.clock()))
+    return house.database.write(lambda db: _added(db, viewer, checked, house.clock()))
 
 
 def remove(house: House, viewer: Viewer, factor: str) -> int:
@@ -95,9 +95,9 @@ def _passed(db: DbSession, viewer: Viewer, checked: Checked, kind: str, now: dat
     _log(db, viewer, kind, {"factor": checked.factor.id, "kind": checked.factor.kind, "name": checked.factor.name}, now)
 
 
-def _added(db: DbSession, viewer: Viewer, checked: Checked, now: datetime) -> None:
+def _added(db: DbSession, viewer: Viewer, checked: Checked, now: datetime) -> int:
     _passed(db, viewer, checked, "factor.added", now)
-    sessions.end_others(db, person=viewer.person, keep=viewer.session, why="a factor was added", now=now)
+    return sessions.end_others(db, person=viewer.person, keep=viewer.session, why="a factor was added", now=now)
 
 
 def _log(db: DbSession, viewer: Viewer, kind: str, detail: Mapping[str, Any], now: datetime) -> None:

@@ -9,7 +9,7 @@ from vault.errors import FactorRefused, KeeperError, Stale, TooMany
 from vault.secret import Secret
 from webapp.errors import HTTP, BadInput, LimitReached, look_up
 from webapp.people import cookies, factors, sessions, sign_in
-from webapp.people.answers import read_answer, with_next
+from webapp.people.answers import read_answer, refused_words, with_next
 from webapp.people.rules import browser_words, own_path
 from webapp.web.guards import public, signing_in
 from webapp.web.house import house
@@ -62,7 +62,7 @@ def second() -> ResponseReturnValue:
     try:
         factors.check(house(), viewer(), read_answer(request.form))
     except (FactorRefused, Stale, BadInput) as refusal:
-        return _second(refusal.hint, 422)
+        return _second(refused_words(refusal, request.form), 422)
     except (LimitReached, TooMany) as limit:
         return _second(limit.hint, 429)
     return redirect(_wanted(), 303)

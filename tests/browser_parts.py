@@ -1,0 +1,79 @@
+"""A real browser at the real app: Chromium through playwright, with a virtual authenticator that holds passkeys.
+
+`public_url` names port 8000; the app listens on a free one, and the browser is told where that name leads.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from tests.keeper_parts import PUBLIC_URL
+
+AXE = Path(__file__).resolve().parent / "node_modules" / "axe-core" / "axe.min.js"
+AUTHENTICATOR = {
+    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, *_args: Any) -> None:
+        return
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[int]:
+    """The app on a free port of loopback, in threads of this process."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def chromium(port: int) -> Iterator[Browser]:
+    """A browser to which `public_url` is the app at `port`."""
+    rule = f"--host-resolver-rules=MAP {urlsplit(PUBLIC_URL).netloc} 127.0.0.1:{port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", rule]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_page(browser: Browser, **options: Any) -> Page:
+    """A page of a fresh profile, with an authenticator of its own."""
+    context: BrowserContext = browser.new_context(base_url=PUBLIC_URL, **options)
+    page = context.new_page()
+    if options.get("java_script_enabled", True):
+        devices = context.new_cdp_session(page)
+        devices.send("WebAuthn.enable")
+        devices.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+    return page
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds wrong with the page as it is shown now. Evaluated from outside, so the page's CSP stays on."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['target']} {node.get('failureSummary', '')}" for one in found["violations"] for node in one["nodes"]
+    ]
