@@ -106,12 +106,12 @@ def test_a_first_factor_is_no_way_around_an_existing_one(signed_in: People, hous
     assert len(house.door.factors(thief.person)) == 1
 
 
-@pytest.mark.parametrize("attestation", ["", "x", "[]", "{}", "[" * 5000, '{"id":"x"}', "x" * 30_000])
-def test_what_is_no_attestation_enrols_nothing(signed_in: People, house: House, attestation: str) -> None:
+def test_what_is_no_attestation_enrols_nothing(signed_in: People, house: House) -> None:
     ada = signed_in.first_step("ada")
-    page = ada.get("/you/factors/passkey")
-    answer = ada.send("/you/factors/passkey", sealed=hidden(page, "sealed"), attestation=attestation)
-    assert answer.status_code in (400, 422)
+    for attestation in ("", "x", "[]", "{}", "[" * 5000, '{"id":"x"}', "x" * 30_000):
+        page = ada.get("/you/factors/passkey")
+        answer = ada.send("/you/factors/passkey", sealed=hidden(page, "sealed"), attestation=attestation)
+        assert answer.status_code in (400, 422), attestation[:20]
     assert house.door.factors(ada.person) == ()
 
 
@@ -143,17 +143,16 @@ def test_the_passkey_opens_the_door(signed_in: People, house: House) -> None:
     assert log(house)[-1] == "second_step.done"
 
 
-@pytest.mark.parametrize("otherwise", [
-    {"verified": False}, {"cross_origin": True}, {"key": ec.generate_private_key(ec.SECP256R1())},
-])
-def test_a_passkey_used_otherwise_does_not(signed_in: People, house: House, otherwise: dict[str, object]) -> None:
+def test_a_passkey_used_otherwise_does_not(signed_in: People, house: House) -> None:
+    """No user verification, inside a frame of another site, or another key under the same credential id."""
     signed_in("ada")
     again = signed_in.first_step("ada")
-    answer = signed_in.passkeys[again.person].answer(again.get("/sign-in/second"), **otherwise)
-    refused = again.send("/sign-in/second", **answer)
-    assert refused.status_code == 422
-    assert again.get("/you").status_code == 303
-    assert log(house)[-1] == "second_step.failed"
+    for otherwise in ({"verified": False}, {"cross_origin": True}, {"key": ec.generate_private_key(ec.SECP256R1())}):
+        answer = signed_in.passkeys[again.person].answer(again.get("/sign-in/second"), **otherwise)
+        refused = again.send("/sign-in/second", **answer)
+        assert refused.status_code == 422, otherwise
+        assert again.get("/you").status_code == 303
+        assert log(house)[-1] == "second_step.failed"
 
 
 def test_an_answer_is_good_once_and_in_its_own_session(signed_in: People) -> None:
@@ -190,12 +189,10 @@ def test_wrong_codes_run_out_and_the_page_says_when_to_come_back(signed_in: Peop
     assert again.status_code == 429, "another browser is no way around"
 
 
-@pytest.mark.parametrize("fields", [{}, {"code": ""}, {"code": "1" * 40}, {"assertion": "nonsense"}, {"assertion": "[]"}])
-def test_an_answer_that_is_none_is_no_attempt(signed_in: People, house: House, fields: dict[str, str]) -> None:
-    add_app(signed_in.first_step("ada"))
-    later = signed_in.first_step("ada")
-    for _ in range(house.settings.people.attempts + 1):
-        assert later.send("/sign-in/second", **fields).status_code == 422
+def test_an_answer_that_is_none_is_no_attempt(signed_in: People) -> None:
+    later = add_app(signed_in.first_step("ada")) and signed_in.first_step("ada")
+    for fields in ({}, {"code": ""}, {"code": "1" * 40}, {"assertion": "nonsense"}, {"assertion": "[]"}, {"assertion": "1"}):
+        assert later.send("/sign-in/second", **fields).status_code == 422, fields
 
 
 # -- removing ----------------------------------------------------------------------------------------------------------

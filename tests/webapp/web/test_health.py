@@ -16,6 +16,9 @@ from webapp.config import Settings
 from webapp.db import Database
 from webapp.web.house import House
 
+# The database is asked one thing here, and it is the same on both.
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 def test_all_is_well(signed_in: People) -> None:
     answer = signed_in.stranger().get("/healthz")
