@@ -21,6 +21,8 @@ log = logging.getLogger("counterseal.keeper")
 LARGEST = 4_000_000
 """Bytes of one request: an envelope with the largest arguments, and its statements."""
 PEER = struct.Struct("3i")
+OPERATORS_ONLY = frozenset({"idp_put", "provider_put"})
+"""Whoever names the identity provider says who is in which group: the web process, under a user of its own, must not."""
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -47,28 +49,29 @@ def application(keeper: Keeper, handlers: Handlers) -> Callable[[Environ, StartR
 
 
 def _answer(keeper: Keeper, handlers: Handlers, environ: Environ) -> tuple[str, Mapping[str, Any]]:
-    name = str(environ.get("PATH_INFO", "")).lstrip("/")
+    asked = str(environ.get("PATH_INFO", "")).lstrip("/")
+    name = asked if asked in handlers else "unknown request"
     try:
-        _admit(keeper, environ)
-        if environ["REQUEST_METHOD"] != "POST" or name not in handlers:
-            raise BadRequest(f"no request {name[:40]!r}")
+        _admit(keeper, environ, name)
+        if environ["REQUEST_METHOD"] != "POST" or asked not in handlers:
+            raise BadRequest(f"{asked[:40]!r}")
         request = _body(environ)
         if name != "status":
             mark(keeper)
         return "200 OK", handlers[name](keeper, request)
     except Refused as error:
-        log.error("%s: %s", name[:40], error.detail)  # noqa: TRY400 the detail is all there is to know
+        log.error("%s: %s", name, error.detail)  # noqa: TRY400 the detail is all there is to know
         return "500 Internal Server Error", {"error": KeeperError.code, "hint": KeeperError.hint}
     except KeeperError as error:
-        log.info("%s: %s: %s", name[:40], error.code, error.detail)
+        log.info("%s: %s: %s", name, error.code, error.detail)
         return "422 Unprocessable Content", {"error": error.code, "hint": error.hint}
     except Exception as error:  # noqa: BLE001 the edge of the process: an answer without words, and a log without values
         # A message may quote what it choked on, which may be a secret: only its type and where it was raised are logged.
-        log.error("%s: %s\n%s", name[:40], type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400
+        log.error("%s: %s\n%s", name, type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400
         return "500 Internal Server Error", {"error": KeeperError.code, "hint": KeeperError.hint}
 
 
-def _admit(keeper: Keeper, environ: Environ) -> None:
+def _admit(keeper: Keeper, environ: Environ, name: str) -> None:
     """SO_PEERCRED (unix(7)): the kernel says which user connected. The folder's mode says so too; both must hold."""
     peer: socket.socket | None = environ.get("gunicorn.socket")
     if peer is None or peer.family != socket.AF_UNIX:
@@ -76,6 +79,8 @@ def _admit(keeper: Keeper, environ: Environ) -> None:
     _pid, uid, _gid = PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
     if uid not in keeper.settings.uids:
         raise BadRequest(f"user {uid} may not use the door")
+    if name in OPERATORS_ONLY and uid not in keeper.settings.operators:
+        raise BadRequest(f"user {uid} is no operator", hint="Only an operator can set this up, as the keeper's own user.")
 
 
 def _body(environ: Environ) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,13 @@ class Process(BaseApplication):  # type: ignore[misc]
         from vault.settings import load
 
         settings = load(self.instance, evaluation=self.evaluation)
-        folder = settings.socket.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        settings.socket.parent.mkdir(parents=True, exist_ok=True)
+        settings.socket.parent.chmod(0o700)
         options = {
             "bind": f"unix:{settings.socket}", "worker_class": "gevent", "workers": settings.workers, "umask": 0o077,
             "graceful_timeout": 5, "timeout": 60, "keepalive": 75, "proc_name": "counterseal-keeper",
             "control_socket_disable": True, "accesslog": None, "errorlog": "-", "loglevel": "warning",
+            "when_ready": lambda _arbiter: open_to(settings.socket, settings.group),
         }
         for name, value in options.items():
             self.cfg.set(name, value)
@@ -47,6 +48,14 @@ class Process(BaseApplication):  # type: ignore[misc]
         keeper = make(load(self.instance, evaluation=self.evaluation))
         drain(keeper)
         return application(keeper, table())
+
+
+def open_to(door: Path, group: str) -> None:
+    """Let a group's members, if there is one, pass the folder (not look into it) and use the socket."""
+    if group:
+        for one, mode in ((door.parent, 0o710), (door, 0o660)):
+            shutil.chown(one, group=group)
+            one.chmod(mode)
 
 
 def main(arguments: list[str] | None = None) -> None:

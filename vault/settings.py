@@ -40,6 +40,10 @@ class Settings:
     """Of the mounts' names."""
     uids: frozenset[int] = field(default_factory=lambda: frozenset({os.getuid()}))
     """Users that may use the door."""
+    operators: frozenset[int] = field(default_factory=lambda: frozenset({os.getuid(), 0}))
+    """Users that may set up identity providers and providers through it."""
+    group: str = ""
+    """Group whose members reach the socket, where the web process has a user of its own. Empty: the keeper's own user alone."""
     timeout: float = 5.0
     """Seconds to wait for Vault."""
     workers: int = 1
@@ -87,8 +91,9 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
         raise BadSettings(f"keeper.toml: unknown {', '.join(sorted(unknown))}")
     if "secret_id_file" in own:
         own["secret_id_file"] = Path(own["secret_id_file"])
-    if "uids" in own:
-        own["uids"] = frozenset(int(uid) for uid in own["uids"])
+    for name in ("uids", "operators"):
+        if name in own:
+            own[name] = frozenset(int(uid) for uid in own[name])
     url = environ.get("COUNTERSEAL_PUBLIC_URL") or own.get("public_url") or shared or LOCAL
     found = replace(found, **{**own, "public_url": str(url).rstrip("/")})
     parts = urlsplit(found.public_url)

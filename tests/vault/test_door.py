@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -70,6 +71,17 @@ def test_another_user_is_turned_away_by_the_kernels_word(keeper: KeeperParts):
     assert ask(app, "status", b"{}") == {"secret": "shown"}
     for peer in (Peer(), Network()):
         assert ask(app, "status", b"{}", peer=peer)["error"] == "bad_request"
+
+
+def test_the_web_process_under_its_own_user_cannot_name_an_identity_provider(keeper: KeeperParts):
+    """Its groups claim would make anyone an approver: only an operator sets that up."""
+    inside = keeper.inside()
+    web = replace(inside, settings=replace(inside.settings, operators=frozenset({os.getuid() + 1})))
+    handlers = {name: (lambda _keeper, _body: {"done": "yes"}) for name in ("idp_put", "provider_put", "providers")}
+    for name in ("idp_put", "provider_put"):
+        assert ask(application(inside, handlers), name, b"{}") == {"done": "yes"}
+        assert "operator" in ask(application(web, handlers), name, b"{}")["hint"]
+    assert ask(application(web, handlers), "providers", b"{}") == {"done": "yes"}
 
 
 @pytest.mark.parametrize(("name", "body"), [

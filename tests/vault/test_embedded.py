@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import http.client
+import os
 import ssl
+import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from tests.keeper_parts import KeeperParts, ask
 from vault import embedded
 from vault.app import application, table
 from vault.errors import KeeperError
+from vault.keeper import open_to
 from vault.mark import WrongComposition, mark
 from vault.settings import BadSettings, load
 from vault.table import make
@@ -131,6 +135,15 @@ def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path, file: str, ev
     (tmp_path / "keeper.toml").write_text(file)
     with pytest.raises(BadSettings):
         load(tmp_path, evaluation=evaluation, environ=environ)
+
+
+def test_with_a_group_the_door_opens_to_its_members_and_to_nobody_else(tmp_path: Path):
+    door = tmp_path / "run" / "door.sock"
+    door.parent.mkdir(mode=0o700)
+    door.touch(mode=0o600)
+    for group, modes in (("", (0o700, 0o600)), (grp.getgrgid(os.getgid()).gr_name, (0o710, 0o660))):
+        open_to(door, group)
+        assert tuple(stat.S_IMODE(one.stat().st_mode) for one in (door.parent, door)) == modes
 
 
 def test_the_environment_is_over_the_keepers_file_is_over_the_apps(tmp_path: Path):
