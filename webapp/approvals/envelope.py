@@ -32,6 +32,8 @@ from webapp.policy.calls import Hold
 from webapp.policy.facts import Facts
 
 Runs = Literal["approval", "return"]
+NAMES = ("payee", "payee_name", "beneficiary", "beneficiary_name", "recipient_name", "creditor", "name")
+LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ def facts_document(facts: Facts, used: Used, *, enforced: bool = True) -> dict[s
         "enforced": enforced,
         "inferred": [name for name, holds in inferred.items() if holds],
     }
+
+
+def named(facts: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """What the agent calls the recipient, where the fact itself is only an account number; empty otherwise."""
+    if (facts.get("recipient") or {}).get("kind") != "iban":
+        return ""
+    found = (arguments.get(name) for name in NAMES)
+    return next((value[:LONGEST_NAME] for value in found if isinstance(value, str)), "")
 
 
 def stamp(when: datetime) -> str:
@@ -141,6 +151,10 @@ class Document:
     def recipient_shown(self) -> str:
         """As it was written."""
         return str((self.envelope["facts"].get("recipient") or {}).get("text") or self.recipient or "")
+
+    @property
+    def named(self) -> str:
+        return named(self.envelope["facts"], self.envelope["arguments"])
 
     @property
     def base_minor(self) -> int | None:

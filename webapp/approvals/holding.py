@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.approvals import usage
-from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document
+from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document, named
 from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.rules import WAITING
 from webapp.approvals.same_call import CallKey, Existing, last, same
@@ -120,7 +120,8 @@ def _row(
         tool_title=(draft.tool["title"] or draft.tool["name"])[:SHORT], cls=draft.tool["cls"],
         connection=draft.connection["id"] if draft.connection else None,
         amount_minor=amount.get("minor") if readable else None, currency=amount.get("currency") if readable else None,
-        recipient=str(recipient.get("text") or "")[:SHORT], flags=flags, rank=_rank(draft.tool["cls"], flags),
+        recipient=str(recipient.get("text") or "")[:SHORT], named=named(draft.facts, draft.arguments),
+        flags=flags, rank=_rank(draft.tool["cls"], flags),
         asks_owner=any(need["kind"] == "confirm" for need in verdict.needs),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
         previous=before.id if before else None, created_at=now, changed_at=now,

@@ -20,6 +20,7 @@ UNUSUAL = 3
 ROWS = 14
 LONGEST = 2000
 SHORTENED = 300
+INITIALS = ("iban", "bic", "url", "id", "uri", "vat")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def label(where: str) -> str:
     """A JSON Pointer (RFC 6901) as a person reads it: `/line_items/0/unitPrice` becomes `Line items 1 unitPrice`."""
     parts = [part.replace("~1", "/").replace("~0", "~") for part in where.split("/")[1:]]
     words = " ".join(str(int(part) + 1) if part.isdecimal() else part.replace("_", " ") for part in parts)
-    return words[:1].upper() + words[1:80]
+    return words.upper() if words.lower() in INITIALS else words[:1].upper() + words[1:80]
 
 
 def flat(value: Any, where: str = "") -> Iterator[tuple[str, str]]:

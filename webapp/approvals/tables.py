@@ -60,6 +60,8 @@ class Action(Base):
     currency: Mapped[str | None]
     recipient: Mapped[str]
     """Shortened, for the queue."""
+    named: Mapped[str]
+    """What the agent calls the recipient, where that is an account number; shortened."""
     flags: Mapped[list[str]]
     """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`."""
     rank: Mapped[int]
