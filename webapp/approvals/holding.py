@@ -17,7 +17,7 @@ from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.rules import WAITING
 from webapp.approvals.same_call import CallKey, Existing, last, same
 from webapp.approvals.tables import Action, ActionGroup
-from webapp.approvals.transitions import tell
+from webapp.approvals.transitions import tell, tick
 from webapp.canonical import digest
 from webapp.config import Approvals
 from webapp.db.due import enqueue
@@ -89,6 +89,7 @@ def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: d
     expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
     raw = build(draft, verdict, action=action_id, now=now, expires_at=expires_at, before=_before(before))
     action = _row(draft, verdict, action_id, digest(raw), before, now, expires_at)
+    action.changed_at = tick(session, now)
     session.add(action)
     session.flush()
     for group in sorted({need["group"] for need in verdict.needs if need["kind"] == "approvers"}):
@@ -124,8 +125,7 @@ def _row(
         flags=flags, rank=_rank(draft.tool["cls"], flags),
         asks_owner=any(need["kind"] == "confirm" for need in verdict.needs),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
-        previous=before.id if before else None, created_at=now, changed_at=now,
-        expires_at=expires_at, reason="",
+        previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
     )
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.orm import Session
 
 from webapp import audit
@@ -29,10 +29,16 @@ def tell(session: Session, action_id: str) -> None:
     session.info.setdefault("topics", set()).update((QUEUE, topic(action_id)))
 
 
+def tick(session: Session, now: datetime) -> datetime:
+    """A time later than any change before it, also where clocks differ or stand still: what live pages compare."""
+    latest = session.scalar(select(func.max(Action.changed_at)))
+    return now if latest is None or latest < now else latest + timedelta(microseconds=1)
+
+
 def touch(session: Session, action_id: str, now: datetime, **values: Any) -> None:
     """Write something that pages show, but no change of state; and wake them."""
     session.execute(
-        update(Action).where(Action.id == action_id).values(changed_at=now, **values),
+        update(Action).where(Action.id == action_id).values(changed_at=tick(session, now), **values),
         execution_options={"synchronize_session": False},
     )
     tell(session, action_id)
@@ -45,7 +51,7 @@ def move(
     """Take the action from the state it was read in to `to`; the audit entry's id. Raises Conflict when somebody was first."""
     if not may_become(action.state, to):
         raise Conflict("This action is no longer in a state that allows this.", detail=f"{action.id}: {action.state} to {to}")
-    changes: dict[str, Any] = {"state": to, "changed_at": now, **(values or {})}
+    changes: dict[str, Any] = {"state": to, "changed_at": tick(session, now), **(values or {})}
     if to not in LIVE:
         changes |= {"ended_at": now, "ended_by": actor}
     if reason:

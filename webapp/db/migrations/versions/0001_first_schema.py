@@ -33,6 +33,7 @@ def upgrade() -> None:
     sa.Column('amount_minor', sa.BigInteger(), nullable=True),
     sa.Column('currency', sa.String(), nullable=True),
     sa.Column('recipient', sa.String(), nullable=False),
+    sa.Column('named', sa.String(), nullable=False),
     sa.Column('flags', sa.JSON(), nullable=False),
     sa.Column('rank', sa.Integer(), nullable=False),
     sa.Column('asks_owner', sa.Boolean(), nullable=False),
