@@ -202,7 +202,8 @@ def peer() -> Iterator[Peer]:
 def opened(house: House, people: People | None = None, app: Flask | None = None) -> World:
     """The app, its policies active; waiting is short here."""
     gateway = house.settings.gateway
-    gateway.wait_leg, gateway.wait_legacy, gateway.ping_every, gateway.upstream_timeout = 1, 1, 1, 5
+    short: Any = 0.3
+    gateway.wait_leg, gateway.wait_legacy, gateway.ping_every, gateway.upstream_timeout = short, short, 1, 5
     active.at_start(house)
     return World(house, app or create_app(house), people)
 
