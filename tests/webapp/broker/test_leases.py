@@ -1,0 +1,190 @@
+"""Leases: planned before the keeper is asked, ended when the call is over, and by themselves when nobody closed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests.app_parts import People
+from tests.conftest import Clock
+from tests.keeper_parts import KeeperParts
+from tests.oidc_provider import Provider
+from tests.scripted_provider import Scripted
+from tests.scripted_provider import serve as scripted
+from tests.webapp.connections.parts import connect, log, record, rows
+from vault.errors import NeedsConsent
+from webapp.broker import leases
+from webapp.broker.jobs import end_lease
+from webapp.broker.leases import END
+from webapp.broker.tables import Lease
+from webapp.clients.tables import Client
+from webapp.connections.tables import Connection, Revocation
+from webapp.db.due import Due
+from webapp.errors import Conflict
+from webapp.web.house import House
+
+
+def planned(house: House, connection: Connection, **changes: Any) -> Lease:
+    given: dict[str, Any] = {
+        "connection": connection, "scopes": ["accounts:read"], "person": connection.person, "client": "cli_1", "grant": "gra_1",
+        "server": "bank", "tool": "get_balance", "action": None, "exclusive": False, "cap": 300, "now": house.clock(),
+    }
+    return house.database.write(lambda s: leases.plan(s, **{**given, **changes}))
+
+
+@pytest.fixture
+def account(signed_in: People, bank: Provider, house: House) -> Connection:
+    ada = signed_in("ada")
+    connect(ada, bank)
+    return rows(house, ada.person)[0]
+
+
+def get(house: House, lease: Lease) -> Lease:
+    with house.database.read() as session:
+        return session.scalars(select(Lease).where(Lease.id == lease.id)).one()
+
+
+def close(house: House, lease: Lease) -> None:
+    house.database.write(lambda s: leases.close(s, lease.id, "done", house.clock()))
+
+
+def due(house: House, lease: Lease) -> Due | None:
+    with house.database.read() as session:
+        return session.scalars(select(Due).where(Due.kind == END, Due.key == lease.id)).one_or_none()
+
+
+def test_a_lease_and_its_entry_are_there_before_the_token(account: Connection, house: House, bank: Provider) -> None:
+    lease = planned(house, account)
+    assert log(house)[-1] == "lease.planned"
+    assert get(house, lease).state == "planned"
+    minted = leases.mint(house, lease)
+    assert bank.introspect(minted.token.reveal())["scope"] == "accounts:read"
+    close(house, lease)
+    assert (get(house, lease).state, get(house, lease).outcome) == ("closed", "done")
+    assert due(house, lease) is None
+
+
+def test_a_plan_that_is_rolled_back_leaves_no_lease(account: Connection, house: House) -> None:
+    def work(session: Session) -> None:
+        leases.plan(
+            session, connection=account, scopes=["accounts:read"], person=account.person, client="c", grant="g", server="bank",
+            tool="t", action=None, exclusive=False, cap=300, now=house.clock(),
+        )
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        house.database.write(work)
+    with house.database.read() as session:
+        assert session.scalars(select(Lease).where(Lease.connection == account.id)).all() == []
+
+
+def test_an_account_serves_nobody_but_its_owner(account: Connection, house: House) -> None:
+    with pytest.raises(Conflict):
+        planned(house, account, person="per_stranger")
+
+
+@pytest.fixture
+def alone(bank: Provider, house: House, keeper: KeeperParts) -> Iterator[Scripted]:
+    """The same bank, where one token can be ended alone; its revocation endpoint writes down what it is asked."""
+    with scripted() as made:
+        (keeper.instance / "providers.yaml").write_text("harbour: {base_scopes: [openid]}")
+        house.door.provider_put("harbour", record(bank, revoke_url=f"{made.url}/revoke"))
+        yield made
+
+
+def settled(house: House, lease: Lease) -> str:
+    with house.database.read() as session:
+        found = session.get(Revocation, lease.id)
+    assert found is not None
+    return found.state
+
+
+def test_an_exclusive_token_is_ended_at_the_provider_when_its_call_is_over(
+    account: Connection, house: House, alone: Scripted
+) -> None:
+    leases.mint(house, planned(house, account))
+    lease = planned(house, account, exclusive=True)
+    token = leases.mint(house, lease).token.reveal()
+    close(house, lease)
+    row = due(house, lease)
+    assert row is not None
+    assert row.run_at <= house.clock()
+    alone.revocation = 503
+    again = end_lease(house, row)
+    assert again is not None
+    assert again > house.clock()
+    alone.revocation = 200
+    assert end_lease(house, row) is None
+    assert [form["token"] for form in alone.revoked] == [token, token]
+    assert (get(house, lease).state, settled(house, lease)) == ("ended", "confirmed")
+
+
+def test_where_ending_one_token_would_end_the_grant_a_lease_ends_by_itself(
+    account: Connection, house: House, bank: Provider
+) -> None:
+    shared = leases.mint(house, planned(house, account))
+    lease = planned(house, account, exclusive=True)
+    leases.mint(house, lease)
+    close(house, lease)
+    row = due(house, lease)
+    assert row is not None
+    assert end_lease(house, row) is None
+    assert (get(house, lease).state, settled(house, lease)) == ("ended", "unsupported")
+    assert bank.introspect(shared.token.reveal())["active"]
+
+
+def test_an_exclusive_token_whose_caller_died_is_ended_all_the_same(
+    account: Connection, house: House, alone: Scripted, clock: Clock
+) -> None:
+    lease = planned(house, account, exclusive=True)
+    token = leases.mint(house, lease).token.reveal()
+    row = due(house, lease)
+    assert row is not None
+    clock.forward(seconds=361)
+    assert row.run_at <= clock.now
+    assert end_lease(house, row) is None
+    assert (get(house, lease).state, get(house, lease).outcome) == ("ended", "abandoned")
+    assert [form["token"] for form in alone.revoked] == [token]
+
+
+def test_a_held_action_is_always_exclusive(account: Connection, house: House) -> None:
+    assert planned(house, account, action="act_1").exclusive
+
+
+def test_a_lease_is_closed_once(account: Connection, house: House) -> None:
+    lease = planned(house, account, exclusive=True)
+    leases.mint(house, lease)
+    close(house, lease)
+    house.database.write(lambda s: leases.close(s, lease.id, "failed", house.clock()))
+    assert get(house, lease).outcome == "done"
+    assert log(house).count("lease.closed") == 1
+
+
+def test_when_the_grant_is_over_the_person_sees_it_and_is_led_back(
+    account: Connection, house: House, signed_in: People, bank: Provider
+) -> None:
+    with scripted() as elsewhere:
+        house.door.provider_put("harbour", elsewhere.record())
+        with pytest.raises(NeedsConsent):
+            leases.mint(house, planned(house, account))
+    ada = signed_in("ada")
+    page = ada.get("/connections").text
+    assert "Nothing can use this account until you reconnect it" in page
+    assert f"/connections/new?connection={account.id}" in page
+    assert "connection.needs_consent" in log(house)
+
+
+def test_the_page_shows_what_used_the_account(account: Connection, house: House, signed_in: People) -> None:
+    client = Client(id="cli_1", kind="agent", name="Ledger Desk", redirect_uris=[], created_at=house.clock())
+    house.database.write(lambda s: s.add(client))
+    lease = planned(house, account)
+    close(house, lease)
+    ada = signed_in("ada")
+    page, one = ada.get("/connections").text, ada.get(f"/connections/{account.id}").text
+    for words in ("Ledger Desk", "Last used", "get_balance"):
+        assert words in page
+    assert "done" in one
