@@ -89,6 +89,7 @@ class Vault:
         self._role_id = role_id
         self._secret_id = secret_id
         self._renew_at = 0.0
+        self._failure: KeeperError | None = None
         self._lock = threading.Lock()
 
     def read(self, path: str) -> dict[str, Any] | None:
@@ -138,20 +139,31 @@ class Vault:
         return str(self._hvac.token)
 
     def _login(self, *, instead_of: str) -> str:
-        """One greenlet logs in; those that waited for it find a token that is not the one they had."""
+        """One greenlet logs in; those that waited for it share its luck: the new token, or its failure. Each trying anew would
+        make the last of them wait for the sum of all timeouts."""
+        before = self._failure
         with self._lock:
             token = str(self._hvac.token or "")
             if token != instead_of:
                 return token
-            self._hvac.token = ""
-            secret: Secret[str] = self._secret_id()
+            if self._failure is not None and self._failure is not before:
+                raise type(self._failure)(self._failure.detail)
             try:
-                answer = self._hvac.auth.approle.login(role_id=self._role_id, secret_id=secret.reveal(), use_token=True)
-            except Refused as error:
-                raise VaultAway(f"vault refused our login: {error.detail}") from error
-            self._lease(answer)
-            log.info("logged in to the vault")
+                self._log_in()
+            except KeeperError as error:
+                self._failure = error
+                raise
             return str(self._hvac.token)
+
+    def _log_in(self) -> None:
+        self._hvac.token = ""
+        secret: Secret[str] = self._secret_id()
+        try:
+            answer = self._hvac.auth.approle.login(role_id=self._role_id, secret_id=secret.reveal(), use_token=True)
+        except Refused as error:
+            raise VaultAway(f"vault refused our login: {error.detail}") from error
+        self._lease(answer)
+        log.info("logged in to the vault")
 
     def _renew(self, token: str) -> None:
         if not self._lock.acquire(blocking=False):

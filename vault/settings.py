@@ -44,8 +44,8 @@ class Settings:
     """Users that may set up identity providers and providers through it."""
     group: str = ""
     """Group whose members reach the socket, where the web process has a user of its own. Empty: the keeper's own user alone."""
-    timeout: float = 5.0
-    """Seconds to wait for Vault."""
+    timeout: float = 4.0
+    """Seconds to wait for Vault: less than the door's callers wait for us, so that they hear which of the two is away."""
     workers: int = 1
     widen: Mapping[str, Any] = field(default_factory=dict)
     """By provider: scopes minted without evidence although the catalogue marks them as money or destructive."""

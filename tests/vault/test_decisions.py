@@ -12,7 +12,7 @@ import pytest
 from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, decide, sign_in, with_passkey
 from tests.vault.samples import approvers, confirm
 from tests.vault.samples import envelope as sample
-from vault import decided
+from vault import decided, decisions
 from vault.door import Answer, SessionProof
 from vault.errors import (
     BadRequest,
@@ -142,6 +142,18 @@ def test_an_answer_is_good_once(keeper: KeeperParts, fin: SignedPerson):
     keeper.door.decide(proof=fin.proof, envelope=raw, verdict="approve", answer=answer)
     with pytest.raises((Stale, FactorRefused)):
         keeper.door.decide(proof=fin.proof, envelope=raw, verdict="approve", answer=answer)
+
+
+def test_an_answer_is_good_once_whichever_keeper_hears_it(keeper: KeeperParts, fin: SignedPerson):
+    """This test is a second keeper process on the same vault."""
+    raw = envelope(approvers("finance"))
+    answer = asked(keeper, fin, raw, count=0)
+    fin_proof = {"ticket": fin.proof.ticket, "session": fin.proof.session.reveal()}
+    again = {"proof": fin_proof, "envelope": raw.decode(), "verdict": "approve",
+             "answer": {"sealed": answer.sealed, "assertion": answer.assertion}}
+    keeper.door.decide(proof=fin.proof, envelope=raw, verdict="approve", answer=answer)
+    with pytest.raises(Stale):
+        decisions.decide(keeper.inside(), again)
 
 
 def test_a_code_approves_where_the_requirement_allows_it_and_once(keeper: KeeperParts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import signal
 import threading
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.keeper_parts import KeeperParts
-from vault.client import Refused
-from vault.errors import BadRequest, VaultAway, VaultSealed
+from vault.client import Refused, Vault
+from vault.errors import BadRequest, KeeperError, VaultAway, VaultSealed
 from vault.kv import CasConflict, checked
 from vault.secret import Secret
 from vault.signatures import check
@@ -192,9 +193,32 @@ def test_sealed_and_away_are_told_apart_and_end_without_a_restart(keeper: Keeper
     assert keeper.keeper_pid == pid
 
 
-def test_a_wrong_secret_id_is_a_vault_that_is_away_not_a_crash(keeper: KeeperParts):
-    from vault.client import Vault
+def test_a_frozen_vault_keeps_nobody_waiting_for_the_sum_of_all_timeouts(keeper: KeeperParts):
+    """It accepts connections and does not answer. Eight requests without a token wait for one login, and fail with it."""
+    assert keeper._vault
+    settings = keeper.inside().settings
+    vault = Vault(settings.address, role_id=settings.role_id, secret_id=settings.secret_id, timeout=0.5)
+    errors: list[str] = []
 
+    def read() -> None:
+        try:
+            vault.read("auth/token/lookup-self")
+        except KeeperError as error:
+            errors.append(error.code)
+
+    keeper._vault.send_signal(signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=read, daemon=True) for _ in range(8)]
+        [one.start() for one in threads]
+        [one.join(2) for one in threads]
+        assert errors == ["vault_away"] * 8
+    finally:
+        keeper._vault.send_signal(signal.SIGCONT)
+    assert vault.read("auth/token/lookup-self")
+    vault.wire.close()
+
+
+def test_a_wrong_secret_id_is_a_vault_that_is_away_not_a_crash(keeper: KeeperParts):
     vault = Vault(
         keeper.inside().settings.address, role_id="counterseal-keeper", secret_id=lambda: Secret("wrong"), timeout=5.0
     )
