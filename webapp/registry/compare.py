@@ -50,7 +50,18 @@ def _parts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
         for at, below in enumerate(value):
             yield from _parts(below, f"{where}/{at}")
     else:
-        yield where or "/", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield where or "/", value if isinstance(value, str) and _plain(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain(text: str) -> bool:
+    """Whether a string reads as itself without quotes: `"true"` must not look like `true`."""
+    try:
+        json.loads(text or "null")
+    except ValueError:
+        return True
+    except RecursionError:
+        return False
+    return False
 
 
 def _change(where: str, was: str | None, now: str | None) -> Change:
