@@ -93,7 +93,7 @@ class Desk:
     def _show_held(self, message: str, url: str) -> None:
         if url != self._shown:
             self._shown = url
-            emit("held", message, url)
+            emit("held", message.replace(url, "").rstrip(" :") + ".", url)
 
     async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
         if message and not self._shown:

@@ -21,7 +21,7 @@ class EvaluationPerson:
 
 PERSONS = (
     EvaluationPerson(
-        "ada", "Ada Lindqvist", "ada@lindqvist.example", ("admin",), "Bookkeeper, and admin of this instance",
+        "ada", "Ada Lindqvist", "ada@lindqvist.example", ("admin", "audit"), "Bookkeeper; admin and auditor here",
         "Start here. Connects the bank, lets an agent work with it, and confirms what that agent wants to do in her name.",
     ),
     EvaluationPerson(

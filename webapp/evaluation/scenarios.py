@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 Report = Callable[[Mapping[str, Any]], str]
@@ -22,13 +23,19 @@ class Scenario:
 
 
 def _balance(result: Mapping[str, Any]) -> str:
-    return f"{result['account']}: {result['balance']} {result['currency']}" if "balance" in result else ""
+    return f"{result['account']}: {_grouped(result['balance'])} {result['currency']}" if "balance" in result else ""
+
+
+def _grouped(amount: str) -> str:
+    """`42163.80` as `42,163.80`."""
+    return f"{Decimal(amount):,}"
 
 
 def _receipt(result: Mapping[str, Any]) -> str:
     if "receipt" not in result:
         return ""
-    return f"Receipt {result['receipt']}: {result['amount']} {result['currency']} to {result['payee']}, {result['reference']}."
+    amount = f"{_grouped(result['amount'])} {result['currency']}"
+    return f"Receipt {result['receipt']}: {amount} to {result['payee']}, {result['reference']}."
 
 
 def _payment(amount: str, words: str, reference: str) -> Scenario:
