@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import exists, select
 
@@ -20,9 +21,9 @@ from webapp.web.house import House
 
 LOOK = 0.25
 HINTS = {
-    "balance": "Allowed: answers at once",
-    "pay-small": "Held until you confirm it",
-    "pay-large": "Held until finance approves it",
+    "balance": "Allowed: it answers at once",
+    "pay-small": "To Nordlicht Energie GmbH: held until you confirm it",
+    "pay-large": "To the same: held until finance approves it",
 }
 
 
@@ -43,18 +44,19 @@ def _waiting(found: Sequence[Step]) -> Step | None:
     return last if last is not None and last.kind in ("consent", "held") and last.url else None
 
 
-def _own_links(house: House, found: Sequence[Step]) -> list[Step]:
+def _shown(house: House, found: Sequence[Step], zone: ZoneInfo) -> list[Step]:
     """A link that leaves this instance is not shown as one: an agent wrote it."""
     own = house.settings.public_url + "/"
-    return [step if step.url.startswith(own) else Step(step.at, step.kind, step.text) for step in found]
+    return [replace(step, at=step.at.astimezone(zone), url=step.url if step.url.startswith(own) else "") for step in found]
 
 
-def look(house: House, person: str) -> Card:
+def look(house: House, person: str, zone: str = "UTC") -> Card:
+    """Times are in `zone`: the person's own."""
     with house.database.read() as session:
         connected = session.scalar(select(exists().where(
             Connection.person == person, Connection.provider == PROVIDER, Connection.status == "active"
         )))
-    found = _own_links(house, steps.read(house.settings.instance, person))
+    found = _shown(house, steps.read(house.settings.instance, person), ZoneInfo(zone))
     running = steps.running(found)
     return Card(bool(connected), found, running, _waiting(found) if running else None, SCENARIOS, HINTS)
 

@@ -44,7 +44,7 @@ def _payment(amount: str, words: str, reference: str) -> Scenario:
         "reference": reference,
     }
     return Scenario(
-        f"Pay {words} EUR to Nordlicht Energie GmbH", f"It calls send_payment: {words} EUR to Nordlicht Energie GmbH.",
+        f"Pay {words} EUR", f"It calls send_payment: {words} EUR to Nordlicht Energie GmbH.",
         "send_payment", "receipt", _receipt, order,
     )
 

@@ -44,7 +44,7 @@ def register(app: Flask, run: Run) -> None:
     app.register_blueprint(blueprint)
     app.before_request(no_proxy)
     app.before_request(choose_first)
-    app.context_processor(lambda: {"evaluation_card": lambda: card.look(house(), viewer().person)})
+    app.context_processor(lambda: {"evaluation_card": lambda: card.look(house(), viewer().person, viewer().zone)})
 
 
 def no_proxy() -> Response | None:
@@ -128,4 +128,4 @@ def _render(app: Flask, who: Viewer, token: str) -> str:
     """The live part, outside the request that opened the stream."""
     with app.app_context():
         g.viewer = who
-        return render_template("evaluation/_steps.html", card=card.look(house(), who.person), token=token)
+        return render_template("evaluation/_steps.html", card=card.look(house(), who.person, who.zone), token=token)
