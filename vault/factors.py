@@ -161,7 +161,7 @@ def _enrolled(data: Data, one: One, who: Proven, now: datetime) -> One:
 def challenge(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     who = proven(keeper, body)
     value = secrets.token_bytes(32)
-    return offered(keeper, who, "sign-in", value, {"challenge": value.hex()})
+    return offered(keeper, who, "factor-check", value, {"challenge": value.hex()})
 
 
 def offered(keeper: Keeper, who: Proven, purpose: str, value: bytes, more: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -174,7 +174,7 @@ def offered(keeper: Keeper, who: Proven, purpose: str, value: bytes, more: Mappi
 
 def check(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     who = proven(keeper, body)
-    return _with_ticket(keeper, who, answered(keeper, who, mapping(body, "answer"), "sign-in", lambda one: one["challenge"]))
+    return _with_ticket(keeper, who, answered(keeper, who, mapping(body, "answer"), "factor-check", lambda one: one["challenge"]))
 
 
 def answered(
