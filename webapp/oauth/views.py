@@ -25,8 +25,12 @@ from webapp.web.viewer import viewer
 
 blueprint = Blueprint("oauth", __name__)
 blueprint.register_blueprint(endpoints.blueprint)
-OURS = ("csrf_token", "decision")
-"""Fields of the form that are not the agent's parameters."""
+CARRIED = frozenset({
+    "response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "resource",
+    "code_challenge", "code_challenge_method",
+})
+"""What the page's form carries of the agent's request. Attack: a parameter named `decision` or `csrf_token` in its address
+would become a field of our form, ahead of the person's own."""
 
 
 def make_server(the_house: House) -> Server:
@@ -59,8 +63,8 @@ def ask() -> ResponseReturnValue:
 @guards.person
 def decide() -> ResponseReturnValue:
     """The person's word, from our own page (CSRF is checked before). The request is checked again: the page only carried it."""
-    asked: Parameters = MultiDict((name, value) for name, value in request.form.items(multi=True) if name not in OURS)
-    allowed = request.form.get("decision") == "allow"
+    asked = _carried(request.form)
+    allowed = request.form.getlist("decision") == ["allow"]
     try:
         grant = _check(asked)
         if not allowed:
@@ -88,6 +92,10 @@ def take_back(grant: str) -> ResponseReturnValue:
     return redirect(url_for("oauth.agents"), 303)
 
 
+def _carried(parameters: Parameters) -> Parameters:
+    return MultiDict((name, value) for name, value in parameters.items(multi=True) if name in CARRIED)
+
+
 def _check(parameters: Parameters) -> CodeGrant:
     asked = server().request(request.method, metadata.AUTHORIZE, parameters, {})
     grant: CodeGrant = server().get_consent_grant(asked, viewer().person)
@@ -100,7 +108,7 @@ def _page(grant: CodeGrant) -> str:
     )
     if found.goes_to.form_action:
         headers.allow_form_action(found.goes_to.origin)
-    return render_template("oauth/consent.html", page=found, parameters=list(grant.request.args.items(multi=True)))
+    return render_template("oauth/consent.html", page=found, parameters=list(_carried(grant.request.args).items(multi=True)))
 
 
 def _write_down_refusal(grant: CodeGrant) -> None:

@@ -169,12 +169,12 @@ class Agent:
         address = f"/oauth/authorize?{urlencode(self.asks(**changed), doseq=True)}"
         return self.http.get(address, base_url=PUBLIC_URL, headers={"X-Test-Person": self.person})
 
-    def decide(self, decision: str = "allow", *, page: TestResponse | None = None, **fields: Any) -> TestResponse:
-        """Press a button of the page that was shown."""
+    def decide(self, button: str = "allow", *, page: TestResponse | None = None, **fields: Any) -> TestResponse:
+        """Press a button of the page that was shown; `fields` are what somebody changed in its form."""
         shown = page or self.page()
         assert shown.status_code == 200, shown.text
         form = {name: unescape(value) for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', shown.text)}
-        return self.http.post("/oauth/authorize", data={**form, "decision": decision, **fields}, base_url=PUBLIC_URL,
+        return self.http.post("/oauth/authorize", data={**form, "decision": button, **fields}, base_url=PUBLIC_URL,
                               headers={"X-Test-Person": self.person, "Referer": f"{PUBLIC_URL}/oauth/authorize"})
 
     def code(self, **changed: Any) -> str:

@@ -77,6 +77,17 @@ def test_a_person_who_cancels_sends_access_denied_and_nothing_is_granted(agent: 
     assert entries(agent.house) == ["oauth.denied", "oauth.denied"]
 
 
+def test_an_agent_cannot_put_fields_of_its_own_into_our_form(agent: Agent) -> None:
+    """`decision=allow` in its address would stand before the person's Cancel."""
+    agent.register()
+    page = agent.page(decision="allow", csrf_token="chosen", other="x")
+    assert page.text.count('name="decision"') == 2
+    assert page.text.count('name="csrf_token"') == 1
+    assert 'name="other"' not in page.text
+    assert answer_of(agent.decide("cancel", page=page))["error"] == "access_denied"
+    assert answer_of(agent.decide(page=page, decision=["allow", "cancel"]))["error"] == "access_denied"
+
+
 def test_an_agent_that_was_allowed_before_is_asked_about_again(agent: Agent) -> None:
     agent.connected()
     page = agent.page(prompt="none")

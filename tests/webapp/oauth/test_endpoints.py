@@ -207,6 +207,8 @@ def test_no_token_is_logged_whatever_the_level(agent: Agent, caplog: pytest.LogC
         given = agent.redeem(code).json
         again = agent.refresh(given["refresh_token"]).json
         agent.refresh(given["refresh_token"])
+        for name in ("grants.authorization_code", "grants.refresh_token", "authenticate_client"):
+            logging.getLogger(f"authlib.oauth2.rfc6749.{name}").debug("Issue token %r", code)
     for secret in (code, given["access_token"], given["refresh_token"], again["access_token"], again["refresh_token"]):
         assert secret not in caplog.text
 
