@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import unescape
@@ -14,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+import requests
 from flask import Flask, current_app, g, request
 from flask.testing import FlaskClient
 from flask_wtf.csrf import CSRFProtect
@@ -23,7 +29,7 @@ from werkzeug.test import TestResponse
 import tests.tables  # noqa: F401 every room's tables on the metadata
 from tests.conftest import Clock
 from vault.door import Door, SessionProof
-from webapp.composition import folder
+from webapp.composition import folder, make_house
 from webapp.config import OAuth, Settings
 from webapp.db import Base, Database
 from webapp.oauth import tokens
@@ -37,6 +43,7 @@ from webapp.web.guards import guard_of
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
+ROOT = Path(__file__).parents[3]
 PUBLIC_URL = "https://seal.example"
 RESOURCE = f"{PUBLIC_URL}/mcp/bank"
 CALLBACK = "http://localhost:3118/callback"
@@ -238,3 +245,51 @@ def asker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     made.register()
     yield made
     database.close()
+
+
+def prepared(instance: Path, public_url: str) -> None:
+    """A database with a server and a person in it."""
+    house = make_house(Settings(instance=instance, public_url=public_url))
+    Base.metadata.create_all(house.database.engine)
+
+    def work(session: Session) -> None:
+        put_server(session, Clock())
+        put_person(session, Clock(), ALICE.person, ALICE.name)
+
+    house.database.write(work)
+    active.at_start(house)
+    house.database.close()
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A gunicorn with a gevent worker, on a socket that this process holds open: no port is guessed."""
+    instance = tmp_path_factory.mktemp("instance")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        public_url = f"http://localhost:{listening.getsockname()[1]}"
+        prepared(instance, public_url)
+        listening.set_inheritable(True)
+        environment = {**os.environ, "COUNTERSEAL_INSTANCE": str(instance), "COUNTERSEAL_PUBLIC_URL": public_url}
+        with (instance / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "-k", "gevent", "--no-control-socket", "-b", f"fd://{listening.fileno()}",
+                 "tests.webapp.oauth.served:make()"],
+                cwd=ROOT, env=environment, pass_fds=[listening.fileno()], stdout=log, stderr=log,
+            )
+        try:
+            wait_for(public_url, server, instance / "log")
+            yield public_url
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def wait_for(public_url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        assert server.poll() is None, log.read_text()
+        try:
+            requests.get(f"{public_url}/.well-known/oauth-authorization-server", timeout=1)
+            return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise RuntimeError(log.read_text())

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -24,68 +19,12 @@ from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from pydantic import AnyUrl
-from sqlalchemy.orm import Session
 
-import tests.tables  # noqa: F401 every room's tables on the metadata
-from tests.conftest import Clock
-from tests.webapp.oauth.conftest import ALICE, put_person, put_server
-from webapp.composition import make_house
-from webapp.config import Settings
-from webapp.db import Base
-from webapp.policy import active
+from tests.webapp.oauth.conftest import ALICE, ROOT
 
-ROOT = Path(__file__).parents[3]
 TYPESCRIPT = ROOT / "tests" / "node_modules" / "@modelcontextprotocol" / "sdk"
 REDIRECT = "http://localhost:3119/callback"
 FIELD = re.compile(r'type="hidden" name="([^"]+)" value="([^"]*)"')
-
-
-def prepared(instance: Path, public_url: str) -> None:
-    """A database with a server and a person in it."""
-    house = make_house(Settings(instance=instance, public_url=public_url))
-    Base.metadata.create_all(house.database.engine)
-
-    def work(session: Session) -> None:
-        put_server(session, Clock())
-        put_person(session, Clock(), ALICE.person, ALICE.name)
-
-    house.database.write(work)
-    active.at_start(house)
-    house.database.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A gunicorn with a gevent worker, on a socket that this process holds open: no port is guessed."""
-    instance = tmp_path_factory.mktemp("instance")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        public_url = f"http://localhost:{listening.getsockname()[1]}"
-        prepared(instance, public_url)
-        listening.set_inheritable(True)
-        environment = {**os.environ, "COUNTERSEAL_INSTANCE": str(instance), "COUNTERSEAL_PUBLIC_URL": public_url}
-        with (instance / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "-k", "gevent", "--no-control-socket", "-b", f"fd://{listening.fileno()}",
-                 "tests.webapp.oauth.served:make()"],
-                cwd=ROOT, env=environment, pass_fds=[listening.fileno()], stdout=log, stderr=log,
-            )
-        try:
-            wait_for(public_url, server, instance / "log")
-            yield public_url
-        finally:
-            server.terminate()
-            server.wait(10)
-
-
-def wait_for(public_url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        assert server.poll() is None, log.read_text()
-        try:
-            requests.get(f"{public_url}/.well-known/oauth-authorization-server", timeout=1)
-            return
-        except requests.RequestException:
-            time.sleep(0.1)
-    raise RuntimeError(log.read_text())
 
 
 def person_allows(authorization_url: str) -> str:
