@@ -83,7 +83,7 @@ class Changes:
 
     def _watch(self) -> None:
         with self._condition:
-            if self._watcher is not None and self._watcher.is_alive():
+            if self._closed or (self._watcher is not None and self._watcher.is_alive()):
                 return
             target = self._listen if self._engine.dialect.name == "postgresql" else self._poll
             self._watcher = threading.Thread(target=target, name="changes", daemon=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 
 from tests.app_parts import Browser, People
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from vault.door import Door
+from vault.secret import Secret
 from webapp.composition import create_app
 from webapp.config import Settings
 from webapp.db import Database
+from webapp.people.cookies import give_session
 from webapp.web.house import House
 
 # The database is asked one thing here, and it is the same on both.
@@ -71,6 +74,23 @@ def test_when_the_keeper_comes_everything_works_without_a_restart(lonely: Flask,
     socket.symlink_to(keeper.door.socket)
     lonely.session_interface._asked = float("-inf")  # type: ignore[attr-defined]
     assert lonely.test_client().get("/sign-in").status_code == 200
+
+
+def test_on_tls_every_cookie_is_bound_to_this_host(house: House) -> None:
+    """`__Host-`: a sibling domain, or plain HTTP, can neither plant nor read it."""
+    settings = house.settings.model_copy(update={"public_url": "https://seal.example"})
+    client = create_app(replace(house, settings=settings)).test_client()
+    answer = client.get("/sign-in", base_url="https://seal.example")
+    cookies = answer.headers.getlist("Set-Cookie")
+    assert cookies
+    for cookie in cookies:
+        assert cookie.startswith("__Host-counterseal_")
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= {part.strip() for part in cookie.split(";")}
+        assert "Domain" not in cookie
+    assert answer.headers["Strict-Transport-Security"]
+    planted = Response()
+    give_session(planted, settings, Secret("value"))
+    assert planted.headers["Set-Cookie"].startswith("__Host-counterseal_session=value; Secure; HttpOnly; Path=/")
 
 
 def test_cookies_are_signed_with_the_keepers_key_in_every_process(app: Flask, house: House) -> None:
