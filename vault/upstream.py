@@ -194,7 +194,7 @@ def parse_tokens(reply: Reply, now: datetime) -> Tokens:
         raise ProviderAway(f"token endpoint answered {reply.status}")
     if found is not None and (error := found.get("error")):
         refuse(str(error), str(found.get("error_description") or ""))
-    if reply.status in (400, 401, 403, 404):
+    if 300 <= reply.status < 500:
         raise ProviderRefused(f"token endpoint answered {reply.status}", hint=f"The provider refused (HTTP {reply.status}).")
     access = found.get("access_token") if found is not None else None
     if reply.status != 200 or found is None or not isinstance(access, str) or not 0 < len(access) <= TOKEN_LENGTH:

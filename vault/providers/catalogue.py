@@ -29,6 +29,13 @@ class ScopeFacts(BaseModel):
 
 
 UNKNOWN_EFFECT: Effect = "destroy"
+STANDARD = {
+    "openid": ScopeFacts(words="Know which account this is", effect="read"),
+    "profile": ScopeFacts(words="See your name and picture", effect="read"),
+    "email": ScopeFacts(words="See your e-mail address", effect="read"),
+    "offline_access": ScopeFacts(words="Keep the access until you take it back", effect="read"),
+}
+"""Of OpenID Connect Core sections 5.4 and 11: the same at every provider."""
 
 
 class ProviderFacts(BaseModel):
@@ -85,12 +92,17 @@ class ProviderFacts(BaseModel):
             raise ValueError("a catalogue URL is https://host/…, without user or fragment")
         return value
 
+    def known(self, scope: str) -> ScopeFacts | None:
+        return self.scopes.get(scope) or STANDARD.get(scope)
+
     def effect(self, scope: str) -> Effect:
         """A scope that nobody described counts as destructive."""
-        return self.scopes[scope].effect if scope in self.scopes else UNKNOWN_EFFECT
+        found = self.known(scope)
+        return found.effect if found is not None else UNKNOWN_EFFECT
 
     def words(self, scope: str) -> str:
-        return self.scopes[scope].words if scope in self.scopes else f"“{scope}” (not described in the catalogue)"
+        found = self.known(scope)
+        return found.words if found is not None else f"“{scope}” (not described in the catalogue)"
 
     def grave(self, scopes: Iterable[str]) -> set[str]:
         """Those of the scopes that are minted only with evidence."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Evidence, Minted
@@ -18,6 +17,7 @@ from webapp import audit
 from webapp.broker.tables import Lease
 from webapp.connections import lookup, states
 from webapp.connections.tables import Connection, Revocation
+from webapp.db.count import changed
 from webapp.db.due import enqueue
 from webapp.errors import Conflict
 from webapp.ids import new_id
@@ -88,7 +88,7 @@ def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
         ),
         execution_options={"synchronize_session": "fetch"},
     )
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         return
     lease = session.scalars(select(Lease).where(Lease.id == lease_id)).one()
     if lease.exclusive:

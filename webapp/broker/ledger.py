@@ -4,14 +4,14 @@ writes."""
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault.door import Revoked
 from webapp import audit
 from webapp.connections.tables import Revocation
+from webapp.db.count import changed
 
 FIRST = 2
 """Seconds until the second try; doubled each time."""
@@ -30,7 +30,7 @@ def note(session: Session, subject: str, answer: Revoked, now: datetime, longest
         .values(state=answer.outcome, detail=answer.detail[:200], tries=Revocation.tries + 1, tried_at=now, settled_at=settled),
         execution_options={"synchronize_session": "fetch"},
     )
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         return None
     if settled is not None:
         audit.append(

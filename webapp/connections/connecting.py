@@ -10,9 +10,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Begun, Connected
@@ -22,6 +21,7 @@ from webapp import audit
 from webapp.connections import lookup, providers
 from webapp.connections.rules import may_ask
 from webapp.connections.tables import Attempt, Connection
+from webapp.db.count import changed
 from webapp.db.due import enqueue
 from webapp.errors import BadInput
 from webapp.ids import new_id
@@ -117,7 +117,7 @@ def _spend(session: Session, viewer: Viewer, state: str, callback: str, now: dat
     done = session.execute(
         update(Attempt).where(*mine, *fresh).values(used_at=now), execution_options={"synchronize_session": False}
     )
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         raise Stale(
             "no such attempt",
             hint="This connection was not begun in this browser, took too long, or was finished already. Start again."

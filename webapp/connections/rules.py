@@ -34,19 +34,27 @@ HEALTH = {
 
 @dataclass(frozen=True)
 class Allowed:
-    """What is allowed, of one effect: `money`, its word, and sentences."""
+    """What is allowed, of one effect: `money`, its word, and a sentence."""
 
     effect: Effect
     word: str
-    sentences: tuple[str, ...]
+    sentence: str
+
+
+GOES_WITHOUT_SAYING = frozenset({"openid", "offline_access"})
 
 
 def allowed(facts: ProviderFacts, scopes: Iterable[str]) -> list[Allowed]:
     """Granted scopes in plain words, gravest first. The provider's own base scopes (who you are, offline access) go without
     saying."""
-    told = sorted(set(scopes) - set(facts.base_scopes))
-    groups = [(effect, tuple(facts.words(scope) for scope in told if facts.effect(scope) == effect)) for effect in EFFECTS]
-    return [Allowed(effect, EFFECT_WORDS[effect], sentences) for effect, sentences in groups if sentences]
+    told = sorted(set(scopes) - set(facts.base_scopes) - GOES_WITHOUT_SAYING)
+    groups = [(effect, [facts.words(scope) for scope in told if facts.effect(scope) == effect]) for effect in EFFECTS]
+    return [Allowed(effect, EFFECT_WORDS[effect], sentence(words)) for effect, words in groups if words]
+
+
+def sentence(words: Sequence[str]) -> str:
+    """`See balances, see payees`."""
+    return ", ".join([words[0], *(one[:1].lower() + one[1:] for one in words[1:])])
 
 
 def offered(facts: ProviderFacts) -> list[tuple[str, list[tuple[str, str]]]]:

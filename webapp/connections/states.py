@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
 from webapp import audit
 from webapp.connections.rules import TRANSITIONS
 from webapp.connections.tables import Connection, Revocation
+from webapp.db.count import changed
 from webapp.db.due import enqueue
 from webapp.errors import Conflict
 from webapp.web.house import House
@@ -28,7 +29,7 @@ def change(session: Session, connection: str, *, to: str, actor: str, kind: str,
         update(Connection).where(Connection.id == connection, Connection.status.in_(before)).values(status=to, **values),
         execution_options={"synchronize_session": "fetch"},
     )
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         raise Conflict("This account has changed meanwhile. Look at it again.")
     audit.append(session, kind=kind, actor=actor, subject=connection, detail={"status": to}, at=now)
 
@@ -43,7 +44,7 @@ def resume(session: Session, connection: str, viewer: Viewer, now: datetime) -> 
         update(Connection).where(Connection.id == connection, Connection.status == "paused").values(status="active"),
         execution_options={"synchronize_session": "fetch"},
     )
-    if cast("CursorResult[object]", done).rowcount != 1:
+    if changed(done) != 1:
         raise Conflict("This account has changed meanwhile. Look at it again.")
     actor = f"person:{viewer.person}"
     audit.append(session, kind="connection.resumed", actor=actor, subject=connection, detail={"status": "active"}, at=now)
