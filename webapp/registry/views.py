@@ -11,6 +11,7 @@ from webapp.registry.forms import ToolForm
 from webapp.registry.pages import Handed
 from webapp.web import guards
 from webapp.web.house import house
+from webapp.web.htmx import is_partial
 from webapp.web.viewer import viewer
 
 blueprint = Blueprint("registry", __name__)
@@ -104,7 +105,7 @@ def _decide(name: str, tool: str, form: ToolForm, what: str) -> None:
 def _preview(name: str, tool: str, form: ToolForm) -> str:
     arguments = request.form.get("sample", "")[:8000]
     facts, wrong = pages.preview(_handed(), form, arguments)
-    if getattr(request, "partial", False):
+    if is_partial():
         return render_template("registry/_preview.html", facts=facts, wrong=wrong)
     return _page(name, tool, form, facts=facts, wrong=wrong, sample=arguments)
 
