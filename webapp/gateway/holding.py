@@ -140,21 +140,29 @@ def _until(room: Room, ask: Ask, found: Snapshot, seconds: float) -> Generator[T
     except LimitReached:
         return found
     try:
-        return (yield from _ticking(room, found, seconds))
+        return (yield from _ticking(room, ask, found, seconds))
     except GeneratorExit:
-        if ask.era == "modern":
-            withdraw(room, ask, found.action_id, "the agent closed its call.")
+        _left(room, ask, found)
         raise
     finally:
         room.places.leave(ask.caller.person)
 
 
-def _ticking(room: Room, found: Snapshot, seconds: float) -> Generator[Tick, None, Snapshot]:
+def _left(room: Room, ask: Ask, found: Snapshot) -> None:
+    """Closing a modern stream cancels its call; a legacy disconnect is no cancellation (2025-11-25, Transports)."""
+    if ask.era == "modern":
+        withdraw(room, ask, found.action_id, "the agent closed its call.")
+
+
+def _ticking(room: Room, ask: Ask, found: Snapshot, seconds: float) -> Generator[Tick, None, Snapshot]:
     end, number, every = time.monotonic() + seconds, 0, room.house.settings.gateway.ping_every
     while True:
         number += 1
         yield Tick(number, found.status_message)
         found = settled(room, waiting.wait(room.house, found.action_id, max(0.0, min(every, end - time.monotonic()))))
+        if found.outcome is None and ask.gone():
+            _left(room, ask, found)
+            return waiting.snapshot(room.house, found.action_id)
         if found.outcome is not None or time.monotonic() >= end:
             return found
 

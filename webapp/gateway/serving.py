@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from flask import Request, Response
@@ -14,6 +15,7 @@ from vault.errors import KeeperError
 from webapp.errors import CountersealError
 from webapp.gateway import authentication, calling, listing, tasks
 from webapp.gateway.eras import Ask, complete, legacy, modern
+from webapp.gateway.leaving import watch
 from webapp.gateway.negotiation import LEGACY, MODERN
 from webapp.gateway.room import Room
 from webapp.gateway.wire import (
@@ -97,20 +99,20 @@ def _answer(room: Room, caller: Caller, server: str, message: Message, request: 
         if message.id is None:
             modern.check_version(request.headers.get("MCP-Protocol-Version", ""))
             return Response(status=202)
-        return _render(room, modern.understand(caller, server, message, request.headers))
+        return _render(room, modern.understand(caller, server, message, request.headers), request)
     if message.method == "initialize" and message.id is not None:
         result, session_id = legacy.initialize(room.house, caller, server, message)
         return _json(success(message.id, result), headers={legacy.HEADER: session_id})
     ask = legacy.understand(room.house, caller, server, message, request.headers)
-    return Response(status=202) if message.id is None else _render(room, ask)
+    return Response(status=202) if message.id is None else _render(room, ask, request)
 
 
-def _render(room: Room, ask: Ask) -> Response:
+def _render(room: Room, ask: Ask, request: Request) -> Response:
     """JSON when the result comes first, a stream when something has to be waited for."""
     method = METHODS[ask.era].get(ask.message.method)
     if method is None:
         raise RpcError(METHOD_NOT_FOUND, "This method is not available through the gateway.")
-    steps = method(room, ask)
+    steps = method(room, replace(ask, gone=watch(request.environ)))
     first = next(steps)
     if isinstance(first, Result):
         body = dump(success(ask.message.id, first.body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,6 +138,7 @@ class World:
     app: Flask
     people: People | None = None
     browsers: dict[str, Browser] = field(default_factory=dict)
+    url: str = PUBLIC_URL
 
     @property
     def room(self) -> Room:
@@ -161,7 +163,7 @@ class World:
         )))
         return person
 
-    def agent(self, person: str = "ada", server: str = "peer", **capabilities: Any) -> Agent:
+    def agent(self, person: str = "ada", server: str = "peer", resource: str = PUBLIC_URL, **capabilities: Any) -> Agent:
         whose, now = self.person(person), self.house.clock()
         client, raw = f"client_{person}_{server}", tokens.new(tokens.ACCESS)
 
@@ -171,8 +173,8 @@ class World:
                 made = Client(id=client, kind="agent", name="Test agent", redirect_uris=["http://localhost/cb"], created_at=now)
                 session.add(made)
                 session.flush()
-            resource = f"{PUBLIC_URL}/mcp/{server}"
-            grant = grants.consent(session, person=whose, client=made, resource=resource, scopes=["mcp"], now=now)
+            at = f"{resource}/mcp/{server}"
+            grant = grants.consent(session, person=whose, client=made, resource=at, scopes=["mcp"], now=now)
             session.add(AccessToken(hash=tokens.digest(raw), grant=grant, created_at=now, expires_at=now.replace(year=2999)))
             return grant
 
@@ -186,6 +188,12 @@ class World:
         self.house.database.write(lambda s: seed.put(
             s, name=name, url=url, title=name.title(), listed=listed, approvals=known, now=self.house.clock(),
         ))
+
+    def until(self, true: Callable[[], bool], seconds: float = 15.0) -> None:
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end
+            time.sleep(0.1)
 
     def entries(self, *kinds: str) -> list[dict[str, Any]]:
         with self.house.database.read() as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -30,6 +31,8 @@ class Ask:
     url: bool = False
     """The client can show a person a link (URL-mode elicitation)."""
     headers: Headers = field(default_factory=Headers)
+    gone: Callable[[], bool] = lambda: False
+    """Has the client hung up?"""
 
     @property
     def token(self) -> Id | None:
