@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault import evidence
@@ -34,6 +35,7 @@ from webapp.approvals.settling import Ended, settle
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import move, touch
 from webapp.approvals.waiting import snapshot
+from webapp.audit.tables import Entry
 from webapp.broker import leases
 from webapp.broker.tables import Lease
 from webapp.connections.tables import Connection
@@ -136,15 +138,11 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     action = _reread(session, opened)
     if now >= (action.run_by or opened.document.expires_at) or now >= opened.document.expires_at:
         return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
-    rows = decisions.stored(session, action.id)
-    if tuple(row.signature for row in rows if row.verdict == "reject"):
-        return void(session, action, "its decisions do not verify", now)
-    why = recheck(session, opened.document.envelope, now)
-    if why is not None:
-        return void(session, action, why, now)
     account = _account(session, opened)
-    if isinstance(account, str):
-        return void(session, action, account, now)
+    why = _refused(session, opened) or (account if isinstance(account, str) else None)
+    why = why or recheck(session, opened.document.envelope, now)
+    if why is not None or isinstance(account, str):
+        return void(session, action, why or "", now)
     fence = new_id("run")
     lease = _plan(session, house, opened, account, now) if account else None
     usage.commit(session, action.id, now)
@@ -155,6 +153,15 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     )
     enqueue(session, "approvals.sweep", action.id, now + timedelta(seconds=settings.silence))
     return Started(opened, fence, lease, key)
+
+
+def _refused(session: Session, opened: Opened) -> str | None:
+    """A rejection that came since; and an execution that the log knows of. Attack: a state set back in the database, for a
+    call that no token is minted for, so that the keeper has nothing to spend."""
+    if any(row.verdict == "reject" for row in decisions.stored(session, opened.action.id)):
+        return "it was rejected"
+    before = select(Entry.id).where(Entry.subject == opened.action.id, Entry.kind == "action.executing").limit(1)
+    return "it was run before" if session.scalar(before) is not None else None
 
 
 def _account(session: Session, opened: Opened) -> Connection | str | None:

@@ -99,7 +99,8 @@ def test_an_assertion_made_for_one_action_decides_no_other(house: House, someone
 
 def test_an_envelope_swapped_for_another_ones_is_neither_shown_nor_run(house: House, someone: Enrol, server: Server) -> None:
     ada, key = someone("ada")
-    small, large = (held(house, draft(house, ada.person, order={**ORDER, "amount": text}), CONFIRM) for text in ("1.00", "999.00"))
+    amounts = ("1.00", "999.00")
+    small, large = (held(house, draft(house, ada.person, order={**ORDER, "amount": text}), CONFIRM) for text in amounts)
     decide(ada, key, small)
 
     def swap(session: Session) -> None:
@@ -132,7 +133,7 @@ def test_a_requirement_lowered_in_the_database_is_not_lowered(house: House, some
 
 
 def test_owners_changed_in_the_database_let_nobody_approve_their_own(house: House, someone: Enrol, server: Server) -> None:
-    ada, key = someone("ada", ["finance"])
+    ada, _ = someone("ada", ["finance"])
     held_id = held(house, draft(house, ada.person), APPROVE)
     forge(house, held_id, person="per_other", owner="per_other", agent_owner="per_other")
     page = ada.get(f"/actions/{held_id}")
@@ -157,6 +158,8 @@ def test_what_ran_does_not_run_again_when_its_state_is_set_back(house: House, so
     assert run(house, held_id, server) == "done"
     with pytest.raises(Conflict):
         run(house, held_id, server)
+    forge(house, held_id, state="approved", run=None, ended_at=None)
+    assert run(house, held_id, server) == "void"
     assert len(server.calls) == 1
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
@@ -22,6 +22,7 @@ from vault.errors import VaultAway, VaultSealed
 from vault.evidence import Account
 from webapp.approvals import Upstream, execution, jobs, snapshot
 from webapp.approvals.tables import KnownRecipient, Payload, Usage
+from webapp.audit.tables import Entry
 from webapp.broker.tables import Lease
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
@@ -214,6 +215,9 @@ def test_a_money_token_is_minted_on_the_statements_once_and_only_for_the_account
     with house.database.read() as session:
         lease = session.scalars(select(Lease).where(Lease.action == held_id)).one()
     assert (lease.exclusive, lease.state, lease.outcome) == (True, "closed", "done")
+    forge(house, held_id, state="approved", run=None)
+    assert run(house, held_id, server) == "void"
+    house.database.write(lambda s: s.execute(delete(Entry).where(Entry.subject == held_id, Entry.kind == "action.executing")))
     forge(house, held_id, state="approved", run=None)
     assert run(house, held_id, server) == "failed"
     assert len(server.calls) == 1
