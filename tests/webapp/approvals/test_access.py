@@ -30,7 +30,8 @@ def test_a_stranger_finds_nothing_on_any_route_and_a_teammate_only_what_they_may
     for method, route in ROUTES:
         for browser, path, wanted in [
             (eve, f"/actions/{own}{route}", {404}), (eve, f"/actions/{shared}{route}", {404}),
-            (bob, f"/actions/{own}{route}", {404}), (eve, f"/actions/act_none{route}", {404}), (nobody, f"/actions/{shared}{route}", {303, 401, 403}),
+            (bob, f"/actions/{own}{route}", {404}), (eve, f"/actions/act_none{route}", {404}),
+            (nobody, f"/actions/{shared}{route}", {303, 401, 403}),
         ]:
             answer = browser.get(path) if method == "GET" else browser.send(path, **FIELDS)
             assert answer.status_code in wanted, (method, path, answer.status_code)
