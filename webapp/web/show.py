@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from babel.core import Locale
 from babel.dates import format_datetime, format_timedelta
-from babel.numbers import UnknownCurrencyError, format_currency, get_currency_precision
 from flask import Flask, g
 from markupsafe import Markup
 
+from webapp.currencies import EXPONENTS
 from webapp.web.house import house
 
 
@@ -25,6 +27,8 @@ def _zone() -> ZoneInfo:
     return ZoneInfo(viewer.zone if viewer else "UTC")
 
 
+LETTER_THEN_DIGIT = re.compile(r"(?<=[A-Za-z])(?=[0-9])")
+"""`KWD 1.234`, where a code stands for the sign (CLDR's alphaNextToNumber)."""
 TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
 
@@ -67,12 +71,17 @@ def until(when: datetime) -> Markup:
 
 
 def money(minor: int, currency: str) -> str:
-    """Minor units and an ISO 4217 code, in the viewer's locale: `€4,800.00`."""
-    try:
-        amount = Decimal(minor).scaleb(-get_currency_precision(currency))
-        return str(format_currency(amount, currency, locale=_locale()))
-    except UnknownCurrencyError:
+    """Minor units and an ISO 4217 code, in the viewer's locale: `€4,800.00`.
+
+    With the decimals of ISO 4217, by which amounts are read; CLDR's are fewer for some currencies (Iraqi dinar, afghani), and
+    the page would show a thousand times what is paid."""
+    digits = EXPONENTS.get(currency)
+    if digits is None:
         return f"{minor} {currency}"
+    pattern = copy(_locale().currency_formats["standard"])
+    pattern.frac_prec = (digits, digits)
+    written = str(pattern.apply(Decimal(minor).scaleb(-digits), _locale(), currency=currency, currency_digits=False))
+    return LETTER_THEN_DIGIT.sub("\N{NO-BREAK SPACE}", written)
 
 
 def visible(text: str) -> Markup:
