@@ -49,7 +49,7 @@ def looked_at(page: Page, name: str) -> None:
     size = page.viewport_size
     assert size
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         assert faults(page) == [], page.url
         if folder := os.environ.get("SHOTS"):
             page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)
