@@ -26,7 +26,7 @@ from webapp.gateway import views as gateway
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
-from webapp.people import guard
+from webapp.people import guard, lookup
 from webapp.people import views as people
 from webapp.policy import preview, schema_check
 from webapp.registry import jobs as registry_jobs
@@ -83,6 +83,7 @@ def create_app(house: House) -> Flask:
     app.extensions["counterseal"] = house
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
     app.extensions["connection_uses"] = uses.reader
+    app.extensions["names"] = lookup.names
     app.extensions["registry"] = registry_pages.Handed(preview.of(settings.policy), schema_check.usable)
     app.config.update(
         MAX_FORM_MEMORY_SIZE=settings.web.form_bytes,
