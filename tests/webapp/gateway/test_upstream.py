@@ -136,7 +136,7 @@ def test_a_stream_split_anywhere_is_read_whole(upstreams: Upstreams, raw: Callab
         body = rpc(message, OK)
         half = len(body) // 2
         lines = b"data: " + body[:half].replace(b", ", b",\ndata: ") + body[half:]
-        return chunked(b"\xef\xbb\xbf: hi\r", b"\n\r\n", event(note), b"id: 7\nretry: 5\n" + lines + b"\r\r")
+        return chunked(b"\xef\xbb\xbf: hi\r", b"\n\r\n", b"id: 1\ndata:\n\n", event(note), b"id: 7\nretry: 5\n" + lines + b"\r\r")
 
     server = raw(modern(answer), pieces)
     assert upstreams.call(target(server.url), call("t", {})).kind == "answered"
