@@ -63,11 +63,11 @@ def test_a_session_is_of_one_grant_and_one_server(one: World) -> None:
     assert ada.legacy("tools/list").status == 200
 
 
-def test_a_session_speaks_the_version_it_settled(one: World) -> None:
+def test_a_session_keeps_the_version_it_settled(one: World) -> None:
     agent = one.agent()
     agent.initialize("2025-06-18")
-    assert agent.legacy("ping", headers={"MCP-Protocol-Version": "2025-11-25"}).status == 400
-    assert agent.legacy("ping", headers={"MCP-Protocol-Version": "2025-06-18"}).status == 200
+    assert agent.legacy("ping", headers={"MCP-Protocol-Version": "2025-11-25"}).status == 200
+    assert agent.legacy("ping", headers={"MCP-Protocol-Version": "2024-11-05"}).status == 400
 
 
 @pytest.mark.parametrize("params", [{}, {"protocolVersion": "2025-11-25"}, {"protocolVersion": 7, "capabilities": {}}])

@@ -60,8 +60,8 @@ def _open(session: Session, caller: Caller, row: Json, house: House) -> None:
 
 
 def understand(house: House, caller: Caller, server: str, message: Message, headers: Headers) -> Ask:
-    """A request within a session. Raises RpcError: 400 without a session or with another version than it settled, 404 when
-    there is no such session for this grant: a stranger's looks like none."""
+    """A request within a session. Its version is what `initialize` settled, whichever legacy version a later header names.
+    Raises RpcError: 400 without a session, 404 when there is no such session for this grant: a stranger's looks like none."""
     version, url = _session(house, caller, server, headers)
     return Ask(caller, server, message, "legacy", version, url=url, headers=headers)
 
@@ -81,8 +81,6 @@ def _session(house: House, caller: Caller, server: str, headers: Headers) -> tup
     if found is None:
         raise RpcError(INVALID_REQUEST, "This session is not known here, or has ended. Send `initialize` again.", status=404)
     version, url, seen_at = found
-    if headers.get("MCP-Protocol-Version", version) != version:
-        raise RpcError(INVALID_REQUEST, f"This session speaks {version}.")
     if now - seen_at > SEEN_EVERY:
         house.database.write(lambda s: _touch(s, session_id, now))
     return version, url
