@@ -123,17 +123,19 @@ def make(ledger: Ledger) -> MCPServer[Any]:
         paid = await ledger.ask(ctx, "POST", "/api/payments", json=order, headers=_idempotency(ctx))
         return Receipt.model_validate(paid)
 
-    @server.custom_route("/health", methods=["GET"])
-    async def health(_request: Request) -> Response:
-        return Response(status_code=204)
-
     return server
+
+
+async def health(_request: Request) -> Response:
+    return Response(status_code=204)
 
 
 def app(run: runs.Run, ledger: Ledger) -> Starlette:
     """The ASGI app at `/mcp`: stateless, JSON answers, its own Host only (DNS rebinding)."""
     security = TransportSecuritySettings(allowed_hosts=[urlsplit(run.mcp).netloc], allowed_origins=[])
-    return make(ledger).streamable_http_app(stateless_http=True, json_response=True, transport_security=security)
+    made = make(ledger).streamable_http_app(stateless_http=True, json_response=True, transport_security=security)
+    made.add_route("/health", health)
+    return made
 
 
 def main(instance: Path, fd: int) -> None:
