@@ -48,6 +48,8 @@ def prepare(instance: Path, *, port: int, public_url: str | None, evaluation: bo
     pages = sockets.pages(port)
     url = f"http://localhost:{pages[0].getsockname()[1]}"
     if evaluation and public_url not in (None, url):
+        for sock in pages:
+            sock.close()
         raise BadInput(f"An evaluation instance is at {url} and nowhere else. Remove public_url from its configuration.")
     bundled = sockets.bundled(instance) if evaluation else {}
     run = _run(instance, url, bundled) if evaluation else None

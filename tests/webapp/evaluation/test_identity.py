@@ -108,7 +108,8 @@ def test_nothing_else_of_the_mock_can_be_reached(guarded: Guarded, method: str, 
 
 
 @pytest.mark.parametrize("changed", [
-    {"redirect_uri": "http://localhost:8000/elsewhere"}, {"redirect_uri": "https://evil.example/sign-in/callback"}, {"client_id": "x"},
+    {"redirect_uri": "http://localhost:8000/elsewhere"}, {"redirect_uri": "https://evil.example/sign-in/callback"},
+    {"client_id": "x"},
 ])
 def test_a_code_goes_to_one_address_alone(guarded: Guarded, changed: dict[str, str]) -> None:
     refused = guarded.authorize(guarded.hint(), **changed)

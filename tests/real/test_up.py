@@ -1,0 +1,158 @@
+"""`counterseal up`, with everything that belongs to it: as a newcomer types it, and when parts of it are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+pytestmark = pytest.mark.real
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-c", "from webapp.cli import main; main()"]
+PATIENCE = 120.0
+"""Far beyond what it takes; only a hang meets it."""
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert time.monotonic() < end, f"it never came to it that {what}"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass
+class Up:
+    """A running `counterseal up` on an instance folder."""
+
+    instance: Path
+    process: subprocess.Popen[bytes]
+    out: Path
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"Counterseal is running: (\S+)", self.out.read_text())
+        return found.group(1) if found else ""
+
+    def wait(self) -> None:
+        until(lambda: self.url or self.process.poll() is not None, "it is up")
+        assert self.process.poll() is None, self.out.read_text()
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def part(self, word: str) -> psutil.Process:
+        return next(child for child in self.children() if word in " ".join(child.cmdline()))
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        try:
+            with urlopen(Request(self.url + path, headers=headers), timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except HTTPError as error:
+            return error.code, error.read().decode()
+        except (URLError, ConnectionError):
+            return 0, ""
+
+    def link(self) -> str:
+        subprocess.run([*COMMAND, "link", "--instance", str(self.instance)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        return (self.instance / "run" / "link").read_text().strip()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(how)
+        return self.process.wait(PATIENCE)
+
+
+def start(instance: Path, *more: str) -> Up:
+    out = instance.with_suffix(".out")
+    with out.open("wb") as file:
+        command = [*COMMAND, "up", "--evaluation", "--port", "0", "--instance", str(instance), *more]
+        return Up(instance, subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT), out)
+
+
+@pytest.fixture
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    one = start(tmp_path_factory.mktemp("up") / "i")
+    one.wait()
+    yield one
+    if one.process.poll() is None:
+        one.stop()
+
+
+def test_from_nothing_to_signed_in_and_back_again(started: Up) -> None:
+    """One address, one link; a second `up` is refused in words; nothing is left behind; what was there is there at the next start."""
+    assert json.loads(started.get("/healthz")[1]) == {"status": "ok", "database": "ready", "keeper": "ready", "vault": "ready"}
+    assert started.get("/evaluation/people")[0] == 403
+    assert started.link().startswith(f"{started.url}/evaluation/enter#")
+    assert started.get("/evaluation/enter", **{"X-Forwarded-For": "203.0.113.9"})[0] == 421
+    _refuses_a_second(started)
+    _holds_its_secrets(started)
+    children = started.children()
+    assert started.stop() == 0
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+    _comes_back(started)
+
+
+def _refuses_a_second(running: Up) -> None:
+    command = [*COMMAND, "up", "--instance", str(running.instance)]
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert second.returncode == 1
+    assert "is running already" in second.stderr
+
+
+def _holds_its_secrets(running: Up) -> None:
+    """The secret of the run is on no command line and in no environment; what is in the instance is its owner's alone."""
+    secret = json.loads((running.instance / "run" / "evaluation.json").read_text())["secret"]
+    for child in running.children():
+        assert secret not in " ".join(child.cmdline())
+        assert secret not in " ".join(child.environ().values())
+    assert running.instance.stat().st_mode & 0o077 == 0
+    for log in (running.instance / "logs").iterdir():
+        assert secret not in log.read_text(errors="replace")
+
+
+def _comes_back(before: Up) -> None:
+    ports = (before.instance / "evaluation" / "ports.json").read_text()
+    again = start(before.instance)
+    try:
+        again.wait()
+        assert (again.instance / "evaluation" / "ports.json").read_text() == ports
+        verified = subprocess.run(
+            [*COMMAND, "audit", "verify"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            env={**os.environ, "COUNTERSEAL_INSTANCE": str(again.instance)},
+        )
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+    finally:
+        assert again.stop(signal.SIGINT) == 0
+
+
+def test_a_part_that_is_killed_comes_back_and_so_does_the_work(started: Up) -> None:
+    for word in ("/bao", "vault.keeper", "gunicorn"):
+        victim = started.part(word)
+        victim.kill()
+        victim.wait(PATIENCE)
+        until(lambda: started.get("/healthz")[0] == 200, f"it is well again after {word} was killed")
+
+
+def test_a_supervisor_that_is_killed_leaves_no_process_behind(started: Up) -> None:
+    children = started.children()
+    assert len(children) >= 7
+    started.stop(signal.SIGKILL)
+    _gone, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
+    again = start(started.instance)
+    again.wait()
+    assert again.get("/healthz")[0] == 200
+    again.stop()
