@@ -92,7 +92,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 
 def test_from_nothing_to_signed_in_and_back_again(started: Up) -> None:
-    """One address, one link; a second `up` is refused in words; nothing is left behind; what was there is there at the next start."""
+    """One address, one link, no second `up`; nothing is left behind, and what was there is there at the next start."""
     assert json.loads(started.get("/healthz")[1]) == {"status": "ok", "database": "ready", "keeper": "ready", "vault": "ready"}
     assert started.get("/evaluation/people")[0] == 403
     assert started.link().startswith(f"{started.url}/evaluation/enter#")
@@ -119,6 +119,8 @@ def _holds_its_secrets(running: Up) -> None:
         assert secret not in " ".join(child.cmdline())
         assert secret not in " ".join(child.environ().values())
     assert running.instance.stat().st_mode & 0o077 == 0
+    for file in running.instance.rglob("*"):
+        assert file.lstat().st_mode & 0o077 == 0 or file.is_symlink() or file.is_socket(), file
     for log in (running.instance / "logs").iterdir():
         assert secret not in log.read_text(errors="replace")
 

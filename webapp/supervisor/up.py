@@ -43,7 +43,7 @@ def is_evaluation(instance: Path, wanted: bool) -> bool:
 
 def prepare(instance: Path, *, port: int, public_url: str | None, evaluation: bool) -> plan.House:
     """Folders, sockets, the vault's configuration. Raises Conflict for a taken port, BadInput for an address not allowed here."""
-    for folder in (instance, instance / "run", instance / "logs"):
+    for folder in (instance / "run", instance / "logs"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pages = sockets.pages(port)
     url = f"http://localhost:{pages[0].getsockname()[1]}"
@@ -168,6 +168,9 @@ def up(instance: Path, *, port: int, public_url: str | None, evaluation: bool) -
     """Run an instance until Ctrl-C. Raises CountersealError with words for the terminal."""
     instance = instance.resolve()
     evaluation = is_evaluation(instance, evaluation)
+    os.umask(0o077)  # for every part too: what they write is its owner's alone
+    instance.mkdir(parents=True, exist_ok=True)
+    instance.chmod(0o700)
     held = lock.take(instance)
     try:
         kind = "evaluation instance" if evaluation else "instance"
