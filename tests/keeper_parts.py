@@ -165,15 +165,16 @@ def _stop(process: subprocess.Popen[bytes] | None) -> None:
 
 
 @contextmanager
-def serve(*, evaluation: bool = False) -> Iterator[KeeperParts]:
-    """A fresh instance in a short path (a socket's path may have 107 bytes), removed at the end."""
+def serve(*, evaluation: bool = False, start: bool = True) -> Iterator[KeeperParts]:
+    """A fresh instance in a short path (a socket may have 107 bytes), removed at the end; without `start` only prepared."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
     embedded.prepare(folder, SEALING)
     door = Door(folder / "run" / "keeper" / "door.sock")
     parts = KeeperParts(folder, door, evaluation, folder / "log")
     try:
-        parts.start_vault()
-        parts.start_keeper()
+        if start:
+            parts.start_vault()
+            parts.start_keeper()
         yield parts
     except (TimeoutError, KeeperError):
         sys.stderr.write(parts.log.read_text())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import dataclass
 
 from vault.errors import KeeperError
+from vault.kv import Record
 from vault.table import Keeper
 
 PATH = "instance/mark"
+FIRST = threading.Lock()
 CONFIG = {"cas_required": "true", "max_versions": "1"}
 """As texts: the policy allows exactly these values, and compares numbers with texts."""
 
@@ -31,13 +34,7 @@ def mark(keeper: Keeper) -> Mark:
     started as the other raises WrongComposition for everything it is asked."""
     found: Mark | None = keeper.memory.get("mark")
     if found is None:
-        record = keeper.kv.read(PATH)
-        if record is None:
-            # Before anything is stored. One version: an older one would keep a refresh token that was rotated away.
-            keeper.vault.write(f"{keeper.settings.prefix}kv/config", CONFIG)
-            keeper.settings.note_started()
-            keeper.kv.create(PATH, {"id": secrets.token_hex(8), "evaluation": keeper.settings.evaluation})
-            record = keeper.kv.read(PATH)
+        record = keeper.kv.read(PATH) or _make(keeper)
         if record is None:
             raise WrongComposition("the mark was written and is not there")
         found = Mark(str(record.data["id"]), bool(record.data["evaluation"]))
@@ -45,3 +42,15 @@ def mark(keeper: Keeper) -> Mark:
     if found.evaluation != keeper.settings.evaluation:
         raise WrongComposition(f"the vault says evaluation={found.evaluation}")
     return found
+
+
+def _make(keeper: Keeper) -> Record | None:
+    """The very first request. Its neighbours wait: two that configure a new engine at once make one of them fail."""
+    with FIRST:
+        if record := keeper.kv.read(PATH):
+            return record
+        # Before anything is stored. One version: an older one would keep a refresh token that was rotated away.
+        keeper.vault.write(f"{keeper.settings.prefix}kv/config", CONFIG)
+        keeper.settings.note_started()
+        keeper.kv.create(PATH, {"id": secrets.token_hex(8), "evaluation": keeper.settings.evaluation})
+        return keeper.kv.read(PATH)
