@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from flask import Flask
@@ -66,7 +67,7 @@ def make_house(settings: Settings) -> House:
 
 def job_handlers(handed: Handed) -> dict[str, Handler]:
     """Every room's due rows, by kind. `handed` runs what was approved: of `gateway.room`."""
-    rooms: tuple[dict[str, Handler], ...] = (
+    rooms: tuple[Mapping[str, Handler], ...] = (
         approvals_jobs.handlers(handed),
         gateway_jobs.jobs,
         broker_jobs.jobs,

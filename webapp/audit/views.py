@@ -65,7 +65,8 @@ def _line(entry: Entry, named: dict[str, str]) -> Line:
 def log() -> str:
     asked = {name: request.args.get(name, "")[:100] for name in ("subject", "kind", "before")}
     with house().database.read() as session:
-        found = lines(session, current_app.extensions["names"], **asked)
+        names = current_app.extensions["names"]
+        found = lines(session, names, subject=asked["subject"], kind=asked["kind"], before=asked["before"])
         head = session.scalar(select(Checkpoint).order_by(Checkpoint.size.desc()).limit(1))
         waiting = pending(session)
     return render_template("audit/page.html", lines=found, head=head, waiting=waiting, asked=asked, more=len(found) == PAGE)
