@@ -85,7 +85,8 @@ def marked(recipient: str, known: str) -> tuple[Piece, ...]:
 
 def said(document: Document) -> tuple[Said, ...]:
     """Every argument that is not one of the facts above it, in the agent's words."""
-    facts = {str(pin.get("pointer")) for pin in document.envelope["facts"].get("pointers", {}).values() if "pointer" in pin}
+    pins = document.envelope["facts"].get("pointers", {}).values()
+    facts = {str(pin.get("pointer", "")) if isinstance(pin, Mapping) else str(pin) for pin in pins}
     rest = ((where, text) for where, text in flat(document.envelope["arguments"]) if where not in facts)
     return tuple(Said(label(where), text[:LONGEST], len(text) > 60 or "\n" in text) for where, text in rest)
 

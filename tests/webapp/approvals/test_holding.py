@@ -14,8 +14,10 @@ from sqlalchemy import select
 from tests.conftest import Clock
 from tests.webapp.approvals.parts import APPROVE, ORDER, action, again, draft, forge, held, verdict
 from vault.door import Door, WrappingKey
+from vault.evidence import Account
 from vault.secret import Secret
 from webapp.approvals import Sealer, hold, usage
+from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, Payload, Usage
 from webapp.approvals.transitions import move
@@ -209,3 +211,13 @@ def test_an_envelope_is_canonical_and_carries_what_the_page_shows(house: House) 
     assert document["facts"]["amount"]["minor"] == 48000
     assert document["requirement"][0]["group"] == "finance"
     assert row.expires_at - row.created_at <= timedelta(seconds=60)
+
+
+def test_a_change_of_recipients_voids_what_waits_for_that_account_and_nothing_else(house: House, clock: Clock) -> None:
+    def of(connection: str, amount: str) -> str:
+        account: Account = {"id": connection, "owner": "per_ada", "provider": "bank", "account": connection, "label": connection}
+        return held(house, draft(house, "per_ada", account=account, order={**ORDER, "amount": amount}))
+
+    mine, other = of("con_1", "1.00"), of("con_2", "2.00")
+    assert house.database.write(lambda s: void_to_recipients(s, "con_1", clock())) == 1
+    assert (action(house, mine).state, action(house, other).state) == ("void", "held")
