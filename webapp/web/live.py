@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from flask import Response
+from flask import Response, request
 
 from webapp.errors import LimitReached
 
 PING = 15.0
+LOOK = 1.0
+"""How often a stream looks whether its browser is still there, in seconds."""
+ESTABLISHED = 1
+"""TCP's state (`tcp_states.h`); CLOSE_WAIT, where the other end has closed, is 8."""
 LONGEST = 3600.0
 
 
@@ -54,26 +59,37 @@ def stream(
     event that follows each message but the first, so that one stream can wake a page's other parts (browsers open six of them).
     """
     seats.take(person)
+    connection = request.environ.get("gunicorn.socket")
 
     def events() -> Iterator[str]:
-        try:
+        mark = changes.mark(*topics)
+        yield "retry: 2000\n\n"
+        yield _event(last := render())
+        lived = quiet = 0.0
+        while lived < LONGEST and not _left(connection):
+            changed = changes.wait(mark, *topics, timeout=LOOK)
             mark = changes.mark(*topics)
-            yield "retry: 2000\n\n"
-            yield _event(last := render())
-            waited = 0.0
-            while waited < LONGEST:
-                changed = changes.wait(mark, *topics, timeout=PING)
-                mark = changes.mark(*topics)
-                if changed and (now := render()) != last:
-                    last = now
-                    yield _event(last) + (f"event: {also}\ndata: changed\n\n" if also else "")
-                elif not changed:
-                    waited += PING
-                    yield ": ping\n\n"
-        finally:
-            seats.leave(person)
+            lived, quiet = lived + LOOK, quiet + LOOK
+            if changed and (now := render()) != last:
+                last, quiet = now, 0.0
+                yield _event(last) + (f"event: {also}\ndata: changed\n\n" if also else "")
+            elif quiet >= PING:
+                quiet = 0.0
+                yield ": ping\n\n"
 
-    return Response(events(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
+    response = Response(events(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
+    response.call_on_close(lambda: seats.leave(person))
+    return response
+
+
+def _left(connection: socket.socket | None) -> bool:
+    """Whether the browser has closed its end: its seat does not wait for the next thing to be written. Asks the kernel alone."""
+    if connection is None or connection.family == socket.AF_UNIX:
+        return False
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != ESTABLISHED
+    except OSError:
+        return True
 
 
 def _event(data: str) -> str:

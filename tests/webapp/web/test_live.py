@@ -1,0 +1,79 @@
+"""A live page takes a seat while somebody looks at it, and no longer."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask, Response
+
+from webapp.errors import LimitReached
+from webapp.web import live
+
+
+class Still:
+    """A source of wake-ups that has none, and counts how often it was waited on."""
+
+    waits = 0
+
+    def mark(self, *_topics: str) -> tuple[int, ...]:
+        return (0,)
+
+    def wait(self, _mark: tuple[int, ...], *_topics: str, timeout: float) -> bool:
+        self.waits += 1
+        assert self.waits < 100, "the stream goes on although nobody is there"
+        return False
+
+
+@contextmanager
+def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The server's and the browser's end of one TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as browser:
+        server, _ = listener.accept()
+        with server:
+            yield server, browser
+
+
+def opened(seats: live.Seats, connection: socket.socket | None = None, changes: live.Marks | None = None) -> Response:
+    with Flask("test").test_request_context("/", environ_base={"gunicorn.socket": connection}):
+        return live.stream(changes or Still(), seats, "per_1", ("queue",), lambda: "shown")
+
+
+def test_a_browser_that_went_away_gives_its_seat_back() -> None:
+    """Somebody who walks through ten pages must not be kept out of the eleventh by the ten they left."""
+    seats = live.Seats(per_person=1, total=1)
+    with connected() as (server, browser):
+        response = opened(seats, server)
+        events = iter(response.response)
+        assert "retry" in next(events)
+        assert "shown" in next(events)
+        browser.close()
+        assert list(events) == []
+        response.close()
+    opened(seats).close()
+
+
+def test_a_stream_that_was_never_read_gives_its_seat_back() -> None:
+    seats = live.Seats(per_person=1, total=1)
+    opened(seats).close()
+    opened(seats).close()
+
+
+def test_nobody_takes_more_seats_than_they_may() -> None:
+    seats = live.Seats(per_person=1, total=5)
+    kept = opened(seats)
+    with pytest.raises(LimitReached):
+        opened(seats)
+    kept.close()
+
+
+def test_a_browser_that_stays_is_pinged() -> None:
+    with connected() as (server, _browser):
+        changes = Still()
+        response = opened(live.Seats(1, 1), server, changes)
+        events = iter(response.response)
+        assert [next(events) for _ in range(3)][2] == ": ping\n\n"
+        assert changes.waits == live.PING / live.LOOK
+        response.close()
