@@ -23,7 +23,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.authenticator import Passkey
-from tests.conftest import Clock
+from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.small_idp import SmallIdp, serve
 from webapp.composition import create_app
