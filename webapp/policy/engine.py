@@ -58,8 +58,8 @@ class PolicySet:
         self.within = within
         self.digest = _digest(rules, settings, within)
         self._by_id = {rule.id: rule for rule in rules}
-        self._rules = _Part([rule for rule in rules if rule.requirements is None])
-        self._holds = _Part([rule for rule in rules if rule.requirements is not None], permit_all=True)
+        self._rules = {cls: _Part(_of(cls, rules, holds=False)) for cls in CLASSES}
+        self._holds = {cls: _Part(_of(cls, rules, holds=True), permit_all=True) for cls in CLASSES}
 
     def decide(self, call: Call) -> Verdict:
         """What is to become of this call. Never raises for what a rule does: an error is a Deny.
@@ -73,7 +73,7 @@ class PolicySet:
         entities = _entities(call.person, call.groups, call.server, call.tool, call.cls)
         held: dict[str, None] = {}
         for facts in context.views(call, self.settings):
-            found = self._once(request, facts, entities)
+            found = self._once(call.cls, request, facts, entities)
             if isinstance(found, Deny):
                 return found
             held |= dict.fromkeys(found)
@@ -81,32 +81,31 @@ class PolicySet:
 
     def may_permit(self, asked: Listing) -> bool:
         """Whether policy could allow or hold some call of this tool by this person and agent. Only for listing tools."""
-        if not all(PLAIN.fullmatch(each) for each in (asked.person, asked.server, asked.tool)):
+        if asked.cls not in CLASSES or not all(PLAIN.fullmatch(each) for each in (asked.person, asked.server, asked.tool)):
             return False
         request = {
             "principal": _uid("Person", asked.person), "action": 'Action::"call"',
             "resource": _uid("Tool", f"{asked.server}/{asked.tool}"),
         }
         entities = _entities(asked.person, asked.groups, asked.server, asked.tool, asked.cls)
-        return any(self._possible({**request, "context": json.dumps(each)}, entities) for each in context.unknown(asked))
+        handle = self._rules[asked.cls].handle
+        return any(_possible({**request, "context": json.dumps(each)}, handle, entities) for each in context.unknown(asked))
 
-    def _once(self, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities) -> Deny | list[str]:
+    def _once(
+        self, cls: str, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities
+    ) -> Deny | list[str]:
         """The ids that hold the call in this view of it; none: allowed."""
-        first = self._rules.ask(request, facts, entities)
+        first = self._rules[cls].ask(request, facts, entities)
         if first.diagnostics.errors:
             return self._erred(first.diagnostics.errors)
         if not first.allowed:
             return self._forbidden(first.diagnostics.reasons)
-        second = self._holds.ask(request, facts, entities)
+        second = self._holds[cls].ask(request, facts, entities)
         if second.diagnostics.errors:
             return self._erred(second.diagnostics.errors)
         if second.allowed:
             return []
         return sorted(second.diagnostics.reasons) or [""]
-
-    def _possible(self, request: dict[str, Any], entities: cedarpy.Entities) -> bool:
-        found = cedarpy.is_authorized_partial(request, self._rules.handle, entities)
-        return found.decision is not cedarpy.Decision.Deny and not found.diagnostics.errors
 
     def _erred(self, errors: Sequence[str]) -> Deny:
         ids = tuple(rule.id for rule in self.rules if any(f"`{rule.id}`" in error for error in errors))
@@ -145,8 +144,28 @@ def _check_settings(settings: config.Policy) -> None:
         raise PolicyRefused(f"The policy settings do not hold: {error}") from error
 
 
+def _possible(request: dict[str, Any], handle: cedarpy.PolicySet, entities: cedarpy.Entities) -> bool:
+    found = cedarpy.is_authorized_partial(request, handle, entities)
+    return found.decision is not cedarpy.Decision.Deny and not found.diagnostics.errors
+
+
+def _groups(cls: str) -> tuple[str, ...]:
+    return (cls, "payments") if cls == "money" else (cls,)
+
+
+def _of(cls: str, rules: Sequence[Rule], *, holds: bool) -> list[Rule]:
+    """The rules, or the holds, that a call of this class can match at all: without those whose scope names another tool group.
+    Such a policy neither speaks nor errs, since its condition is not reached."""
+    def elsewhere(rule: Rule) -> bool:
+        scope = rule.body["resource"]
+        entity = scope.get("entity", {})
+        return scope["op"] == "in" and entity.get("type") == "ToolGroup" and entity.get("id") not in _groups(cls)
+
+    return [rule for rule in rules if (rule.requirements is not None) == holds and not elsewhere(rule)]
+
+
 class _Part:
-    """One half of the set: its parsed handle, and which parts of the context its conditions read.
+    """One half of the set, for one class of tool: its parsed handle, and which parts of the context its conditions read.
 
     Only those are handed to Cedar, which spends most of a decision on parsing the context.
     """
@@ -204,8 +223,7 @@ def _uid(kind: str, identity: str) -> str:
 @lru_cache(maxsize=2048)
 def _entities(person: str, groups: tuple[str, ...], server: str, tool: str, cls: str) -> cedarpy.Entities:
     """The request's own entities; nothing else is in the store, so a decision costs the same however many people there are."""
-    kinds = [cls, "payments"] if cls == "money" else [cls]
-    parents = [{"type": "Server", "id": server}, *({"type": "ToolGroup", "id": kind} for kind in kinds)]
+    parents = [{"type": "Server", "id": server}, *({"type": "ToolGroup", "id": kind} for kind in _groups(cls))]
     return cedarpy.Entities.from_json_str(json.dumps([
         {"uid": {"type": "Person", "id": person}, "attrs": {}, "parents": [{"type": "Group", "id": each} for each in groups]},
         {"uid": {"type": "Tool", "id": f"{server}/{tool}"}, "attrs": {}, "parents": parents},
