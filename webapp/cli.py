@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Load] = {
     "serve": _at("webapp.processes", "serve_command"),
     "worker": _at("webapp.processes", "worker_command"),
     "keeper": _at("webapp.processes", "keeper_command"),
+    "db": _at("webapp.db.commands", "db"),
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,
     "server": _at("webapp.registry.commands", "server"),
