@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +30,42 @@ def postgres() -> Iterator[str]:
         yield url
 
 
-def _fresh_postgres(server: str) -> Iterator[str]:
+TEMPLATE = "template_with_tables"
+
+
+def _make_tables(url: str) -> None:
+    import tests.tables  # noqa: F401 every room's tables on the metadata
+
+    database = Database(url)
+    Base.metadata.create_all(database.engine)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """A database with all tables, that others are copied from: making the tables each time takes longer than most tests."""
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+    admin.dispose()
+    _make_tables(admin.url.set(database=TEMPLATE).render_as_string(hide_password=False))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "tables.sqlite"
+    _make_tables(f"sqlite:///{path}")
+    return path
+
+
+def _fresh_postgres(server: str, template: str) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     try:
-        yield str(admin.url.set(database=name).render_as_string(hide_password=False))
+        yield admin.url.set(database=name).render_as_string(hide_password=False)
     finally:
         with admin.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
@@ -43,20 +73,29 @@ def _fresh_postgres(server: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh, empty database of each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database of each kind without tables."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.sqlite'}"
+        yield f"sqlite:///{tmp_path / 'empty.sqlite'}"
     else:
-        yield from _fresh_postgres(request.getfixturevalue("postgres"))
+        yield from _fresh_postgres(request.getfixturevalue("postgres"), "template1")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database of each kind with all tables."""
+    if request.param == "sqlite":
+        path = tmp_path / "test.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+    else:
+        template = request.getfixturevalue("postgres_template")
+        yield from _fresh_postgres(request.getfixturevalue("postgres"), template)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    import tests.tables  # noqa: F401 every room's tables on the metadata
-
     made = Database(database_url)
-    Base.metadata.create_all(made.engine)
     yield made
     made.close()
 

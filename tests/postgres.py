@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -20,6 +21,9 @@ assert SPEC is not None
 assert SPEC.origin is not None
 BIN = Path(SPEC.origin).parent / "pginstall" / "bin"
 SPARE_UID = 65534
+NOT_DURABLE = ["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off", "-c", "wal_level=minimal",
+               "-c", "max_wal_senders=0", "-c", "autovacuum=off"]
+"""No test cuts the power; making and dropping databases is what would cost."""
 
 
 def _drop() -> Callable[[], None] | None:
@@ -64,14 +68,14 @@ def serve() -> Iterator[str]:
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(
             [binaries / "postgres", "-D", home / "data", "-k", home, "-p", str(port), "-c", "listen_addresses=127.0.0.1",
-             "-c", "max_connections=200"],
+             "-c", "max_connections=200", *NOT_DURABLE],
             stdout=subprocess.DEVNULL, stderr=log, preexec_fn=_drop(), cwd=home,
         )
     try:
         _wait(f"postgresql://postgres@127.0.0.1:{port}/postgres", home / "log")
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave
         server.wait(10)
         shutil.rmtree(folder, ignore_errors=True)
 

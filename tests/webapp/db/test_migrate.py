@@ -14,8 +14,8 @@ from webapp.db.migrate import require_current, upgrade
 from webapp.errors import Unavailable
 
 
-def test_an_empty_database_becomes_what_the_models_say(database_url: str) -> None:
-    database = Database(database_url)
+def test_an_empty_database_becomes_what_the_models_say(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     upgrade(database)
     with database.engine.connect() as connection:
         differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
@@ -23,8 +23,8 @@ def test_an_empty_database_becomes_what_the_models_say(database_url: str) -> Non
     assert differences == []
 
 
-def test_two_processes_that_start_at_once_both_find_it_current(database_url: str) -> None:
-    databases = [Database(database_url) for _ in range(2)]
+def test_two_processes_that_start_at_once_both_find_it_current(empty_database_url: str) -> None:
+    databases = [Database(empty_database_url) for _ in range(2)]
     threads = [threading.Thread(target=upgrade, args=(database,)) for database in databases]
     for thread in threads:
         thread.start()
@@ -35,8 +35,8 @@ def test_two_processes_that_start_at_once_both_find_it_current(database_url: str
         database.close()
 
 
-def test_a_database_of_another_version_is_refused(database_url: str) -> None:
-    database = Database(database_url)
+def test_a_database_of_another_version_is_refused(empty_database_url: str) -> None:
+    database = Database(empty_database_url)
     with pytest.raises(Unavailable, match="another version"):
         require_current(database)
     database.close()

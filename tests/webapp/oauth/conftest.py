@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -102,9 +103,9 @@ def furnish(database: Database, clock: Clock, folder: Path) -> House:
 
 
 @pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
     """In place of `database_url`, for what has no more to do with the database than anything else."""
-    return f"sqlite:///{tmp_path / 'test.sqlite'}"
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'test.sqlite')}"
 
 
 @pytest.fixture
