@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from flask import Flask
@@ -11,6 +12,10 @@ from webapp.composition import create_app, make_house
 from webapp.config import Settings
 from webapp.db.migrate import require_current, upgrade
 from webapp.evaluation import marks
+from webapp.policy import active
+from webapp.policy.errors import PolicyRefused
+
+log = logging.getLogger("counterseal")
 
 
 def make() -> Flask:
@@ -21,4 +26,8 @@ def make() -> Flask:
         upgrade(house.database)
     require_current(house.database)
     marks.start(house)
+    try:
+        active.at_start(house)
+    except PolicyRefused as error:
+        log.critical("the rules do not load, so nothing is decided: %s", error.hint)
     return create_app(house)

@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 from webapp import audit
 from webapp.config import Settings
 from webapp.policy.engine import DEFAULTS, PolicySet, load
-from webapp.policy.errors import PolicyDiffers
+from webapp.policy.errors import PolicyDiffers, PolicyRefused
 from webapp.policy.tables import ONLY, ActivePolicy
 from webapp.web.house import House
 
 log = logging.getLogger("counterseal.policy")
 
 DIFFERS = "This process holds another set of rules than the active one. It decides nothing until it is restarted or reloaded."
+REFUSED = "The rules of this process do not load. Nothing is decided until an operator has run `counterseal policy check`."
 NONE = "No set of rules was activated yet. Nothing is decided until one is."
 
 _loaded: dict[str, PolicySet] = {}
@@ -57,7 +58,10 @@ def reload(settings: Settings) -> PolicySet:
 def current(house: House, session: Session | None = None) -> PolicySet:
     """The set to decide with. Raises PolicyDiffers (503) unless it is the one recorded as active. `session`: the caller's,
     where it has one open; one indexed read either way."""
-    found = loaded(house.settings)
+    try:
+        found = loaded(house.settings)
+    except PolicyRefused as error:
+        raise PolicyDiffers(REFUSED, detail=error.hint) from error
     if session is not None:
         check(session, found)
     else:
@@ -92,7 +96,9 @@ def activate(session: Session, found: PolicySet, actor: str, now: datetime) -> b
 
 def at_start(house: House, actor: str = "system") -> PolicySet:
     """What a starting process does: load, and record the set as active if none is. A set that differs from a recorded one is
-    not activated by starting, else two machines would take turns; `counterseal policy activate` does that."""
+    not activated by starting, else two machines would take turns; `counterseal policy activate` does that.
+
+    Raises PolicyRefused."""
     found = loaded(house.settings)
 
     def first(session: Session) -> None:

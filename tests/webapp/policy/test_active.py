@@ -95,6 +95,15 @@ def test_a_reload_that_is_refused_leaves_the_set_that_was(process: Process, tmp_
     assert active.current(house) is before
 
 
+def test_a_process_whose_rules_do_not_load_decides_nothing(process: Process, tmp_path: Path) -> None:
+    active.at_start(process("a"))
+    rules(tmp_path / "b" / "policies", broken="permit")
+    with pytest.raises(PolicyRefused):
+        active.at_start(process("b"))
+    with pytest.raises(PolicyDiffers, match="do not load"):
+        active.current(process("b"))
+
+
 def test_processes_that_start_at_once_agree(process: Process, database: Database) -> None:
     houses = [process(name) for name in "abcd"]
     threads = [threading.Thread(target=active.at_start, args=(house,)) for house in houses]
