@@ -135,7 +135,7 @@ def signed(one: Given, raw: bytes) -> Statement:
     return Statement(body, "vault:v1:" + base64.b64encode(KEY.sign(body.encode())).decode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(needs, decisions, st.sampled_from(PEOPLE), st.sampled_from(PEOPLE))
 def test_what_is_shown_as_approved_is_exactly_what_the_keeper_will_mint_for(
     requirement: list[Need], given_: list[Given], owner: str, agent_owner: str
@@ -153,7 +153,7 @@ def test_what_is_shown_as_approved_is_exactly_what_the_keeper_will_mint_for(
     assert (ours.state == "approved") == isinstance(keepers, Met), keepers
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(needs, decisions, st.sampled_from(PEOPLE), st.sets(st.sampled_from(GROUPS)))
 def test_a_button_is_only_offered_for_a_word_that_brings_it_forward(
     requirement: list[Need], given_: list[Given], person: str, groups: set[str]
@@ -218,4 +218,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestLife.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
