@@ -1,5 +1,5 @@
 # make run: everything on this machine. make test: every check. Each target says what it needs and how to get it.
-PYTHON ?= $(firstword $(foreach name,python3.14 python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(name)),$(name))))
+PYTHON ?=
 PORT ?=
 INSTANCE ?= instance
 BIN := .venv/bin
