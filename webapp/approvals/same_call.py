@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from webapp.approvals.rules import LIVE
@@ -36,13 +36,22 @@ class CallKey:
     """Digest of the canonical arguments."""
 
 
+THE_CALL = (
+    Action.person == bindparam("person"), Action.grant_id == bindparam("grant"), Action.server == bindparam("server"),
+    Action.tool == bindparam("tool"), Action.arguments == bindparam("arguments"),
+)
+KNOWN = select(Action.id).where(*THE_CALL).limit(1)
+LIVE_ONE = select(Action).where(*THE_CALL, Action.state.in_(LIVE))
+LAST_ONE = select(Action).where(*THE_CALL).order_by(Action.created_at.desc(), Action.id.desc()).limit(1)
+
+
 def last(session: Session, key: CallKey) -> Action | None:
-    """The last action with this call, whatever became of it. A live one comes first: there is at most one."""
-    found = select(Action).filter_by(
-        person=key.person, grant_id=key.grant, server=key.server, tool=key.tool, arguments=key.arguments
-    )
-    live = session.scalar(found.where(Action.state.in_(LIVE)))
-    return live or session.scalar(found.order_by(Action.created_at.desc(), Action.id.desc()).limit(1))
+    """The last action with this call, whatever became of it. A live one comes first: there is at most one. Most calls were never
+    held, and every call asks."""
+    asked = asdict(key)
+    if session.connection().execute(KNOWN, asked).first() is None:
+        return None
+    return session.scalar(LIVE_ONE, asked) or session.scalar(LAST_ONE, asked)
 
 
 def same(session: Session, key: CallKey, now: datetime, settings: Approvals) -> Existing | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
@@ -68,20 +68,29 @@ def key(recipient: str | None) -> str:
     return hashlib.sha256(recipient.encode()).hexdigest() if recipient else ""
 
 
+# Asked and written in every call: made once, so that SQLAlchemy neither builds nor hashes them again.
+_counts = (Usage.at > bindparam("day")) & (Usage.state != "released")
+_others = Usage.action.is_(None) | (Usage.action != bindparam("excluding"))
+_of_recipient = case((Usage.recipient == bindparam("recipient"), Usage.base_minor))
+BY_PERSON = select(
+    func.count(), func.count(case((Usage.at > bindparam("hour"), 1))), func.sum(Usage.base_minor), func.sum(_of_recipient),
+).where(Usage.person == bindparam("person"), _counts, _others)
+BY_ACCOUNT = select(func.sum(Usage.base_minor)).where(Usage.connection == bindparam("connection"), _counts, _others)
+INSERT = insert(Usage.__table__)  # type: ignore[arg-type]
+
+
 def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
     """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again."""
-    known = _known(session, call)
+    known, ask = _known(session, call), session.connection().execute
+    asked = {
+        "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "hour": now - HOUR,
+        "day": now - DAY, "excluding": excluding or "",
+    }
+    last_day, last_hour, base_minor, to_recipient = ask(BY_PERSON, asked).one()
     return Used(
-        calls_last_hour=_count(session, Usage.person == call.person, now - HOUR, excluding),
-        calls_last_day=_count(session, Usage.person == call.person, now - DAY, excluding),
-        base_minor_last_day=_sum(session, Usage.person == call.person, now - DAY, excluding),
-        account_base_minor_last_day=(
-            _sum(session, Usage.connection == call.connection, now - DAY, excluding) if call.connection else 0
-        ),
-        recipient_base_minor_last_day=(
-            _sum(session, (Usage.recipient == key(call.recipient)) & (Usage.person == call.person), now - DAY, excluding)
-            if call.recipient else 0
-        ),
+        calls_last_hour=last_hour, calls_last_day=last_day, base_minor_last_day=int(base_minor or 0),
+        account_base_minor_last_day=int(ask(BY_ACCOUNT, asked).scalar_one() or 0) if call.connection else 0,
+        recipient_base_minor_last_day=int(to_recipient or 0) if call.recipient else 0,
         approved_before=known.times if known else 0,
         up_to_minor=known.up_to_base_minor if known else 0,
         lookalike_of="" if known or not call.recipient else _lookalike(session, call),
@@ -90,12 +99,12 @@ def facts(session: Session, call: Call, now: datetime, *, excluding: str | None 
 
 def record(session: Session, call: Call, now: datetime) -> None:
     """Count an allowed call; in the transaction that allows it."""
-    session.add(_row(call, now, state="committed", action=None))
+    session.connection().execute(INSERT, _values(call, now, state="committed", action=None))
 
 
 def reserve(session: Session, call: Call, action: str, now: datetime) -> None:
     """Count a held call; in the transaction that holds it."""
-    session.add(_row(call, now, state="reserved", action=action))
+    session.add(Usage(**_values(call, now, state="reserved", action=action)))
 
 
 def commit(session: Session, action: str, now: datetime) -> None:
@@ -129,25 +138,12 @@ def remember_recipient(
     row.up_to_base_minor = max(row.up_to_base_minor, base_minor or 0)
 
 
-def _row(call: Call, now: datetime, *, state: str, action: str | None) -> Usage:
-    return Usage(
-        id=new_id("use"), action=action, person=call.person, connection=call.connection or "", recipient=key(call.recipient),
-        client=call.client, server=call.server, tool=call.tool, minor=call.minor, currency=call.currency,
-        base_minor=call.base_minor, state=state, at=now,
-    )
-
-
-def _counting(where: ColumnElement[bool], since: datetime, excluding: str | None) -> ColumnElement[bool]:
-    counted = where & (Usage.at > since) & (Usage.state != "released")
-    return counted & (Usage.action.is_(None) | (Usage.action != excluding)) if excluding else counted
-
-
-def _count(session: Session, where: ColumnElement[bool], since: datetime, excluding: str | None) -> int:
-    return int(session.scalar(select(func.count()).select_from(Usage).where(_counting(where, since, excluding))) or 0)
-
-
-def _sum(session: Session, where: ColumnElement[bool], since: datetime, excluding: str | None) -> int:
-    return int(session.scalar(select(func.sum(Usage.base_minor)).where(_counting(where, since, excluding))) or 0)
+def _values(call: Call, now: datetime, *, state: str, action: str | None) -> dict[str, Any]:
+    return {
+        "id": new_id("use"), "action": action, "person": call.person, "connection": call.connection or "",
+        "recipient": key(call.recipient), "client": call.client, "server": call.server, "tool": call.tool, "minor": call.minor,
+        "currency": call.currency, "base_minor": call.base_minor, "state": state, "at": now,
+    }
 
 
 def _known(session: Session, call: Call) -> KnownRecipient | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Evidence, Minted
@@ -17,7 +17,6 @@ from webapp import audit
 from webapp.broker.tables import Lease
 from webapp.connections import lookup, states
 from webapp.connections.tables import Connection, Revocation
-from webapp.db.count import changed
 from webapp.db.due import enqueue
 from webapp.errors import Conflict
 from webapp.ids import new_id
@@ -28,23 +27,30 @@ GRACE = timedelta(seconds=60)
 """An exclusive token whose call was never closed (the process died) is ended so long after its lease."""
 
 
+# Made once: every call plans and closes a lease.
+INSERT = insert(Lease.__table__)  # type: ignore[arg-type]
+CLOSE = (
+    update(Lease).where(Lease.id == bindparam("lease_id"), Lease.state == "planned")
+    .values(state="closed", outcome=bindparam("how"), closed_at=bindparam("at"))
+)
+TOKEN = select(Lease.exclusive, Lease.ref).where(Lease.id == bindparam("lease_id"))
+
+
 def plan(
     session: Session, *, connection: Connection, scopes: Sequence[str], person: str, client: str, grant: str, server: str,
-    tool: str,
-    action: str | None, exclusive: bool, cap: int, now: datetime,
+    tool: str, action: str | None, exclusive: bool, cap: int, now: datetime,
 ) -> Lease:
     """The lease of one call, in the caller's transaction. `cap` is the longest it may live, in seconds. Raises Conflict for a
     connection of somebody else: the caller mixed them up."""
     if connection.person != person:
         raise Conflict("This account belongs to somebody else.")
-    lease = Lease(
-        id=new_id("lea"), connection=connection.id, person=person, client=client, grant=grant, server=server, tool=tool,
-        action=action,
-        scopes=sorted(set(scopes)), exclusive=exclusive or action is not None, cap=cap, state="planned", outcome="", ref="",
-        planned_at=now,
-        until=now + timedelta(seconds=cap), closed_at=None,
-    )
-    session.add(lease)
+    values = {
+        "id": new_id("lea"), "connection": connection.id, "person": person, "client": client, "grant": grant, "server": server,
+        "tool": tool, "action": action, "scopes": sorted(set(scopes)), "exclusive": exclusive or action is not None, "cap": cap,
+        "state": "planned", "outcome": "", "ref": "", "planned_at": now, "until": now + timedelta(seconds=cap), "closed_at": None,
+    }
+    session.connection().execute(INSERT, values)
+    lease = Lease(**values)
     lookup.used(session, connection.id, now)
     detail = {
         "connection": lease.connection, "scopes": lease.scopes, "server": server, "tool": tool, "action": action,
@@ -82,19 +88,15 @@ def _note(session: Session, lease: Lease, minted: Minted) -> None:
 
 def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
     """The call is over. An exclusive token is ended now, where its provider can end it alone. A lease is closed once."""
-    done = session.execute(
-        update(Lease).where(Lease.id == lease_id, Lease.state == "planned").values(
-            state="closed", outcome=outcome[:64], closed_at=now
-        ),
-        execution_options={"synchronize_session": "fetch"},
-    )
-    if changed(done) != 1:
+    ask = session.connection().execute
+    done = ask(CLOSE, {"lease_id": lease_id, "how": outcome[:64], "at": now})
+    if done.rowcount != 1:
         return
-    lease = session.scalars(select(Lease).where(Lease.id == lease_id)).one()
-    if lease.exclusive:
+    exclusive, ref = ask(TOKEN, {"lease_id": lease_id}).one()
+    if exclusive:
         audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": outcome[:64]}, at=now)
-    if lease.ref:
-        request_end(session, lease, now)
+    if ref:
+        request_end(session, session.get_one(Lease, lease_id, populate_existing=True), now)
 
 
 def request_end(session: Session, lease: Lease, now: datetime) -> None:

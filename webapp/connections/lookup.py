@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
 from webapp.connections.rules import missing
@@ -25,15 +25,21 @@ class NoConnection(Conflict):
         self.url = url
 
 
+OF_PERSON = (
+    select(Connection)
+    .where(
+        Connection.person == bindparam("person"), Connection.provider == bindparam("provider"),
+        Connection.status != "disconnected",
+    )
+    .order_by(Connection.connected_at.desc())
+)
+"""Made once: every call asks it."""
+
+
 def usable(session: Session, person: str, provider: str, scopes: Sequence[str]) -> Connection:
     """The person's connection at the provider that grants these scopes, the one consented to last if there are several.
     Raises NoConnection, which says what to do and where."""
-    rows = session.scalars(
-        select(Connection).where(
-            Connection.person == person, Connection.provider == provider, Connection.status != "disconnected"
-        )
-        .order_by(Connection.connected_at.desc())
-    ).all()
+    rows = session.scalars(OF_PERSON, {"person": person, "provider": provider}).all()
     found = next((row for row in rows if row.status == "active" and not missing(row.scopes, scopes)), None)
     if found is not None:
         return found
@@ -80,10 +86,16 @@ def ended_lately(session: Session, person: str, since: datetime) -> list[tuple[C
     )]
 
 
+USED = (
+    update(Connection)
+    .where(
+        Connection.id == bindparam("connection"),
+        or_(Connection.last_used_at.is_(None), Connection.last_used_at < bindparam("late")),
+    )
+    .values(last_used_at=bindparam("now"))
+)
+
+
 def used(session: Session, connection: str, now: datetime) -> None:
     """Note a use, at most once a minute: the lease says it exactly."""
-    late = or_(Connection.last_used_at.is_(None), Connection.last_used_at < now - USED_EVERY)
-    session.execute(
-        update(Connection).where(Connection.id == connection, late).values(last_used_at=now),
-        execution_options={"synchronize_session": False}
-    )
+    session.connection().execute(USED, {"connection": connection, "late": now - USED_EVERY, "now": now})

@@ -95,7 +95,15 @@ def _receive(kept: Kept, request: Request, bounds: Bounds) -> tuple[Reply, bool]
         message = _message(kept, request, response, bounds)
     except (OSError, HTTPException, ValueError) as error:
         raise Silent(f"no answer: {type(error).__name__}") from error
-    return Reply(response.status, headers, message), response.isclosed() and not response.will_close
+    return Reply(response.status, headers, message), _ended(response) and not response.will_close
+
+
+def _ended(response: HTTPResponse) -> bool:
+    """Was it read to its end? `http.client` notices the end of a counted body only when asked for more, and takes no other
+    request on the connection until then."""
+    if response.length == 0:
+        response.close()
+    return response.isclosed()
 
 
 def _message(kept: Kept, request: Request, response: HTTPResponse, bounds: Bounds) -> Json | None:

@@ -24,6 +24,8 @@ DIFFERS = "This process holds another set of rules than the active one. It decid
 REFUSED = "The rules of this process do not load. Nothing is decided until an operator has run `counterseal policy check`."
 NONE = "No set of rules was activated yet. Nothing is decided until one is."
 
+ACTIVE = select(ActivePolicy.digest).where(ActivePolicy.id == ONLY)
+
 _loaded: dict[str, PolicySet] = {}
 _lock = threading.Lock()
 
@@ -71,7 +73,7 @@ def current(house: House, session: Session | None = None) -> PolicySet:
 
 
 def check(session: Session, found: PolicySet) -> None:
-    digest = session.scalar(select(ActivePolicy.digest).where(ActivePolicy.id == ONLY))
+    digest = session.connection().execute(ACTIVE).scalar_one_or_none()
     if digest != found.digest:
         raise PolicyDiffers(NONE if digest is None else DIFFERS, detail=f"active {digest}, here {found.digest}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
 from webapp.errors import CountersealError
@@ -79,6 +79,12 @@ TOOL_COLUMNS = (
     Tool.name, Tool.status, Tool.approved, Tool.cls, Tool.pointers, Tool.changes_recipients, Tool.credential, Tool.pin,
 )
 SERVER_COLUMNS = (Server.id, Server.name, Server.title, Server.url, Server.status, Server.provider, Server.manifest)
+PINNED = (
+    select(*SERVER_COLUMNS, *TOOL_COLUMNS)
+    .join_from(Server, Tool, (Tool.server_id == Server.id) & (Tool.name == bindparam("tool")), isouter=True)
+    .where(Server.name == bindparam("server"))
+)
+"""Made once: every call asks it."""
 
 
 def server(session: Session, name: str) -> ServerPin:
@@ -93,9 +99,7 @@ def server(session: Session, name: str) -> ServerPin:
 
 def pinned(session: Session, server_name: str, tool_name: str) -> PinnedTool:
     """The tool as approved, in one read. Raises ToolRefused unless it is approved and its server active."""
-    this = (Tool.server_id == Server.id) & (Tool.name == tool_name)
-    query = select(*SERVER_COLUMNS, *TOOL_COLUMNS).join_from(Server, Tool, this, isouter=True).where(Server.name == server_name)
-    row = session.execute(query).one_or_none()
+    row = session.connection().execute(PINNED, {"server": server_name, "tool": tool_name}).one_or_none()
     if row is None:
         raise ToolRefused(f"There is no server `{server_name[:80]}` here.", code="unknown_server")
     owner = ServerPin(*row[:7])

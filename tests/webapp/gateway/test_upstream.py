@@ -229,6 +229,16 @@ def test_a_refused_token_means_that_nothing_ran(upstreams: Upstreams, raw: Calla
     assert server.calls() == []
 
 
+@pytest.mark.parametrize("kind", ["counted", "streamed"])
+def test_connections_are_kept(upstreams: Upstreams, raw: Callable[..., RawServer], kind: str) -> None:
+    """A new one for each call costs more than all the rest."""
+    server = raw(modern(lambda m: http_answer(rpc(m, OK)) if kind == "counted" else chunked(event(rpc(m, OK)))))
+    for _ in range(5):
+        assert upstreams.call(target(server.url), call("t", {})).kind == "answered"
+    assert len(server.calls()) == 5
+    assert len(server._open) == 1
+
+
 def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(
     upstreams: Upstreams, raw: Callable[..., RawServer]
 ) -> None:
