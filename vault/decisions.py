@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vault import decided, factors
+from vault import decided, factors, spent
 from vault.authority import Proven, proven, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
@@ -58,7 +58,7 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
     one = _asked(keeper, body)  # 1, 2, 3
     reason = text(body, "reason", limit=REASON, optional=True)
-    factor = _rejecting(one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
+    factor = _rejecting(keeper, one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
     signed = decided.body(
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
         groups=one.person.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
@@ -130,7 +130,9 @@ def _useful(one: Asked, kind: str) -> bool:
     )
 
 
-def _rejecting(one: Asked) -> Mapping[str, Any]:
+def _rejecting(keeper: Keeper, one: Asked) -> Mapping[str, Any]:
+    """No factor is asked for. It is remembered before it is signed: from here on nothing is minted on this envelope."""
+    spent.reject(keeper, digest(one.raw))
     return {"id": "", "kind": one.who.ticket.factor, "created_at": ""}
 
 

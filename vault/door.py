@@ -219,10 +219,7 @@ class Door:
         """An access token for `receiver` (a server's name), at most `cap` seconds of it, for a connection that belongs to
         `person`. Scopes the catalogue marks as money or destructive need `evidence`; evidence is verified in numbered
         steps and spent: the same action mints once. With evidence the token is exclusive."""
-        given = None
-        if evidence is not None:
-            statements = [{"body": one.body, "signature": one.signature} for one in evidence.statements]
-            given = {"envelope": evidence.envelope.decode(), "statements": statements}
+        given = _evidence(evidence) if evidence is not None else None
         found = self._line.ask(
             "mint", self.provider_timeout, connection=connection, person=person, scopes=list(scopes), receiver=receiver,
             cap=cap, exclusive=exclusive, evidence=given,
@@ -230,6 +227,11 @@ class Door:
         return Minted(
             Secret(found["token"]), moment(found["expires_at"]), tuple(found["scopes"]), found["exclusive"], found["token_ref"]
         )
+
+    def spend(self, *, receiver: str, evidence: Evidence) -> None:
+        """Verify and spend the evidence of a held call to `receiver` that uses no account, so that no token is minted on it.
+        Raises NotApproved; also the second time."""
+        self._line.ask("spend", receiver=receiver, evidence=_evidence(evidence))
 
     def end_lease(self, *, connection: str, token_ref: str) -> Revoked:
         """Revoke one exclusive access token, where the provider can do so alone."""
@@ -255,6 +257,11 @@ class Door:
 
 def _proof(proof: SessionProof) -> Json:
     return {"ticket": proof.ticket, "session": proof.session.reveal()}
+
+
+def _evidence(evidence: Evidence) -> Json:
+    statements = [{"body": one.body, "signature": one.signature} for one in evidence.statements]
+    return {"envelope": evidence.envelope.decode(), "statements": statements}
 
 
 def _answer(answer: Answer) -> Json:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault import spending
-from vault.errors import NotKnown, ScopeRefused
+from vault.errors import NotApproved, NotKnown, ScopeRefused
 from vault.kv import CasConflict
 from vault.record import Live, Record, Want, lease_end, reusable
 from vault.renewal import active, load, renew, save
@@ -115,6 +115,17 @@ def _require_covered(keeper: Keeper, record: Record, reach: tuple[str, ...], cov
         )
 
 
+def spend_approval(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.spend`: a held call that uses no account is verified here too, and runs once."""
+    evidence, receiver = spending.read(body), text(body, "receiver", limit=200)
+    if evidence is None:
+        raise NotApproved("no evidence")
+    action = spending.verify_without_account(keeper, evidence, receiver=receiver)
+    spend(keeper, action)
+    log.info("approved without a token: action=%s receiver=%s", action, receiver)
+    return {}
+
+
 def end_lease(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.end_lease`. The provider is asked only where it can end this token alone; safe to repeat."""
     connection, ref = segment(body, "connection"), text(body, "token_ref", limit=100)
@@ -146,4 +157,4 @@ def _forget(keeper: Keeper, connection: str, ref: str, *, keep: bool) -> None:
         return
 
 
-HANDLERS = {"mint": mint, "end_lease": end_lease}
+HANDLERS = {"mint": mint, "spend": spend_approval, "end_lease": end_lease}

@@ -12,7 +12,7 @@ from vault.errors import NotApproved
 from vault.evidence import Envelope, Statement
 from vault.record import Record
 from vault.shapes import Evidence
-from vault.spent import was_spent
+from vault.spent import was_rejected, was_spent
 from vault.table import SEGMENT, Body, Keeper, mapping, text
 
 MAX_STATEMENTS = 20
@@ -54,24 +54,45 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     4. it names this receiver and exactly these scopes;
     5. somebody had to decide at all: a requirement that asks for nothing approves nothing;
     6. the signed statements meet the requirement now, with the groups that the persons are in today;
-    7. the action was not spent before.
+    7. nobody rejected this envelope, also where their statement is kept back, and the action was not spent before.
     """
-    now = keeper.clock()
-    envelope = _envelope(evidence.envelope)  # 1
-    if now >= rules.expiry(envelope):  # 2
-        raise NotApproved("the envelope expired", hint="The approval has lapsed.")
+    envelope = _current(keeper, evidence)  # 1, 2
     _same_account(envelope, asked, record)  # 3
     _same_use(envelope, asked)  # 4
-    if not envelope["requirement"]:  # 5
+    return _decided(keeper, evidence, envelope)  # 5, 6, 7
+
+
+def verify_without_account(keeper: Keeper, evidence: Evidence, *, receiver: str) -> str:
+    """The same for a call that uses no account, so that no token stands between a decision and the call: steps 1, 2, 5, 6 and 7
+    of `verify`, and the envelope names this receiver, no account and no scopes. Raises NotApproved."""
+    envelope = _current(keeper, evidence)
+    if envelope["connection"] is not None or envelope["scopes"]:
+        raise NotApproved("it uses an account", hint="The approval is for the use of an account.")
+    if envelope["server"]["name"] != receiver:
+        raise NotApproved("another receiver", hint="The approval is for another server.")
+    return _decided(keeper, evidence, envelope)
+
+
+def _current(keeper: Keeper, evidence: Evidence) -> Envelope:
+    envelope = _envelope(evidence.envelope)
+    if keeper.clock() >= rules.expiry(envelope):
+        raise NotApproved("the envelope expired", hint="The approval has lapsed.")
+    return envelope
+
+
+def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
+    if not envelope["requirement"]:
         raise NotApproved("an empty requirement")
-    groups = _groups(keeper, evidence)
-    met = rules.satisfied(  # 6
-        envelope["requirement"], evidence.statements, evidence.envelope, keys=keys(keeper), now=now, groups_now=groups
+    met = rules.satisfied(
+        envelope["requirement"], evidence.statements, evidence.envelope, keys=keys(keeper), now=keeper.clock(),
+        groups_now=_groups(keeper, evidence),
     )
     if isinstance(met, rules.Unmet):
         raise NotApproved(f"unmet: {met.reason}")
     action = envelope["action"]
-    if was_spent(keeper, action):  # 7
+    if was_rejected(keeper, rules.digest(evidence.envelope)):
+        raise NotApproved(f"{action} was rejected", hint="Somebody rejected it.")
+    if was_spent(keeper, action):
         raise NotApproved(f"{action} was spent", hint="This approval was used already.")
     return action
 

@@ -25,5 +25,15 @@ def was_spent(keeper: Keeper, action: str) -> bool:
     return keeper.kv.read(_path("action", action)) is not None
 
 
+def reject(keeper: Keeper, digest: str) -> None:
+    """Remember that this very envelope was rejected. Attack: whoever can write to the database deletes the statement that says
+    no, and presents those that said yes."""
+    once(keeper, "rejected", digest)
+
+
+def was_rejected(keeper: Keeper, digest: str) -> bool:
+    return keeper.kv.read(_path("rejected", digest)) is not None
+
+
 def _path(kind: str, value: str) -> str:
     return "spent/" + hashlib.sha256(f"{kind}\n{value}".encode()).hexdigest()

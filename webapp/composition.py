@@ -8,6 +8,7 @@ from pathlib import Path
 from flask import Flask
 
 from vault.door import Door
+from webapp import limits
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import views as approvals
 from webapp.approvals.outcome import Handed
@@ -36,6 +37,7 @@ from webapp.registry import views as registry
 from webapp.web import faults, headers, health, htmx, show
 from webapp.web.house import House
 from webapp.web.live import Seats
+from webapp.web.proxies import Proxies
 
 ROOMS = (
     approvals.blueprint,
@@ -105,5 +107,8 @@ def create_app(house: House) -> Flask:
         app.register_blueprint(blueprint)
     if settings.evaluation:
         evaluation.register(app, evaluation_run.read(settings.instance))
+    limits.register(app, settings)
     guard.check_marks(app)
+    if settings.web.trusted_proxies:
+        setattr(app, "wsgi_app", Proxies(app.wsgi_app, settings.web.trusted_proxies))  # noqa: B010 a method in Flask's types
     return app

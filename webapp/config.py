@@ -106,7 +106,10 @@ class Web(BaseModel):
     streams_per_person: int = 10
     streams_total: int = 500
     form_bytes: int = 64_000
+    sign_ins_per_minute: int = 60
+    """Begun from one IPv4 address or IPv6 /64, in each web process: a coarse limit on what needs no sign-in."""
     trusted_proxies: list[str] = []
+    """Networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-For` is believed; `unix` for one that comes by a socket."""
 
 
 class Settings(BaseSettings):

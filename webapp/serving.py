@@ -30,6 +30,8 @@ graceful_timeout = 5
 timeout = 60
 keepalive = 75
 control_socket_disable = True
+limit_request_line = 8190
+"""Bytes. An agent's authorization request, carried through sign-in as `next`, is quoted once more; gunicorn's 4094 cut it off."""
 accesslog = None
 errorlog = "-"
 loglevel = "warning"

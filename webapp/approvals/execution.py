@@ -5,7 +5,7 @@ The steps of `run`, in this order:
 2. the vault is ready, and a signed checkpoint covers the decisions: until then nothing has begun and nothing is lost;
 3. in one transaction: everything it depended on is compared again, approved -> executing by conditional UPDATE, the caps are
    committed, the lease is planned, "about to run" is in the log. From here on it runs at most once;
-4. the keeper verifies the statements itself and mints;
+4. the keeper verifies the statements itself, spends the approval, and mints where the call uses an account;
 5. the executor sends it, once, while the heartbeat says that somebody is at it;
 6. in one transaction: the outcome, sealed, its state, the lease's end, the entry. Then the answer may leave.
 
@@ -33,7 +33,7 @@ from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.seeing import Opened, open_
 from webapp.approvals.settling import Ended, settle
 from webapp.approvals.tables import Action
-from webapp.approvals.transitions import move, touch
+from webapp.approvals.transitions import NOTHING_RAN, move, touch
 from webapp.approvals.waiting import snapshot
 from webapp.audit.tables import Entry
 from webapp.broker import leases
@@ -46,6 +46,10 @@ from webapp.web.house import House
 
 COVER = 5.0
 """Seconds to wait for the checkpoint that covers the decisions."""
+
+
+OVER = ("action.executing", *(f"action.{state}" for state in NOTHING_RAN))
+"""Entries after which an action never runs."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     """Step 3. Why it does not run (then it is void or expired, and written so), or what was started."""
     now, settings = house.clock(), house.settings.approvals
     action = _reread(session, opened)
+    audit.require_flowing(session, now, settings.log_stalled)
     if now >= (action.run_by or opened.document.expires_at) or now >= opened.document.expires_at:
         return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
     account = _account(session, opened)
@@ -156,12 +161,13 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
 
 
 def _refused(session: Session, opened: Opened) -> str | None:
-    """A rejection that came since; and an execution that the log knows of. Attack: a state set back in the database, for a
-    call that no token is minted for, so that the keeper has nothing to spend."""
+    """A rejection that came since; and what the log knows of. Attack: the state of a call that ran, lapsed or was taken back is
+    set to approved in the database, and its decisions still verify."""
     if any(row.verdict == "reject" for row in decisions.stored(session, opened.action.id)):
         return "it was rejected"
-    before = select(Entry.id).where(Entry.subject == opened.action.id, Entry.kind == "action.executing").limit(1)
-    return "it was run before" if session.scalar(before) is not None else None
+    before = select(Entry.kind).where(Entry.subject == opened.action.id, Entry.kind.in_(OVER)).limit(1)
+    found = session.scalar(before)
+    return None if found is None else "it was run before" if found == "action.executing" else "it had ended before"
 
 
 def _account(session: Session, opened: Opened) -> Connection | str | None:
@@ -204,10 +210,13 @@ def _send(house: House, started: Started, executor: Executor) -> Ended:
 
 
 def _mint(house: House, started: Started) -> Secret[str] | None:
-    if started.lease is None:
-        return None
+    """The keeper's own look at the decisions, whether a token comes of it or not."""
     document = started.opened.document
-    minted: Minted = leases.mint(house, started.lease, Evidence(document.raw, started.opened.verified.statements))
+    decided = Evidence(document.raw, started.opened.verified.statements)
+    if started.lease is None:
+        house.door.spend(receiver=document.envelope["server"]["name"], evidence=decided)
+        return None
+    minted: Minted = leases.mint(house, started.lease, decided)
     return minted.token
 
 

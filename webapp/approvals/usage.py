@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, KnownRecipient, Usage
+from webapp.db.once import insert_once
 from webapp.ids import new_id
 from webapp.policy import calls
 
@@ -126,13 +127,13 @@ def remember_recipient(
     if not recipient:
         return
     where = {"person": action.person, "connection": action.connection or "", "server": action.server, "recipient": key(recipient)}
-    row = session.scalar(select(KnownRecipient).filter_by(**where).with_for_update())
-    if row is None:
-        session.add(KnownRecipient(
-            id=new_id("rcp"), shown_as=shown_as[:SHOWN], up_to_base_minor=base_minor or 0,
-            times=1, first_at=now, last_at=now, **where,
-        ))
+    first = insert_once(
+        session, KnownRecipient, id=new_id("rcp"), shown_as=shown_as[:SHOWN], up_to_base_minor=base_minor or 0, times=1,
+        first_at=now, last_at=now, **where,
+    )
+    if first:
         return
+    row = session.scalars(select(KnownRecipient).filter_by(**where).with_for_update()).one()
     row.times += 1
     row.last_at = now
     row.up_to_base_minor = max(row.up_to_base_minor, base_minor or 0)

@@ -13,6 +13,7 @@ from webapp.approvals import deciding, page, queue, showing
 from webapp.approvals.forms import answer_of, found_of, tab_of
 from webapp.approvals.outcome import Handed
 from webapp.errors import BadInput, Conflict, Unavailable
+from webapp.people.streams import still_signed_in
 from webapp.web.guards import person
 from webapp.web.house import House, house
 from webapp.web.live import Seats, stream
@@ -87,7 +88,8 @@ def count() -> Response:
                 version = queue.version(session)
             return render_template("approvals/_badge.html", version=version, waiting_count=lambda: waiting_count(the_house, who))
 
-    return stream(the_house.database.changes, seats, who.person, ("queue",), render, also="actions")
+    alive = still_signed_in(the_house, who)
+    return stream(the_house.database.changes, seats, who.person, ("queue",), render, alive=alive, also="actions")
 
 
 @blueprint.get("/actions/<action_id>")

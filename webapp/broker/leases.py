@@ -18,6 +18,7 @@ from webapp.broker.tables import Lease
 from webapp.connections import lookup, states
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import enqueue
+from webapp.db.once import insert_once
 from webapp.errors import Conflict
 from webapp.ids import new_id
 from webapp.web.house import House
@@ -101,6 +102,5 @@ def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
 
 def request_end(session: Session, lease: Lease, now: datetime) -> None:
     """Have the exclusive token ended: the ledger keeps asking until the provider confirmed or cannot."""
-    if session.get(Revocation, lease.id) is None:
-        session.add(Revocation(subject=lease.id, connection=lease.connection, requested_at=now))
+    insert_once(session, Revocation, subject=lease.id, connection=lease.connection, requested_at=now)
     enqueue(session, END, lease.id, now)

@@ -9,6 +9,7 @@ from sqlalchemy import UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from webapp.db.base import Base
+from webapp.db.once import insert_once
 from webapp.ids import new_id
 
 
@@ -32,13 +33,17 @@ class Due(Base):
 
 def enqueue(session: Session, kind: str, key: str, run_at: datetime, payload: dict[str, Any] | None = None) -> None:
     """Have `kind` run for `key` at `run_at` (or sooner, if it was due sooner). In the caller's transaction."""
-    row = session.scalar(select(Due).where(Due.kind == kind, Due.key == key).with_for_update())
-    if row is None:
-        session.add(Due(id=new_id("due"), kind=kind, key=key, run_at=run_at, payload=payload or {}))
-        session.flush()
-    else:
-        row.run_at = _sooner(row, run_at)
-        row.payload = payload or row.payload
+    there = select(Due).where(Due.kind == kind, Due.key == key).with_for_update().execution_options(populate_existing=True)
+    session.flush()
+    while not insert_once(
+        session, Due, id=new_id("due"), kind=kind, key=key, run_at=run_at, payload=payload or {}, attempts=0
+    ):
+        row = session.scalar(there)
+        if row is not None:  # else its worker has just finished it: it has to be there once more
+            row.run_at = _sooner(row, run_at)
+            row.payload = payload or row.payload
+            session.flush()
+            break
     session.info.setdefault("topics", set()).add("due")
 
 

@@ -15,7 +15,9 @@ from webapp.errors import CountersealError, Forbidden
 from webapp.evaluation import card, entrance, steps
 from webapp.evaluation.persons import PERSONS
 from webapp.evaluation.run import Run
+from webapp.people.answers import with_next
 from webapp.people.rules import own_path
+from webapp.people.streams import still_signed_in
 from webapp.web import guards, live
 from webapp.web.faults import answer
 from webapp.web.headers import allow_form_action
@@ -57,8 +59,7 @@ def no_proxy() -> Response | None:
 def choose_first() -> AnyResponse | None:
     """Signing in begins with choosing a person; the page that was asked for is kept."""
     if request.endpoint == "people.sign_in_page" and request.method == "GET" and "out" not in request.args:
-        wanted = own_path(request.args.get("next"))
-        return redirect(f"/evaluation/people?next={wanted}" if wanted != "/" else "/evaluation/people", 303)
+        return redirect(with_next("/evaluation/people", own_path(request.args.get("next"))), 303)
     return None
 
 
@@ -121,7 +122,8 @@ def agent_steps() -> Response:
     proxy: Any = current_app
     app: Flask = proxy._get_current_object()
     watch = card.Watch(steps.path(house().settings.instance, who.person))
-    return live.stream(watch, app.extensions["seats"], who.person, ("agent",), lambda: _render(app, who, token))
+    alive = still_signed_in(house(), who)
+    return live.stream(watch, app.extensions["seats"], who.person, ("agent",), lambda: _render(app, who, token), alive=alive)
 
 
 def _render(app: Flask, who: Viewer, token: str) -> str:

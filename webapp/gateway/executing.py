@@ -13,7 +13,7 @@ from webapp.approvals.outcome import Executor, Recheck
 from webapp.approvals.outcome import Upstream as Answer
 from webapp.canonical import parse
 from webapp.clients.tables import Client
-from webapp.errors import BadInput, CountersealError
+from webapp.errors import BadInput, CountersealError, Unavailable
 from webapp.gateway.judging import Who, groups, judge, open_case
 from webapp.gateway.negotiation import Target
 from webapp.gateway.upstream import Outcome, ToolCall, Upstreams
@@ -69,11 +69,14 @@ def error_result(words: str) -> Json:
 
 
 def recheck(house: House) -> Recheck:
-    """Why an action is void by now, in a sentence; None when all it depended on still holds."""
+    """Why an action is void by now, in a sentence; None when all it depended on still holds. Raises Unavailable (503) where that
+    cannot be told: this process holds another policy set than the active one."""
 
     def compare(session: Session, envelope: Envelope, now: datetime) -> str | None:
         try:
             return _changed(session, house, envelope, now)
+        except Unavailable:  # nothing drifted: it cannot be told now, and the approval must not be lost for that
+            raise
         except BadInput as error:
             return f"the tool no longer takes these arguments: {error.hint}"
         except (ToolRefused, CountersealError) as error:

@@ -18,7 +18,8 @@ START = "/"
 PLAIN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-LONGEST_PATH = 1000
+LONGEST_PATH = 3000
+"""An agent's authorization request, with its redirect URI, state, challenge and resource, is longer than 1,000 characters."""
 
 
 def fingerprint(secret: str) -> str:

@@ -65,6 +65,14 @@ def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
     return Found(row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale)
 
 
+def counts(db: DbSession, session: str, now: datetime) -> bool:
+    """Whether this session, by its id, still counts: for what goes on after its request was let in."""
+    row = db.execute(
+        select(Session.idle_until, Session.expires_at, Session.ended_at).where(Session.id == session)
+    ).one_or_none()
+    return row is not None and alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now)
+
+
 def touch(db: DbSession, session: str, settings: People, now: datetime) -> None:
     """Note that it was used; an ended session stays ended."""
     db.execute(

@@ -12,6 +12,7 @@ from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
 from webapp.errors import CountersealError
+from webapp.registry import digest
 from webapp.registry.tables import Server, Tool
 
 
@@ -129,7 +130,7 @@ def _active(found: ServerPin) -> None:
 
 def _tool(owner: ServerPin, row: Row[Any] | Sequence[Any]) -> PinnedTool:
     name, _, text, cls, pointers, changes, credential, pin = tuple(row)
-    listed = _parsed(pin, text)
+    listed = _parsed(pin, text, cls, json.dumps(pointers, sort_keys=True), changes, json.dumps(credential, sort_keys=True))
     return PinnedTool(
         server_id=owner.id, server=owner.name, server_title=owner.title, url=owner.url, manifest=owner.manifest,
         tool=name, title=title(listed), description=listed, input_schema=listed["inputSchema"],
@@ -138,8 +139,15 @@ def _tool(owner: ServerPin, row: Row[Any] | Sequence[Any]) -> PinnedTool:
 
 
 @lru_cache(maxsize=1024)
-def _parsed(_pin: str, text: str) -> dict[str, Any]:
-    """Shared between calls: nobody writes to it."""
+def _parsed(pin: str, text: str, cls: str, pointers: str, changes_recipients: bool, credential: str) -> dict[str, Any]:
+    """The listing, shared between calls: nobody writes to it. Raises ToolRefused unless the pin is over all of this.
+
+    Attack: a class, a pointer or the scopes of a token, changed in the database beside a pin that was left as it was."""
+    made = digest.pin(
+        text, cls=cls, pointers=json.loads(pointers), changes_recipients=changes_recipients, credential=json.loads(credential)
+    )
+    if made != pin:
+        raise ToolRefused("This tool is not stored as it was approved. An admin has to approve it again.", code="drifted")
     found: dict[str, Any] = json.loads(text)
     return found
 

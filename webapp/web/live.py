@@ -51,12 +51,15 @@ class Seats:
 
 
 def stream(
-    changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str], *, also: str = ""
+    changes: Marks, seats: Seats, person: str, topics: tuple[str, ...], render: Callable[[], str], *,
+    alive: Callable[[], bool], also: str = "",
 ) -> Response:
     """Send `render()` as a message at once and after each change of a topic; a comment every 15 s keeps it open.
 
-    `render` runs outside the request: it takes all it needs in its closure and opens its own reading session. `also` names a DOM
-    event that follows each message but the first, so that one stream can wake a page's other parts (browsers open six of them).
+    `render` runs outside the request: it takes all it needs in its closure and opens its own reading session. `alive` says
+    whether the sign-in that opened the stream still counts: a stream must not outlive it (promise 4), so it is asked at every
+    wake-up, before anything is sent. `also` names a DOM event that follows each message but the first, so that one stream can
+    wake a page's other parts (browsers open six of them).
     """
     seats.take(person)
     connection = request.environ.get("gunicorn.socket")
@@ -70,6 +73,8 @@ def stream(
             changed = changes.wait(mark, *topics, timeout=LOOK)
             mark = changes.mark(*topics)
             lived, quiet = lived + LOOK, quiet + LOOK
+            if (changed or quiet >= PING) and not alive():
+                return
             if changed and (now := render()) != last:
                 last, quiet = now, 0.0
                 yield _event(last) + (f"event: {also}\ndata: changed\n\n" if also else "")

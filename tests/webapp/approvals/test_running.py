@@ -217,7 +217,7 @@ def test_a_money_token_is_minted_on_the_statements_once_and_only_for_the_account
     assert (lease.exclusive, lease.state, lease.outcome) == (True, "closed", "done")
     forge(house, held_id, state="approved", run=None)
     assert run(house, held_id, server) == "void"
-    house.database.write(lambda s: s.execute(delete(Entry).where(Entry.subject == held_id, Entry.kind == "action.executing")))
+    house.database.write(lambda s: s.execute(delete(Entry).where(Entry.subject == held_id, Entry.kind.in_(execution.OVER))))
     forge(house, held_id, state="approved", run=None)
     assert run(house, held_id, server) == "failed"
     assert len(server.calls) == 1

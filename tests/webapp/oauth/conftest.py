@@ -38,6 +38,7 @@ from webapp.oauth.tokens import Caller
 from webapp.oauth.views import blueprint
 from webapp.people.tables import Person
 from webapp.policy import active
+from webapp.registry import digest
 from webapp.registry.tables import Server, Tool
 from webapp.web import faults, headers, htmx, show
 from webapp.web.guards import guard_of
@@ -68,7 +69,8 @@ def put_server(session: Session, clock: Clock, name: str = "bank", title: str = 
         listed = json.dumps({"name": tool, "title": shown, "inputSchema": {"type": "object"}})
         session.add(Tool(
             id=f"tool_{name}_{tool}", server_id=f"srv_{name}", name=tool, status="approved", listed=listed, approved=listed,
-            cls=cls, pointers=pointers, pin=f"pin-{tool}", first_seen_at=clock(), changed_at=clock(),
+            cls=cls, pointers=pointers, changes_recipients=False, credential=None, changed_at=clock(), first_seen_at=clock(),
+            pin=digest.pin(listed, cls=cls, pointers=pointers, changes_recipients=False, credential=None),
         ))
 
 

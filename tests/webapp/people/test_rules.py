@@ -37,13 +37,19 @@ def viewer(*, factor: bool = True, admin: bool = False, auditor: bool = False) -
 @pytest.mark.parametrize("wanted", [
     "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "https://evil.example", "https:evil.example",
     "javascript:alert(1)", "/\t/evil.example", "/\n/evil.example", " //evil.example", "evil.example", "", None, "/ä", "/a b",
-    "/a\\b", "/" + "a" * 1001, "/sign-in", "/sign-in/callback?code=1", "/\x00",
+    "/a\\b", "/" + "a" * 3001, "/sign-in", "/sign-in/callback?code=1", "/\x00",
 ])
 def test_what_is_not_a_plain_path_of_ours_leads_to_the_start_page(wanted: str | None) -> None:
     assert own_path(wanted) == "/"
 
 
-@pytest.mark.parametrize("wanted", ["/", "/actions/act_1?tab=all#facts", "/connections/new?provider=bank", "/a//b", "/%2fevil"])
+LONG_REQUEST = "/oauth/authorize?response_type=code&client_id=client_1&state=" + "s" * 1200 + "&redirect_uri=" + "u" * 500
+"""An agent's request: the person who has to sign in first must come back to all of it."""
+
+
+@pytest.mark.parametrize("wanted", [
+    "/", "/actions/act_1?tab=all#facts", "/connections/new?provider=bank", "/a//b", "/%2fevil", LONG_REQUEST,
+])
 def test_a_path_of_ours_is_kept(wanted: str) -> None:
     assert own_path(wanted) == wanted
 

@@ -39,6 +39,18 @@ def test_an_approved_tool_comes_with_all_that_was_decided(database: Database) ->
     assert {tool.manifest for tool in others} == {digest.manifest(URL, {tool.tool: tool.pin for tool in others})}
 
 
+@pytest.mark.parametrize("changes", [
+    {"cls": "read"}, {"pointers": {}}, {"changes_recipients": True},
+    {"credential": {"provider": "bank", "scopes": ["payments", "everything"], "placement": "authorization"}},
+    {"credential": {"provider": "bank", "scopes": ["payments"], "placement": "header:X-Key"}}, {"credential": None},
+])
+def test_what_an_admin_decided_changed_in_the_database_closes_the_tool(database: Database, changes: dict[str, object]) -> None:
+    """Attack: `money` becomes `read` in its row, or the amount loses its pointer, beside a pin that still looks right."""
+    database.write(put)
+    database.write(lambda s: s.execute(update(Tool).where(Tool.name == "send_payment").values(**changes)))
+    assert refused(database, "bank", "send_payment") == "drifted"
+
+
 def test_finding_a_pin_is_one_read(database: Database) -> None:
     database.write(put)
     statements: list[str] = []

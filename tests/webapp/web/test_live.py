@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 from flask import Flask, Response
 
+from tests.app_parts import People
 from webapp.errors import LimitReached
+from webapp.people import sessions
 from webapp.web import live
 
 
@@ -38,7 +40,7 @@ def connected() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 def opened(seats: live.Seats, connection: socket.socket | None = None, changes: live.Marks | None = None) -> Response:
     with Flask("test").test_request_context("/", environ_base={"gunicorn.socket": connection}):
-        return live.stream(changes or Still(), seats, "per_1", ("queue",), lambda: "shown")
+        return live.stream(changes or Still(), seats, "per_1", ("queue",), lambda: "shown", alive=lambda: True)
 
 
 def test_a_browser_that_went_away_gives_its_seat_back() -> None:
@@ -59,6 +61,32 @@ def test_a_stream_that_was_never_read_gives_its_seat_back() -> None:
     seats = live.Seats(per_person=1, total=1)
     opened(seats).close()
     opened(seats).close()
+
+
+class Woken(Still):
+    def wait(self, mark: tuple[int, ...], *topics: str, timeout: float) -> bool:
+        return not super().wait(mark, *topics, timeout=timeout)
+
+
+def test_a_stream_sends_nothing_after_its_sign_in_ended() -> None:
+    counts, texts = iter([True, True, False]), iter("abcdef")
+    with Flask("test").test_request_context("/"):
+        response = live.stream(
+            Woken(), live.Seats(1, 1), "per_1", ("queue",), lambda: next(texts), alive=lambda: next(counts)
+        )
+    assert list(response.response) == ["retry: 2000\n\n", "data: a\n\n", "data: b\n\n", "data: c\n\n"]
+
+
+def test_the_pages_stream_ends_with_the_session(app: Flask, signed_in: People) -> None:
+    ada, house = signed_in("ada"), app.extensions["counterseal"]
+    answer = ada.get("/actions/count", buffered=False)
+    parts = answer.iter_encoded()
+    assert next(parts).startswith(b"retry")
+    assert next(parts).startswith(b"data")
+    house.database.write(lambda db: sessions.end_others(db, person=ada.person, keep="", why="ended", now=house.clock()))
+    house.database.changes.fire({"queue"})
+    assert list(parts) == []
+    answer.close()
 
 
 def test_nobody_takes_more_seats_than_they_may() -> None:
