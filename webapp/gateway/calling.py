@@ -16,6 +16,7 @@ from vault.errors import Disconnected, KeeperError, NeedsConsent
 from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import usage
+from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.same_call import CallKey, Existing, same
 from webapp.approvals.usage import Used
 from webapp.broker import leases
@@ -124,6 +125,8 @@ def _admit(session: Session, room: Room, ask: Ask, case: Case) -> Allowed | Deny
         return verdict
     lease = _plan(session, room, case, now) if case.connection is not None else None
     usage.record(session, case.counted(), now)
+    if case.pin.changes_recipients and case.connection is not None:
+        void_to_recipients(session, case.connection.id, now)
     detail |= {"lease": lease.id if lease else None}
     audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
     return Allowed(call_id, lease)

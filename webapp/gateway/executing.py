@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Envelope, canonical
 from vault.secret import Secret
+from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.outcome import Executor, Recheck
 from webapp.approvals.outcome import Upstream as Answer
 from webapp.canonical import parse
@@ -37,6 +38,9 @@ def executor(house: House, upstreams: Upstreams) -> Executor:
             return Answer("refused", error=error.hint)
         if not _same_pin(pin, envelope):
             return Answer("refused", error="the server or the tool changed after the approval.")
+        account = envelope["connection"]
+        if pin.changes_recipients and account is not None:
+            house.database.write(lambda s: void_to_recipients(s, account["id"], house.clock()))
         placement = pin.credential.placement if pin.credential else "authorization"
         target = Target(pin.url, action_id, token, placement)
         call = ToolCall(pin.tool, canonical(envelope["arguments"]), action_id, dict(pin.input_schema))
@@ -79,7 +83,7 @@ def recheck(house: House) -> Recheck:
             raise
         except BadInput as error:
             return f"the tool no longer takes these arguments: {error.hint}"
-        except (ToolRefused, CountersealError) as error:
+        except CountersealError as error:
             return error.hint
 
     return compare
