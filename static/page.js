@@ -40,3 +40,15 @@ setInterval(() => {
     if (time.textContent !== text) time.textContent = text;
   }
 }, 1000);
+
+// A stream that was refused at first is not asked for again by itself: it is, a little later, so that the page does not stay behind.
+document.addEventListener("htmx:response:error", (event) => {
+  const part = event.target, address = part.getAttribute && part.getAttribute("hx-sse:connect");
+  if (address) setTimeout(() => { if (part.isConnected) htmx.ajax("GET", address, { source: part }); }, 20000);
+});
+
+// On a narrow screen the page one is on is in view among the others.
+for (const here of document.querySelectorAll(".bar nav [aria-current], .tools [aria-current]")) {
+  const list = here.parentElement;
+  list.scrollLeft = here.offsetLeft - list.offsetLeft - (list.clientWidth - here.offsetWidth) / 2;
+}

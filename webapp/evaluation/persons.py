@@ -26,7 +26,7 @@ PERSONS = (
     ),
     EvaluationPerson(
         "jonas", "Jonas Weber", "jonas@lindqvist.example", ("finance",), "Finance",
-        "Approves or rejects payments of 1,000.00 and more that other people's agents ask for.",
+        "Approves or rejects payments of 1,000.00 and more that other people’s agents ask for.",
     ),
     EvaluationPerson(
         "mira", "Mira Okafor", "mira@lindqvist.example", (), "A colleague",

@@ -58,16 +58,18 @@ def stream(
 
     `render` runs outside the request: it takes all it needs in its closure and opens its own reading session. `alive` says
     whether the sign-in that opened the stream still counts: a stream must not outlive it (promise 4), so it is asked at every
-    wake-up, before anything is sent. `also` names a DOM event that follows each message but the first, so that one stream can
-    wake a page's other parts (browsers open six of them).
+    wake-up, before anything is sent. `also` names a DOM event that follows each message, so that one stream can wake a page's
+    other parts (browsers open six of them). It follows the first one too: what changed between the page and its stream, or while
+    that was cut off, would stay unseen otherwise.
     """
     seats.take(person)
+    wake = f"event: {also}\ndata: changed\n\n" if also else ""
     connection = request.environ.get("gunicorn.socket")
 
     def events() -> Iterator[str]:
         mark = changes.mark(*topics)
         yield "retry: 2000\n\n"
-        yield _event(last := render())
+        yield _event(last := render()) + wake
         lived = quiet = 0.0
         while lived < LONGEST and not _left(connection):
             changed = changes.wait(mark, *topics, timeout=LOOK)
@@ -77,7 +79,7 @@ def stream(
                 return
             if changed and (now := render()) != last:
                 last, quiet = now, 0.0
-                yield _event(last) + (f"event: {also}\ndata: changed\n\n" if also else "")
+                yield _event(last) + wake
             elif quiet >= PING:
                 quiet = 0.0
                 yield ": ping\n\n"

@@ -1,0 +1,55 @@
+"""Pictures of every page: `python -m tests.real.pictures FOLDER` writes them all there, and README's into docs/pictures/."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from tests.browser_parts import chromium
+from tests.keeper_parts import ROOT
+from tests.real.running import evaluation
+from tests.real.walk import Walk
+
+WIDE, PHONE = {"width": 1200, "height": 860}, {"width": 360, "height": 740}
+PUBLISHED = ROOT / "docs" / "pictures"
+CHOSEN = {
+    "action-light": "action-light.png", "action-dark": "action-dark.png", "action-fold": "action-phone.png",
+    "queue-light": "queue.png", "accounts-light": "accounts.png", "agent-card-held-light": "agent-card.png",
+}
+"""Which of them README shows, and under what name."""
+
+
+class Camera:
+    """Takes each page in light, in dark and on a phone: the whole of it, and what a phone shows first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        PUBLISHED.mkdir(parents=True, exist_ok=True)
+
+    def look(self, page: Page, name: str) -> None:
+        page.wait_for_load_state()
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            self.take(page, f"{name}-{scheme}")
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size(PHONE)
+        self.take(page, f"{name}-phone")
+        self.take(page, f"{name}-fold", whole=False)
+        page.set_viewport_size(WIDE)
+
+    def take(self, page: Page, name: str, *, whole: bool = True) -> None:
+        page.screenshot(path=self.folder / f"{name}.png", full_page=whole, animations="disabled")
+        if name in CHOSEN:
+            page.screenshot(path=PUBLISHED / CHOSEN[name], full_page=False, animations="disabled")
+
+
+def main(folder: Path) -> None:
+    with evaluation() as instance, chromium() as browser:
+        Walk(instance, browser, Camera(folder).look).all()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "test-results/pictures"))

@@ -1,0 +1,292 @@
+"""One walk through every page of an evaluation instance and every state of it, for the pictures and for the tests of the pages.
+
+    with evaluation() as instance, chromium() as browser:
+        Walk(instance, browser, look).all()
+
+`look(page, name)` is called at each stop. States that only a fault brings about (an answer that never came, a provider that takes
+its word back, a server that changes a tool) are written into the database: the pages cannot tell, and nothing runs from them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser_parts import open_page
+from tests.real.running import Evaluation
+
+PATIENCE = 60_000
+"""Milliseconds for what another process has to do first."""
+SMALL, LARGE = "Pay 480.00 EUR", "Pay 4,800.00 EUR"
+LONG_MAIL = "ada.lindqvist-bookkeeping@accounts-payable.lindqvist.example"
+QUEUE = (
+    # rank, flags, amount, what the agent calls the recipient, the recipient
+    (0, ["unreadable", "new"], None, "Møller & Søn A/S", "DK5000400440116243"),
+    (1, ["lookalike", "new"], 1_240_000, "Nordlicht Energle GmbH", "DE02120300000000202051"),
+    (5, ["again"], 32_000, "Stadtwerke Kiel", "DE75512108001245126199"),
+)
+
+
+@dataclass
+class Walk:
+    instance: Evaluation
+    browser: Browser
+    look: Callable[[Page, str], None]
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    def all(self) -> None:
+        self.entrance()
+        self.first_steps()
+        self.confirmation()
+        self.approval()
+        self.endings()
+        self.faults_of_accounts()
+        self.admin()
+        self.strangers()
+        self.errors()
+
+    def visit(self, page: Page, path: str, name: str) -> Page:
+        page.goto(path)
+        self.look(page, name)
+        return page
+
+    def enter(self, name: str, *, looks: bool = False) -> Page:
+        """By a link of their own in a profile of their own, as this person, with a passkey of a new authenticator."""
+        see = self.look if looks else (lambda *_: None)
+        page = self.pages[name] = open_page(self.browser, base_url=self.instance.url)
+        page.set_default_timeout(PATIENCE)
+        page.goto(self.instance.link())
+        page.wait_for_url("**/evaluation/people")
+        see(page, "entrance-people")
+        page.get_by_role("button", name=name).click()
+        page.wait_for_url("**/you/factors/first")
+        see(page, "factor-first")
+        if looks:
+            self.visit(page, "/you/factors/totp", "factor-totp")
+            page.goto("/you/factors/first")
+        page.get_by_role("link", name="Set up a passkey").click()
+        see(page, "factor-passkey")
+        page.get_by_role("button", name="Create the passkey").click()
+        page.wait_for_url(self.instance.url + "/")
+        return page
+
+    def entrance(self) -> None:
+        stranger = open_page(self.browser, base_url=self.instance.url)
+        self.visit(stranger, "/evaluation/enter", "entrance-link")
+        stranger.get_by_label("The sign-in link").fill("http://localhost/evaluation/enter#spent")
+        stranger.get_by_role("button", name="Open").click()
+        stranger.wait_for_load_state()
+        self.look(stranger, "entrance-refused")
+        self.visit(stranger, "/sign-in", "sign-in-closed")
+        stranger.context.close()
+
+    def first_steps(self) -> None:
+        """Nothing connected yet, the connection, and the agent that asks to connect."""
+        ada = self.enter("Ada", looks=True)
+        self.look(ada, "start-new")
+        for path, name in (("/actions", "queue-empty"), ("/history", "history-empty"), ("/connections", "accounts-empty")):
+            self.visit(ada, path, name)
+        self.visit(ada, "/you/agents", "agents-empty")
+        self.visit(ada, "/connections/new?provider=harbour", "account-new")
+        ada.get_by_role("button", name="Continue to Harbour Bank").click()
+        ada.wait_for_url(re.compile("^http://127"))
+        self.look(ada, "bank-consent")
+        ada.get_by_role("button", name="Allow", exact=True).click()
+        ada.wait_for_url(re.compile("/connections"))
+        self.look(ada, "accounts-fresh")
+        self.try_to(ada, "Check the balance")
+        proceed = ada.get_by_role("link", name="Continue: let the agent connect")
+        proceed.wait_for()
+        self.look(ada, "agent-card-consent")
+        proceed.click()
+        ada.get_by_role("heading", level=1).filter(has_text="Ledger Desk").wait_for()
+        self.look(ada, "consent")
+        ada.get_by_role("button", name="Allow", exact=True).click()
+        expect(ada.locator("#agent")).to_contain_text("42,163.80 EUR", timeout=PATIENCE)
+
+    def confirmation(self) -> None:
+        ada = self.pages["Ada"]
+        self.hold(ada, SMALL, "agent-card-held")
+        self.look(ada, "action-confirm")
+        ada.get_by_text("Reject…").click()
+        self.look(ada, "action-rejecting")
+        ada.reload()
+        ada.get_by_role("button", name=re.compile("^Confirm")).first.click()
+        self.reach(ada, "done")
+        self.look(ada, "action-done")
+        self.visit(ada, "/", "start-done")
+
+    def approval(self) -> None:
+        """Another person's word: what its owner sees, what finance sees, and the end."""
+        ada, jonas = self.pages["Ada"], self.enter("Jonas")
+        self.hold(ada, LARGE)
+        url = ada.url
+        self.look(ada, "action-owner")
+        with self.queue_of_many():
+            self.visit(jonas, "/actions", "queue")
+            self.visit(ada, "/actions?tab=others", "queue-others")
+        self.visit(jonas, url, "action")
+        jonas.get_by_role("button", name=re.compile("^Approve")).first.click()
+        self.reach(jonas, "done")
+        self.look(jonas, "action-approved")
+
+    def endings(self) -> None:
+        """Every other way an action ends."""
+        ada, jonas = self.pages["Ada"], self.pages["Jonas"]
+        self.hold(ada, LARGE)
+        self.visit(jonas, ada.url, "action-again")
+        jonas.get_by_text("Reject…").click()
+        jonas.get_by_label("Why not?").fill("The invoice was paid last week.")
+        jonas.get_by_role("button", name="Reject it").click()
+        self.reach(jonas, "rejected")
+        self.look(jonas, "action-rejected")
+        self.visit(ada, "/", "agent-card-refused")
+        self.hold(ada, LARGE)
+        ada.get_by_role("button", name="Withdraw it").click()
+        self.reach(ada, "withdrawn")
+        self.look(ada, "action-withdrawn")
+        self.by_fault(ada, ada.url.rsplit("/", 1)[1])
+        self.visit(ada, "/actions?tab=mine", "queue-mine")
+        self.visit(ada, "/history", "history")
+
+    def by_fault(self, page: Page, action: str) -> None:
+        """States of the last action that a fault, or time, brings about."""
+        sent = "started_at = created_at"
+        faults = {
+            "expired": "started_at = NULL", "void": "started_at = NULL, reason = 'the bank changed what its tool does.'",
+            "approved": "decided_at = created_at, ended_at = NULL, run_by = datetime(created_at, '+10 minutes')",
+            "executing": f"{sent}, ended_at = NULL", "failed": f"{sent}, reason = 'the server closed the connection.'",
+            "uncertain": f"{sent}, ended_at = NULL",
+        }
+        for state, more in faults.items():
+            self.sql(f"UPDATE action SET state = '{state}', {more} WHERE id = ?", action)
+            self.visit(page, f"/actions/{action}", f"action-{state}")
+        self.visit(page, "/", "start-uncertain")
+        self.sql("UPDATE action SET state = 'withdrawn', started_at = NULL, ended_at = created_at WHERE id = ?", action)
+
+    def faults_of_accounts(self) -> None:
+        ada = self.pages["Ada"]
+        self.visit(ada, "/connections", "accounts")
+        ada.get_by_role("link", name=re.compile("^See every use")).click()
+        ada.wait_for_url("**/connections/con_**")
+        self.look(ada, "account")
+        one = ada.url
+        for status in ("paused", "needs_consent"):
+            self.sql("UPDATE connection SET status = ?", status)
+            self.visit(ada, "/connections", f"accounts-{status}")
+            self.visit(ada, one, f"account-{status}")
+        self.sql("UPDATE connection SET status = 'active'")
+        self.visit(ada, f"{one}/disconnect", "account-disconnect")
+        ada.get_by_role("button", name="Disconnect Harbour Bank").click()
+        ada.wait_for_url(re.compile("/connections"))
+        self.look(ada, "accounts-ended")
+        self.visit(ada, one, "account-ended")
+        self.try_to(ada, "Check the balance")
+        expect(ada.locator("#agent")).to_contain_text("Refused.", timeout=PATIENCE)
+        self.look(ada, "agent-card-disconnected")
+
+    def admin(self) -> None:
+        ada = self.pages["Ada"]
+        for path, name in (
+            ("/you/agents", "agents"), ("/clients", "clients"), ("/servers", "servers"), ("/servers/bank", "server"),
+            ("/servers/bank/tools/send_payment", "tool"), ("/log", "log"), ("/log?kind=nothing.", "log-empty"),
+        ):
+            self.visit(ada, path, name)
+        self.drift("send_payment")
+        self.sql("UPDATE tool SET status = 'new', approved = '', decided_at = NULL WHERE name = 'get_balance'")
+        for path, name in (("/servers", "servers-drift"), ("/servers/bank", "server-drift"),
+                           ("/servers/bank/tools/send_payment", "tool-drift"), ("/servers/bank/tools/get_balance", "tool-new")):
+            self.visit(ada, path, name)
+        self.sql("UPDATE person SET email = ? WHERE email LIKE 'ada@%'", LONG_MAIL)
+        self.visit(ada, "/you", "you")
+        self.visit(ada, "/you/factors/passkey", "factor-another")
+
+    def strangers(self) -> None:
+        """Who may not, and who is not there."""
+        mira = self.enter("Mira")
+        for path, name in (("/servers", "error-403"), ("/nowhere", "error-404"), ("/actions/act_none", "error-404-action"),
+                           ("/", "start-mira")):
+            self.visit(mira, path, name)
+        mira.goto("/you")
+        mira.get_by_role("button", name="Sign out", exact=True).click()
+        mira.wait_for_url(re.compile("/sign-in"))
+        self.look(mira, "signed-out")
+
+    def errors(self) -> None:
+        """The vault does not answer."""
+        ada = self.pages["Ada"]
+        with self.vault_away():
+            self.visit(ada, "/you", "you-vault-away")
+            self.visit(ada, "/you/factors/totp", "error-503")
+            self.visit(ada, "/connections/new?provider=harbour", "account-new-vault-away")
+
+    def try_to(self, page: Page, words: str) -> None:
+        page.goto("/")
+        stop = page.get_by_role("button", name="Stop the agent")
+        if stop.count():
+            expect(stop).to_have_count(0, timeout=PATIENCE)
+        page.get_by_role("button", name=words).click()
+
+    def hold(self, page: Page, words: str, look: str = "") -> None:
+        self.try_to(page, words)
+        link = page.get_by_role("link", name="See what it wants to do")
+        link.wait_for()
+        if look:
+            self.look(page, look)
+        link.click()
+        page.wait_for_url("**/actions/act_**")
+
+    def reach(self, page: Page, state: str) -> None:
+        page.locator(f"[data-state={state}]").wait_for()
+
+    def sql(self, statement: str, *values: object) -> None:
+        with closing(sqlite3.connect(self.instance.instance / "counterseal.sqlite", timeout=10)) as database, database:
+            database.execute(statement, values)
+
+    @contextmanager
+    def queue_of_many(self) -> Iterator[None]:
+        """Beside the one that is really held, rows of other ranks: for the list alone."""
+        file = self.instance.instance / "counterseal.sqlite"
+        with closing(sqlite3.connect(file, timeout=10)) as database, database:
+            database.row_factory = sqlite3.Row
+            held = dict(database.execute("SELECT * FROM action WHERE state = 'held'").fetchone())
+            for number, (rank, flags, amount, named, recipient) in enumerate(QUEUE):
+                row = held | {
+                    "id": f"act_queue{number}", "rank": rank, "flags": json.dumps(flags), "amount_minor": amount,
+                    "currency": "EUR" if amount else None, "named": named, "recipient": recipient, "arguments": f"{number:064}",
+                }
+                names = ", ".join(f'"{name}"' for name in row)
+                database.execute(f"INSERT INTO action ({names}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+                database.execute("INSERT INTO action_group (action, name) VALUES (?, 'finance')", (row["id"],))
+        yield
+        self.sql("DELETE FROM action_group WHERE action LIKE 'act_queue%'")
+        self.sql("DELETE FROM action WHERE id LIKE 'act_queue%'")
+
+    def drift(self, tool: str) -> None:
+        """As if its server had changed the description and the name of an argument."""
+        said = "replace(approved, 'cannot be taken back', 'is confirmed by mail to the address in the reference')"
+        listed = f"replace({said}, '\"reference\"', '\"note\"')"
+        self.sql(f"UPDATE tool SET status = 'drifted', listed = {listed} WHERE name = ?", tool)
+
+    @contextmanager
+    def vault_away(self) -> Iterator[None]:
+        """OpenBao stopped in its tracks, as a machine that hangs would."""
+        words = ["pgrep", "-f", f"bao server .*{self.instance.instance}/"]
+        found = subprocess.run(words, capture_output=True, text=True, check=True)
+        pids = [int(pid) for pid in found.stdout.split()]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
