@@ -1,6 +1,7 @@
 """A real browser at the real app: Chromium through playwright, with a virtual authenticator that holds passkeys.
 
-`public_url` names port 8000; the app listens on a free one, and the browser is told where that name leads.
+`public_url` names port 8000; the app listens on a free one, and the browser is told where that name leads. An instance that
+knows its own port needs none of that: `chromium()` and `open_page(browser, base_url=…)`.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ def served(app: Flask) -> Iterator[int]:
 
 
 @contextmanager
-def chromium(port: int) -> Iterator[Browser]:
-    """A browser to which `public_url` is the app at `port`."""
-    rule = f"--host-resolver-rules=MAP {urlsplit(PUBLIC_URL).netloc} 127.0.0.1:{port}"
+def chromium(port: int | None = None) -> Iterator[Browser]:
+    """A browser to which `public_url` is the app at `port`, if one is given."""
+    rules = [f"--host-resolver-rules=MAP {urlsplit(PUBLIC_URL).netloc} 127.0.0.1:{port}"] if port else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", rule]
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", *rules]
         )
         try:
             yield browser
@@ -61,7 +62,7 @@ def chromium(port: int) -> Iterator[Browser]:
 
 def open_page(browser: Browser, **options: Any) -> Page:
     """A page of a fresh profile, with an authenticator of its own."""
-    context: BrowserContext = browser.new_context(base_url=PUBLIC_URL, **options)
+    context: BrowserContext = browser.new_context(**{"base_url": PUBLIC_URL, **options})
     page = context.new_page()
     if options.get("java_script_enabled", True):
         devices = context.new_cdp_session(page)

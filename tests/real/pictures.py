@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, ViewportSize
 
 from tests.browser_parts import chromium
-from tests.keeper_parts import ROOT
-from tests.real.running import evaluation
 from tests.real.walk import Walk
+from tests.up_parts import ROOT, start
 
-WIDE, PHONE = {"width": 1200, "height": 860}, {"width": 360, "height": 740}
+WIDE, PHONE = ViewportSize(width=1200, height=860), ViewportSize(width=360, height=740)
 PUBLISHED = ROOT / "docs" / "pictures"
 CHOSEN = {
     "action-light": "action-light.png", "action-dark": "action-dark.png", "action-fold": "action-phone.png",
@@ -47,8 +47,13 @@ class Camera:
 
 
 def main(folder: Path) -> None:
-    with evaluation() as instance, chromium() as browser:
-        Walk(instance, browser, Camera(folder).look).all()
+    with tempfile.TemporaryDirectory() as place, chromium() as browser:
+        up = start(Path(place) / "instance")
+        try:
+            up.wait()
+            Walk(up, browser, Camera(folder).look, lambda page: page.set_viewport_size(WIDE)).all()
+        finally:
+            up.stop()
 
 
 if __name__ == "__main__":

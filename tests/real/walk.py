@@ -1,8 +1,5 @@
 """One walk through every page of an evaluation instance and every state of it, for the pictures and for the tests of the pages.
 
-    with evaluation() as instance, chromium() as browser:
-        Walk(instance, browser, look).all()
-
 `look(page, name)` is called at each stop. States that only a fault brings about (an answer that never came, a provider that takes
 its word back, a server that changes a tool) are written into the database: the pages cannot tell, and nothing runs from them.
 """
@@ -10,11 +7,8 @@ its word back, a server that changes a tool) are written into the database: the 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +16,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser_parts import open_page
-from tests.real.running import Evaluation
+from tests.up_parts import Up
 
 PATIENCE = 60_000
 """Milliseconds for what another process has to do first."""
@@ -38,9 +32,10 @@ QUEUE = (
 
 @dataclass
 class Walk:
-    instance: Evaluation
+    up: Up
     browser: Browser
     look: Callable[[Page, str], None]
+    watch: Callable[[Page], None] = lambda _page: None
     pages: dict[str, Page] = field(default_factory=dict)
 
     def all(self) -> None:
@@ -54,6 +49,11 @@ class Walk:
         self.strangers()
         self.errors()
 
+    def opened(self) -> Page:
+        page = open_page(self.browser, base_url=self.up.url)
+        self.watch(page)
+        return page
+
     def visit(self, page: Page, path: str, name: str) -> Page:
         page.goto(path)
         self.look(page, name)
@@ -62,9 +62,9 @@ class Walk:
     def enter(self, name: str, *, looks: bool = False) -> Page:
         """By a link of their own in a profile of their own, as this person, with a passkey of a new authenticator."""
         see = self.look if looks else (lambda *_: None)
-        page = self.pages[name] = open_page(self.browser, base_url=self.instance.url)
+        page = self.pages[name] = self.opened()
         page.set_default_timeout(PATIENCE)
-        page.goto(self.instance.link())
+        page.goto(self.up.link())
         page.wait_for_url("**/evaluation/people")
         see(page, "entrance-people")
         page.get_by_role("button", name=name).click()
@@ -76,11 +76,11 @@ class Walk:
         page.get_by_role("link", name="Set up a passkey").click()
         see(page, "factor-passkey")
         page.get_by_role("button", name="Create the passkey").click()
-        page.wait_for_url(self.instance.url + "/")
+        page.wait_for_url(self.up.url + "/")
         return page
 
     def entrance(self) -> None:
-        stranger = open_page(self.browser, base_url=self.instance.url)
+        stranger = self.opened()
         self.visit(stranger, "/evaluation/enter", "entrance-link")
         stranger.get_by_label("The sign-in link").fill("http://localhost/evaluation/enter#spent")
         stranger.get_by_role("button", name="Open").click()
@@ -143,6 +143,11 @@ class Walk:
         """Every other way an action ends."""
         ada, jonas = self.pages["Ada"], self.pages["Jonas"]
         self.hold(ada, LARGE)
+        ada.get_by_role("button", name="Withdraw it").click()
+        self.reach(ada, "withdrawn")
+        self.look(ada, "action-withdrawn")
+        self.by_fault(ada, ada.url.rsplit("/", 1)[1])
+        self.hold(ada, LARGE)
         self.visit(jonas, ada.url, "action-again")
         jonas.get_by_text("Reject…").click()
         jonas.get_by_label("Why not?").fill("The invoice was paid last week.")
@@ -150,11 +155,6 @@ class Walk:
         self.reach(jonas, "rejected")
         self.look(jonas, "action-rejected")
         self.visit(ada, "/", "agent-card-refused")
-        self.hold(ada, LARGE)
-        ada.get_by_role("button", name="Withdraw it").click()
-        self.reach(ada, "withdrawn")
-        self.look(ada, "action-withdrawn")
-        self.by_fault(ada, ada.url.rsplit("/", 1)[1])
         self.visit(ada, "/actions?tab=mine", "queue-mine")
         self.visit(ada, "/history", "history")
 
@@ -181,10 +181,10 @@ class Walk:
         self.look(ada, "account")
         one = ada.url
         for status in ("paused", "needs_consent"):
-            self.sql("UPDATE connection SET status = ?", status)
+            self.sql("UPDATE connections SET status = ?", status)
             self.visit(ada, "/connections", f"accounts-{status}")
             self.visit(ada, one, f"account-{status}")
-        self.sql("UPDATE connection SET status = 'active'")
+        self.sql("UPDATE connections SET status = 'active'")
         self.visit(ada, f"{one}/disconnect", "account-disconnect")
         ada.get_by_role("button", name="Disconnect Harbour Bank").click()
         ada.wait_for_url(re.compile("/connections"))
@@ -249,13 +249,13 @@ class Walk:
         page.locator(f"[data-state={state}]").wait_for()
 
     def sql(self, statement: str, *values: object) -> None:
-        with closing(sqlite3.connect(self.instance.instance / "counterseal.sqlite", timeout=10)) as database, database:
+        with closing(sqlite3.connect(self.up.instance / "counterseal.sqlite", timeout=10)) as database, database:
             database.execute(statement, values)
 
     @contextmanager
     def queue_of_many(self) -> Iterator[None]:
         """Beside the one that is really held, rows of other ranks: for the list alone."""
-        file = self.instance.instance / "counterseal.sqlite"
+        file = self.up.instance / "counterseal.sqlite"
         with closing(sqlite3.connect(file, timeout=10)) as database, database:
             database.row_factory = sqlite3.Row
             held = dict(database.execute("SELECT * FROM action WHERE state = 'held'").fetchone())
@@ -280,13 +280,9 @@ class Walk:
     @contextmanager
     def vault_away(self) -> Iterator[None]:
         """OpenBao stopped in its tracks, as a machine that hangs would."""
-        words = ["pgrep", "-f", f"bao server .*{self.instance.instance}/"]
-        found = subprocess.run(words, capture_output=True, text=True, check=True)
-        pids = [int(pid) for pid in found.stdout.split()]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        vault = self.up.part("bao server")
+        vault.suspend()
         try:
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            vault.resume()

@@ -100,9 +100,14 @@ def action(action_id: str) -> str:
 
 @blueprint.get("/actions/<action_id>/now")
 @person
-def now(action_id: str) -> str:
-    """The parts that change by themselves: what was decided, and what became of it."""
-    return render(action_id, "approvals/_now.html")
+def now(action_id: str) -> Response:
+    """The part that changes by itself: who decided. When the action moves on, all of its page does: the facts and the title
+    speak of what is going to happen, or of what did."""
+    shown = see(action_id)
+    response = make_response(rendered(shown, "approvals/_now.html"))
+    if request.args.get("state", shown.action.state) != shown.action.state:
+        response.headers["HX-Refresh"] = "true"
+    return response
 
 
 @blueprint.post("/actions/<action_id>/challenge")
@@ -153,9 +158,16 @@ def attempt(action_id: str, work: Callable[[], Any]) -> ResponseReturnValue:
     return redirect(f"/actions/{action_id}", 303)
 
 
+def see(action_id: str) -> showing.Shown:
+    return showing.show(house(), action_id, viewer(), handed().recheck)
+
+
 def render(action_id: str, template: str, problem: str = "") -> str:
+    return rendered(see(action_id), template, problem)
+
+
+def rendered(shown: showing.Shown, template: str, problem: str = "") -> str:
     the_house = house()
-    shown = showing.show(the_house, action_id, viewer(), handed().recheck)
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
         page=page, problem=problem, waits=showing.waits_now(shown.action, the_house.clock()), lacking=showing.lacking,

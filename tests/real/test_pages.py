@@ -1,0 +1,194 @@
+"""Every page, in every state that the walk brings about: everyone can read it and use it, and nothing on it goes wrong unseen."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pyotp
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser_parts import chromium, faults, open_page
+from tests.real.walk import PATIENCE, SMALL, Walk
+from tests.up_parts import Up, start
+
+pytestmark = pytest.mark.real
+NARROW = 320
+REFUSALS = re.compile(r"Failed to load resource: the server responded with a status of (400|403|404|503)")
+"""The browser's own note on a page that is an error page, and meant to be one."""
+FACTS = """() => ({
+  wide: document.documentElement.scrollWidth, inline: document.querySelectorAll('[style], style').length,
+  focused: document.activeElement === document.body || document.activeElement.autofocus ? '' : document.activeElement.outerHTML,
+  moving: document.getAnimations().length, titles: document.querySelectorAll('h1').length, title: document.title,
+})"""
+
+STOP = """() => { const on = document.activeElement; return {
+  name: (on.textContent || '').trim(), inside: Boolean(on.closest('main')), outline: getComputedStyle(on).outlineStyle }; }"""
+
+
+@pytest.fixture
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    running = start(tmp_path_factory.mktemp("pages") / "i")
+    try:
+        running.wait()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+class Inspector:
+    """Looks at each page as several people would, and writes down what is wrong."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.stop = ""
+
+    def watch(self, page: Page) -> None:
+        """The console also tells what the content security policy stopped."""
+        page.emulate_media(reduced_motion="reduce")
+        page.on("console", lambda said: self.note(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: self.note(str(error)))
+
+    def note(self, what: str) -> None:
+        if not REFUSALS.match(what):
+            self.wrong.append(f"after {self.stop}: {what}")
+
+    def look(self, page: Page, name: str) -> None:
+        page.wait_for_load_state()
+        before = page.viewport_size
+        page.set_viewport_size({"width": NARROW, "height": 640})
+        found = page.evaluate(FACTS)
+        if before:
+            page.set_viewport_size(before)
+        self.stop = name
+        for true, what in (
+            (found["wide"] <= NARROW, f"scrolls sideways at {NARROW} px: {found['wide']}"),
+            (not found["inline"], "has inline styles"),
+            (not found["focused"] or not name.startswith("action"), f"focuses by itself: {found['focused'][:90]}"),
+            (not found["moving"], "moves although less motion is asked for"),
+            (found["titles"] == 1, f"has {found['titles']} headings of the first level"), (found["title"], "has no title"),
+        ):
+            if not true:
+                self.wrong.append(f"{name} {what}")
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            self.wrong += [f"{name} in {scheme}: {fault}" for fault in faults(page)]
+
+
+def test_everyone_can_use_every_page(up: Up, browser: Browser) -> None:
+    """axe-core finds nothing in either theme; nothing scrolls sideways at 320 px; no inline style; no script fails; the content
+    security policy stops nothing; a page about an action focuses nothing."""
+    inspector = Inspector()
+    Walk(up, browser, inspector.look, inspector.watch).all()
+    assert inspector.wrong == []
+
+
+def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
+    """From the queue by its keys; every stop is seen, the first skips to the content, and Enter on a fresh page does nothing."""
+    walk = Walk(up, browser, lambda *_: None)
+    mira = ready(walk, "Mira")
+    walk.hold(mira, SMALL)
+    held = mira.url
+    mira.goto("/actions")
+    mira.keyboard.press("j")
+    mira.keyboard.press("o")
+    mira.wait_for_url(held)
+    mira.keyboard.press("Enter")
+    mira.keyboard.press("Tab")
+    skip = mira.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    mira.keyboard.press("Enter")
+    mira.keyboard.press("Enter")
+    expect(mira.locator("[data-state=held]")).to_be_attached()
+    stops = [stop for stop in tabbed(mira) if stop["inside"]]
+    assert all(stop["outline"] != "none" for stop in stops), stops
+    names = [stop["name"] for stop in stops]
+    assert names.index("Exactly what will be sent") < next(i for i, name in enumerate(names) if name.startswith("Confirm"))
+    assert any(name.startswith("Reject") for name in names)
+    mira.get_by_role("button", name=re.compile("^Confirm")).focus()
+    mira.keyboard.press("Enter")
+    mira.locator("[data-state=done]").wait_for()
+
+
+def test_the_whole_way_to_a_decision_without_javascript(up: Up, browser: Browser) -> None:
+    """From the sign-in link to a confirmed payment, with an authenticator app, whose seed is read from the page."""
+    page = open_page(browser, base_url=up.url, java_script_enabled=False)
+    page.set_default_timeout(PATIENCE)
+    page.goto("/evaluation/enter")
+    page.get_by_label("The sign-in link").fill(up.link())
+    page.get_by_role("button", name="Open").click()
+    page.get_by_role("button", name="Jonas").click()
+    page.get_by_role("link", name="Set up an app").click()
+    code = pyotp.TOTP(re.sub(r"\s", "", page.locator("#key").text_content() or ""))
+    page.get_by_label("The six digits").fill(code.now())
+    page.get_by_role("button", name="Add this app").click()
+    enrolled = int(time.time()) // 30
+    connect(page)
+    url = held_without_script(page)
+    while int(time.time()) // 30 == enrolled:  # each code counts once
+        time.sleep(0.5)
+    page.goto(url)
+    page.get_by_label("The six digits").fill(code.now())
+    page.get_by_role("button", name=re.compile("^Confirm")).click()
+    until_it_says(page, url, "Done")
+
+
+def ready(walk: Walk, name: str) -> Page:
+    """A person with a passkey, the bank and an agent."""
+    page = walk.enter(name)
+    connect(page)
+    walk.try_to(page, "Check the balance")
+    page.get_by_role("link", name="Continue: let the agent connect").click()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    expect(page.locator("#agent")).to_contain_text("42,", timeout=PATIENCE)
+    return page
+
+
+def connect(page: Page) -> None:
+    page.goto("/connections/new?provider=harbour")
+    page.get_by_role("button", name="Continue to Harbour Bank").click()
+    page.get_by_role("button", name="Allow", exact=True).click()
+    page.wait_for_url(re.compile("/connections"))
+
+
+def tabbed(page: Page) -> list[dict[str, str]]:
+    """Each stop of the Tab key through the page."""
+    stops = []
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(STOP))
+    return stops
+
+
+def held_without_script(page: Page) -> str:
+    """Let the agent connect and ask; what the card shows by itself elsewhere is loaded again here."""
+    page.goto("/")
+    page.get_by_role("button", name=SMALL).click()
+    proceed, see = "Continue: let the agent connect", "See what it wants to do"
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.get_by_role("link", name=see).count():
+        assert time.monotonic() < end, page.inner_text("main")
+        if page.get_by_role("link", name=proceed).count():
+            page.get_by_role("link", name=proceed).click()
+            page.get_by_role("button", name="Allow", exact=True).click()
+            page.wait_for_url(re.compile(r"localhost:\d+/(?!oauth)"))
+        time.sleep(0.5)
+        page.goto("/")
+    return str(page.get_by_role("link", name=see).get_attribute("href"))
+
+
+def until_it_says(page: Page, url: str, words: str) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while not page.locator("#now").get_by_text(words, exact=True).count():
+        assert time.monotonic() < end, page.inner_text("main")
+        time.sleep(0.5)
+        page.goto(url)
