@@ -11,6 +11,7 @@
     made = Date.now();
     const body = new URLSearchParams({ csrf_token: form.elements.csrf_token.value, shown: form.elements.shown.value });
     const answer = await fetch(form.dataset.refresh, { method: "POST", body, headers: { Accept: "application/json" } }).catch(() => null);
+    if (!answer || answer.status >= 500) made = 0;  // no answer, or out of service for the moment: try again at the next look
     if (!answer || !answer.ok) return;
     const fresh = await answer.json();
     if (!fresh.options) return;

@@ -5,6 +5,8 @@ What has to be exact (codes, registrations, held actions) is counted in the data
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, request
 from flask_limiter import Limiter
 
@@ -23,4 +25,5 @@ def register(app: Flask, settings: Settings) -> None:
         REGISTER: (f"{3 * settings.oauth.registrations_per_source} per minute", "Too many registrations. Try again in a minute."),
     }
     for endpoint, (amount, words) in limits.items():
-        app.view_functions[endpoint] = limiter.limit(amount, error_message=words)(app.view_functions[endpoint])
+        limited: Any = limiter.limit(amount, error_message=words)(app.view_functions[endpoint])
+        app.view_functions[endpoint] = limited

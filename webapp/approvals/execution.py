@@ -141,7 +141,7 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     now, settings = house.clock(), house.settings.approvals
     action = _reread(session, opened)
     audit.require_flowing(session, now, settings.log_stalled)
-    if now >= (action.run_by or opened.document.expires_at) or now >= opened.document.expires_at:
+    if now >= min(action.run_by or opened.document.expires_at, _lapses(opened, settings.pick_up)):
         return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
     account = _account(session, opened)
     why = _refused(session, opened) or (account if isinstance(account, str) else None)
@@ -158,6 +158,13 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     )
     enqueue(session, "approvals.sweep", action.id, now + timedelta(seconds=settings.silence))
     return Started(opened, fence, lease, key)
+
+
+def _lapses(opened: Opened, pick_up: int) -> datetime:
+    """By the envelope, and by the last of the signed statements. Attack: `run_by` moved in the database, to use an approval long
+    after everyone saw it lapse."""
+    last = max(one.at for one in opened.verified.given)
+    return min(opened.document.expires_at, last + timedelta(seconds=pick_up) + evidence.SKEW)
 
 
 def _refused(session: Session, opened: Opened) -> str | None:

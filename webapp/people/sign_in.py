@@ -17,6 +17,7 @@ from vault.door import SignedIn
 from vault.secret import Secret
 from webapp import audit
 from webapp.db.count import changed
+from webapp.db.once import insert_once
 from webapp.errors import BadInput
 from webapp.ids import new_id
 from webapp.people import cookies, sessions
@@ -154,13 +155,11 @@ def _open(db: DbSession, house: House, came: Came, signed_in: SignedIn, cookie: 
 
 
 def _remember(db: DbSession, signed_in: SignedIn, now: datetime) -> None:
-    person = db.get(Person, signed_in.person, with_for_update=True)
-    if person is None:
-        person = Person(
-            id=signed_in.person, issuer=signed_in.issuer, subject=signed_in.subject, created_at=now,
-            name="", email="", groups=[], seen_at=now,
-        )
-        db.add(person)
+    insert_once(
+        db, Person, id=signed_in.person, issuer=signed_in.issuer, subject=signed_in.subject, created_at=now,
+        name="", email="", groups=[], seen_at=now,
+    )
+    person = db.get_one(Person, signed_in.person, with_for_update=True)
     person.name = signed_in.name or signed_in.email or signed_in.subject
     person.email, person.groups, person.seen_at = signed_in.email, sorted(signed_in.groups), now
     db.flush()

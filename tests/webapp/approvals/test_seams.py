@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import delete, select
 
 from tests.app_parts import People
+from tests.conftest import Clock
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, Server, action, decide, draft, forge, held, reject
 from webapp import audit
@@ -80,6 +81,18 @@ def test_what_ended_before_it_ran_is_not_revived_by_setting_its_state_back(
         server.drift = None
     revive(house, held_id)
     assert run(house, held_id, server) == "void"
+    assert server.calls == []
+
+
+def test_an_approval_kept_alive_in_the_database_lapses_by_its_statements(
+    house: House, someone: Enrol, server: Server, clock: Clock
+) -> None:
+    ada, key = someone("ada")
+    held_id = held(house, draft(house, ada.person), CONFIRM)
+    decide(ada, key, held_id)
+    forge(house, held_id, run_by=None)
+    clock.forward(minutes=17)
+    assert run(house, held_id, server) == "expired"
     assert server.calls == []
 
 
