@@ -82,11 +82,11 @@ def test_sending_is_allowed_to_whom_a_person_approved_before_and_to_nobody_else(
 def test_approved_before_counts_up_to_the_amount_approved_then() -> None:
     known = Recipient("x", "text", "x")
     small, large = (
-        replace(call(cls="send", usage=KNOWN), facts=Facts(amount=Amount("ok", minor, "EUR", minor), recipient=known))
-        for minor in (99999, 100001)
+        replace(call(cls="send", usage=Usage(approved_before=2, up_to_minor=5000)), facts=Facts(amount=amount, recipient=known))
+        for amount in (Amount("ok", 5000, "EUR", 5000), Amount("ok", 5001, "EUR", 5001))
     )
     assert SHIPPED.decide(small)
-    assert not SHIPPED.decide(large)
+    assert asked(SHIPPED.decide(large)) == [("confirm", "", "")]
 
 
 def test_a_large_amount_needs_finance_in_whatever_class_the_tool_is() -> None:

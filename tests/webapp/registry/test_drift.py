@@ -136,7 +136,8 @@ def test_a_tool_that_is_gone_is_closed_and_comes_back_as_approved_only(house: Ho
 def test_a_tool_that_is_listed_only_to_people_is_not_gone_when_nobody_asks(house: House) -> None:
     secret = changed(PAY, name="send_more")
     drift.observe(house, "bank", listed(PAY, BALANCE, secret))
-    drift.observe(house, "bank", listed(PAY, BALANCE), whole=True)
+    drift.observe(house, "bank", listed(EVIL, BALANCE), whole=True)
+    assert status(house) == ("drifted", "drifted")
     assert status(house, "send_more") == ("new", "not_approved")
 
 
