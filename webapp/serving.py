@@ -11,6 +11,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+SWITCH = 0.0005
+"""Seconds after which a thread lets another run (Python's own default is ten times that). On SQLite the writer's thread gives
+the lock of the interpreter up at every statement; behind a busy event loop it would wait the whole interval to get it back."""
 WORKER_LOOP = "COUNTERSEAL_WORKER_LOOP"
 """Set to 1: due rows are worked off in the web process too (`counterseal up`)."""
 
@@ -43,6 +46,7 @@ server_software = "counterseal"
 
 def post_worker_init(worker: Any) -> None:
     """After the app was made in this worker: its loop for due rows, where this process has one."""
+    sys.setswitchinterval(SWITCH)
     if os.environ.get(WORKER_LOOP) == "1":
         from webapp.composition import job_handlers
         from webapp.jobs import Worker

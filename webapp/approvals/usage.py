@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
@@ -27,7 +27,6 @@ class Used:
     """What policy and page know of before. Amounts are minor units of the base currency."""
 
     calls_last_hour: int = 0
-    calls_last_day: int = 0
     base_minor_last_day: int = 0
     """By this person."""
     account_base_minor_last_day: int = 0
@@ -69,33 +68,39 @@ def key(recipient: str | None) -> str:
     return hashlib.sha256(recipient.encode()).hexdigest() if recipient else ""
 
 
-# Asked and written in every call: made once, so that SQLAlchemy neither builds nor hashes them again.
-_counts = (Usage.at > bindparam("day")) & (Usage.state != "released")
+# Asked and written in every call: made once, so that SQLAlchemy neither builds nor hashes them again. Each is answered from an
+# index alone.
+_counts = (Usage.at > bindparam("since")) & (Usage.state != "released")
 _others = Usage.action.is_(None) | (Usage.action != bindparam("excluding"))
-_of_recipient = case((Usage.recipient == bindparam("recipient"), Usage.base_minor))
-BY_PERSON = select(
-    func.count(), func.count(case((Usage.at > bindparam("hour"), 1))), func.sum(Usage.base_minor), func.sum(_of_recipient),
-).where(Usage.person == bindparam("person"), _counts, _others)
-BY_ACCOUNT = select(func.sum(Usage.base_minor)).where(Usage.connection == bindparam("connection"), _counts, _others)
+_sum = select(func.sum(Usage.base_minor)).where(_counts, Usage.base_minor.is_not(None))
+CALLS = select(func.count()).select_from(Usage).where(Usage.person == bindparam("person"), _counts)
+BY_PERSON = _sum.where(Usage.person == bindparam("person"))
+BY_ACCOUNT = _sum.where(Usage.connection == bindparam("connection"))
+TO_RECIPIENT = _sum.where(Usage.recipient == bindparam("recipient"), Usage.person == bindparam("person"))
 INSERT = insert(Usage.__table__)  # type: ignore[arg-type]
 
 
 def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
     """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again."""
-    known, ask = _known(session, call), session.connection().execute
+    known = _known(session, call)
     asked = {
-        "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "hour": now - HOUR,
-        "day": now - DAY, "excluding": excluding or "",
+        "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "excluding": excluding,
+        "since": now - DAY,
     }
-    last_day, last_hour, base_minor, to_recipient = ask(BY_PERSON, asked).one()
     return Used(
-        calls_last_hour=last_hour, calls_last_day=last_day, base_minor_last_day=int(base_minor or 0),
-        account_base_minor_last_day=int(ask(BY_ACCOUNT, asked).scalar_one() or 0) if call.connection else 0,
-        recipient_base_minor_last_day=int(to_recipient or 0) if call.recipient else 0,
+        calls_last_hour=_total(session, CALLS, {**asked, "since": now - HOUR}),
+        base_minor_last_day=_total(session, BY_PERSON, asked),
+        account_base_minor_last_day=_total(session, BY_ACCOUNT, asked) if call.connection else 0,
+        recipient_base_minor_last_day=_total(session, TO_RECIPIENT, asked) if call.recipient else 0,
         approved_before=known.times if known else 0,
         up_to_minor=known.up_to_base_minor if known else 0,
         lookalike_of="" if known or not call.recipient else _lookalike(session, call),
     )
+
+
+def _total(session: Session, statement: Select[Any], asked: dict[str, Any]) -> int:
+    counted = statement if asked["excluding"] is None else statement.where(_others)
+    return int(session.connection().execute(counted, asked).scalar_one() or 0)
 
 
 def record(session: Session, call: Call, now: datetime) -> None:

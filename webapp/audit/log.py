@@ -38,7 +38,7 @@ def append(
         "v": 1, "id": entry, "at": at.isoformat(timespec="microseconds"), "kind": kind, "actor": actor, "subject": subject,
         "detail": dict(detail),
     })
-    session.execute(INSERT, {"id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body})
+    session.connection().execute(INSERT, {"id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body})
     return entry
 
 

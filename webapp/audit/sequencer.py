@@ -23,6 +23,7 @@ log = logging.getLogger("counterseal.audit")
 TOPIC = "audit"
 BATCH = 2000
 
+NODE = select(Node.hash).where(Node.level == bindparam("level"), Node.index == bindparam("at"))
 NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number"))
 
 
@@ -69,8 +70,11 @@ def _number(session: Session, start: int, ids: Sequence[str]) -> None:
 
 
 def node_at(session: Session) -> merkle.NodeAt:
+    session.flush()
+    connection = session.connection()
+
     def read(level: int, index: int) -> bytes:
-        found = session.scalar(select(Node.hash).where(Node.level == level, Node.index == index))
+        found: bytes | None = connection.execute(NODE, {"level": level, "at": index}).scalar_one_or_none()
         if found is None:
             raise LookupError(f"the log has no node at level {level}, index {index}")
         return found

@@ -445,9 +445,10 @@ def upgrade() -> None:
     sa.UniqueConstraint('action', name=op.f('uq_usage_action'))
     )
     with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.create_index('ix_usage_connection', ['connection', 'at'], unique=False)
-        batch_op.create_index('ix_usage_person', ['person', 'at'], unique=False)
-        batch_op.create_index('ix_usage_recipient', ['recipient', 'at'], unique=False)
+        batch_op.create_index('ix_usage_person', ['person', 'at', 'state'], unique=False)
+        batch_op.create_index('ix_usage_sum_connection', ['connection', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
+        batch_op.create_index('ix_usage_sum_person', ['person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
+        batch_op.create_index('ix_usage_sum_recipient', ['recipient', 'person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
 
     op.create_table('oauth_access_token',
     sa.Column('hash', sa.LargeBinary(), nullable=False),
@@ -511,9 +512,10 @@ def downgrade() -> None:
 
     op.drop_table('oauth_access_token')
     with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.drop_index('ix_usage_recipient')
+        batch_op.drop_index('ix_usage_sum_recipient')
+        batch_op.drop_index('ix_usage_sum_person')
+        batch_op.drop_index('ix_usage_sum_connection')
         batch_op.drop_index('ix_usage_person')
-        batch_op.drop_index('ix_usage_connection')
 
     op.drop_table('usage')
     op.drop_table('tool')
