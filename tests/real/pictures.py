@@ -1,4 +1,5 @@
-"""Pictures of every page: `python -m tests.real.pictures FOLDER` writes them all there, and README's into docs/pictures/."""
+"""Pictures of the pages: `python -m tests.real.pictures` writes README's into docs/pictures/; with a FOLDER, also every page and
+state there, in light, in dark and on a phone."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, ViewportSize
+from playwright.sync_api import FloatRect, Page, ViewportSize
 
 from tests.browser_parts import chromium
 from tests.real.walk import Walk
@@ -24,10 +25,11 @@ CHOSEN = {
 class Camera:
     """Takes each page in light, in dark and on a phone: the whole of it, and what a phone shows first."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        PUBLISHED.mkdir(parents=True, exist_ok=True)
+        for place in (folder, PUBLISHED):
+            if place:
+                place.mkdir(parents=True, exist_ok=True)
 
     def look(self, page: Page, name: str) -> None:
         page.wait_for_load_state()
@@ -41,12 +43,15 @@ class Camera:
         page.set_viewport_size(WIDE)
 
     def take(self, page: Page, name: str, *, whole: bool = True) -> None:
-        page.screenshot(path=self.folder / f"{name}.png", full_page=whole, animations="disabled")
+        if self.folder:
+            page.screenshot(path=self.folder / f"{name}.png", full_page=whole, animations="disabled")
         if name in CHOSEN:
-            page.screenshot(path=PUBLISHED / CHOSEN[name], full_page=False, animations="disabled")
+            shown = page.viewport_size or WIDE
+            first = FloatRect(x=0, y=0, width=shown["width"], height=PHONE["height"])
+            page.screenshot(path=PUBLISHED / CHOSEN[name], clip=first, animations="disabled")
 
 
-def main(folder: Path) -> None:
+def main(folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as place, chromium() as browser:
         up = start(Path(place) / "instance")
         try:
@@ -57,4 +62,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "test-results/pictures"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -21,7 +21,6 @@ from tests.up_parts import Up
 PATIENCE = 60_000
 """Milliseconds for what another process has to do first."""
 SMALL, LARGE = "Pay 480.00 EUR", "Pay 4,800.00 EUR"
-LONG_MAIL = "ada.lindqvist-bookkeeping@accounts-payable.lindqvist.example"
 QUEUE = (
     # rank, flags, amount, what the agent calls the recipient, the recipient
     (0, ["unreadable", "new"], None, "Møller & Søn A/S", "DK5000400440116243"),
@@ -206,7 +205,6 @@ class Walk:
         for path, name in (("/servers", "servers-drift"), ("/servers/bank", "server-drift"),
                            ("/servers/bank/tools/send_payment", "tool-drift"), ("/servers/bank/tools/get_balance", "tool-new")):
             self.visit(ada, path, name)
-        self.sql("UPDATE person SET email = ? WHERE email LIKE 'ada@%'", LONG_MAIL)
         self.visit(ada, "/you", "you")
         self.visit(ada, "/you/factors/passkey", "factor-another")
 
