@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from webapp.db.changes import Changes
@@ -60,7 +61,8 @@ class Database:
             self.writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
             event.listen(self.writer, "begin", _begin_immediate)
         else:
-            self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True)
+            waits = {"connect_timeout": BUSY_TIMEOUT_MS // 1000, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"}
+            self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True, connect_args=waits)
             self.writer = self.engine
         self.changes = Changes(self.engine)
         self._thread: Any = None
@@ -118,7 +120,7 @@ class Database:
 def _available() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, PoolTimeout) as error:
         raise Unavailable("The database does not answer. Nothing was done.", code="database_away", detail=str(error)) from error
 
 

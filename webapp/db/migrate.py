@@ -29,6 +29,7 @@ def upgrade(database: Database) -> None:
     config = _config()
     with database.writer.connect() as connection, connection.begin():
         if not database.sqlite:
+            connection.execute(text("SET LOCAL lock_timeout = 0"))  # whoever comes second waits for the first, however long
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -40,7 +40,9 @@ def answer(status: int, hint: str, code: str) -> Response:
         response = jsonify(error=code, error_description=hint)
     else:
         title = TITLES.get(status, TITLES[500])
-        response = make_response(render_template("fault.html", title=title, hint=hint, status=status, code=code))
+        # The page that says that the database does not answer must not ask it for the badge: then there would be no page.
+        page = render_template("fault.html", title=title, hint=hint, status=status, code=code, waiting_count=lambda: 0)
+        response = make_response(page)
     response.status_code = status
     if status == 503:
         response.headers["Retry-After"] = "5"
