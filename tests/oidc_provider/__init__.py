@@ -81,7 +81,7 @@ def _location(opener: urllib.request.OpenerDirector, url: str) -> str:
 @contextmanager
 def serve(redirect_uris: list[str], **options: Any) -> Iterator[Provider]:
     """Options: `scopes`, `people` (claims by subject), `access_lifetime`, `acr`, `alg`, `withheld` (scopes the person
-    declines)."""
+    declines), `tls` (files: `key`, `certificate`)."""
     installed()
     environment = {**os.environ, "OIDC_OPTIONS": json.dumps({"redirect_uris": redirect_uris, **options})}
     process = subprocess.Popen(

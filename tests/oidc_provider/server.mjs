@@ -1,13 +1,16 @@
 // A real OpenID Connect and OAuth provider for the tests: PKCE required, refresh tokens rotate, revocation, introspection.
 // It signs in whom `login_hint` names (else "alice") and agrees for them at once; `login_hint=nobody` declines.
+import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { once } from 'node:events';
 import { Provider, errors } from 'oidc-provider';
 
 const options = JSON.parse(process.env.OIDC_OPTIONS ?? '{}');
-const server = http.createServer().listen(0, '127.0.0.1');
+const secure = options.tls ? { key: fs.readFileSync(options.tls.key), cert: fs.readFileSync(options.tls.certificate) } : null;
+const server = (secure ? https.createServer(secure) : http.createServer()).listen(0, '127.0.0.1');
 await once(server, 'listening');
-const issuer = `http://127.0.0.1:${server.address().port}`;
+const issuer = `${secure ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
 const people = options.people ?? {};
 
 const provider = new Provider(issuer, {
