@@ -106,7 +106,7 @@ class Door:
     # -- signing in ------------------------------------------------------------------------------------------------
 
     def idp_put(self, name: str, record: Json) -> None:
-        """Store an identity provider: `{issuer, client_id, client_secret, scopes, groups_claim, acr_values, max_age,
+        """Store an identity provider: `{issuer, client_id, client_secret, scopes, groups_claim, acr_values, amr_values, max_age,
         groups_by_subject?}`. `groups_by_subject` (evaluation only) fixes groups whatever the claims say."""
         self._line.ask("idp_put", name=name, record=dict(record))
 

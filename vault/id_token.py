@@ -29,6 +29,7 @@ OLDEST = 600
 """An ID token that answers a code was issued just now."""
 KEYS_KEPT = 3600.0
 REFETCH_EVERY = 10.0
+WEAK = "Your sign-in was not as strong as this installation asks for."
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Asked:
     nonce: str
     acr_values: Sequence[str] = ()
     max_age: int | None = None
+    amr_values: Sequence[str] = ()
+    """Methods (RFC 8176), one of which must have been used."""
 
 
 class Keys:
@@ -83,7 +86,7 @@ def verify(
     1. the algorithm is one of ours and the signature is by a key the issuer publishes;
     2. `iss` is exactly the issuer that was asked; 3. `aud` holds our client id, and `azp` is it where there are several;
     4. `exp`, `iat` and `nbf` fit the clock; 5. `nonce` is the one sent; 6. `at_hash`, where present, is the access token's;
-    7. `acr` and `auth_time`, where they were asked for, are what was asked for.
+    7. `acr`, `amr` and `auth_time`, where they were asked for, are what was asked for.
     """
     header, claims = _signed(token, keys, keys_url)  # 1
     if claims.get("iss") != expected.issuer or not _text(claims.get("sub")):  # 2
@@ -148,7 +151,10 @@ def _access_hash(value: Any, algorithm: str, access: Secret[str]) -> None:
 
 def _strength(claims: Mapping[str, Any], expected: Asked, now: float) -> None:
     if expected.acr_values and claims.get("acr") not in expected.acr_values:
-        _refuse(f"acr {claims.get('acr')!r}", "Your sign-in was not as strong as this installation asks for.")
+        _refuse(f"acr {claims.get('acr')!r}", WEAK)
+    used = claims.get("amr")
+    if expected.amr_values and not (isinstance(used, list) and any(method in used for method in expected.amr_values)):
+        _refuse(f"amr {used!r}", WEAK)
     if expected.max_age is None:
         return
     at = claims.get("auth_time")

@@ -22,7 +22,8 @@ log = logging.getLogger("counterseal.keeper.sso")
 
 PURPOSE = "sign-in"
 LIFETIME = 900
-KEYS = frozenset({"issuer", "client_id", "client_secret", "scopes", "groups_claim", "acr_values", "max_age", "groups_by_subject"})
+LISTS = ("scopes", "acr_values", "amr_values")
+KEYS = frozenset({"issuer", "client_id", "client_secret", "groups_claim", "max_age", "groups_by_subject", *LISTS})
 GROUPS_MOST = 200
 TEXT_MOST = 200
 
@@ -48,10 +49,10 @@ def idp_put(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 def _check_types(found: Mapping[str, Any]) -> None:
-    lists = all(isinstance(found.get(key, []), list) for key in ("scopes", "acr_values"))
+    lists = all(isinstance(found.get(key, []), list) for key in LISTS)
     age = found.get("max_age")
     if not lists or not (age is None or (isinstance(age, int) and not isinstance(age, bool) and age >= 0)):
-        raise BadRequest("idp", hint="`scopes` and `acr_values` are lists, `max_age` is a number of seconds.")
+        raise BadRequest("idp", hint="`scopes`, `acr_values` and `amr_values` are lists, `max_age` is a number of seconds.")
     if not isinstance(found.get("groups_by_subject", {}), dict) or not isinstance(found.get("groups_claim", "groups"), str):
         raise BadRequest(
             "idp", hint="`groups_by_subject` maps subjects to lists of groups, `groups_claim` is the name of a claim."
@@ -123,7 +124,8 @@ def _claims(keeper: Keeper, at: Endpoints, idp: Mapping[str, Any], tokens: Token
     if tokens.id_token is None:
         raise ProviderRefused("no id token", hint="The identity provider did not say who signed in.")
     ours = upstreams(keeper)
-    asked = Asked(at.issuer, at.client_id, nonce, tuple(idp.get("acr_values") or ()), idp.get("max_age"))
+    acr, amr = tuple(idp.get("acr_values") or ()), tuple(idp.get("amr_values") or ())
+    asked = Asked(at.issuer, at.client_id, nonce, acr, idp.get("max_age"), amr)
     claims = verify(tokens.id_token, ours.keys, at.jwks_url, expected=asked, access=tokens.access, now=now)
     wanted = {"name", "email", *({idp["groups_claim"]} if idp.get("groups_claim") else set())}
     if at.userinfo_url and not wanted <= set(claims):

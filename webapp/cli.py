@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, Load] = {
     "policy": _policy,
     "server": _at("webapp.registry.commands", "server"),
     "client": _at("webapp.clients.commands", "client"),
+    "idp": _at("webapp.people.commands", "idp"),
     "provider": _at("webapp.connections.commands", "provider"),
 }
 """In the order `--help` lists them."""

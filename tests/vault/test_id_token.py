@@ -151,3 +151,11 @@ def test_what_was_asked_of_the_sign_in_is_required() -> None:
     ):
         with pytest.raises(ProviderRefused):
             check(signed(claims(**weak)), strict)
+
+
+@pytest.mark.parametrize("used", [None, [], ["pwd"], "otp", {"otp": 1}])
+def test_a_sign_in_without_one_of_the_methods_asked_for_is_refused(used: object) -> None:
+    asked = Asked("https://idp.example", "counterseal", "nonce-1", amr_values=("otp", "hwk"))
+    assert check(signed(claims(amr=["pwd", "otp"])), asked)
+    with pytest.raises(ProviderRefused):
+        check(signed(claims(amr=used)), asked)
