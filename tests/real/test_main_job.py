@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import pytest
@@ -85,6 +87,7 @@ def test_the_ten_steps(company: Company) -> None:
     _rejected_with_a_reason(company, ada, jonas)
     _disconnected(company, ada)
     _seen_and_verified(company, ada)
+    assert _paid(company) == [48_000, 480_000], "each payment that a person allowed was made once, and nothing else"
     assert company.complaints == []
 
 
@@ -155,9 +158,18 @@ def _disconnected(company: Company, ada: Page) -> None:
 def _seen_and_verified(company: Company, ada: Page) -> None:
     ada.goto(f"{company.up.url}/log")
     expect(ada.get_by_role("heading", name="The log")).to_be_visible()
-    verified = subprocess.run(
-        [*COMMAND, "audit", "verify"], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env={**os.environ, "COUNTERSEAL_INSTANCE": str(company.up.instance)},
-    )
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "The log holds" in verified.stdout
+    export = str(company.up.instance / "export.jsonl")
+    for words in (["verify"], ["export", export], ["verify", "--file", export]):
+        done = subprocess.run(
+            [*COMMAND, "audit", *words], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            env={**os.environ, "COUNTERSEAL_INSTANCE": str(company.up.instance)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "The log holds" in done.stdout or words[0] == "export"
+
+
+def _paid(company: Company) -> list[int]:
+    """The bank's own ledger: what it paid, in cents."""
+    [ledger] = [file for file in company.up.instance.rglob("*.sqlite") if file.name != "counterseal.sqlite"]
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as bank:
+        return [row[0] for row in bank.execute("SELECT amount_minor FROM payments ORDER BY number")]
