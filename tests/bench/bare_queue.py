@@ -39,15 +39,15 @@ def left(action: Action) -> str:
 def make() -> Flask:
     app = Flask("bare")
     engine = create_engine(os.environ["COUNTERSEAL_DATABASE_URL"], connect_args={"check_same_thread": False})
-    decided = select(Decision.action).where(Decision.person == PERSON)
-    mine = select(ActionGroup.action).where(ActionGroup.name.in_([GROUP]))
+    decided = select(Decision.id).where(Decision.action == Action.id, Decision.person == PERSON).exists()
+    asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name.in_([GROUP])).exists()
     confirm = and_(Action.asks_owner, Action.owner == PERSON)
-    approve = and_(Action.id.in_(mine), Action.person != PERSON, Action.owner != PERSON, Action.agent_owner != PERSON)
+    approve = and_(asked, Action.person != PERSON, Action.owner != PERSON, Action.agent_owner != PERSON)
 
     @app.get("/")
     def queue() -> str:
         waiting = and_(
-            Action.state == "held", Action.expires_at > datetime.now(UTC), or_(confirm, approve), Action.id.not_in(decided)
+            Action.state == "held", Action.expires_at > datetime.now(UTC), or_(confirm, approve), ~decided
         )
         with Session(engine) as session:
             rows = session.scalars(

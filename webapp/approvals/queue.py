@@ -31,13 +31,13 @@ class Listing:
 
 def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
     """Held, and this person's word is missing. What the page will ask of the document itself decides in the end."""
-    mine = select(Decision.action).where(Decision.person == viewer.person)
+    decided = select(Decision.id).where(Decision.action == Action.id, Decision.person == viewer.person).exists()
+    asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).exists()
     confirm = and_(Action.asks_owner, Action.owner == viewer.person)
     approve = and_(
-        Action.id.in_(select(ActionGroup.action).where(ActionGroup.name.in_(viewer.groups))),
-        Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
+        asked, Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
     )
-    return and_(Action.state == "held", Action.expires_at > now, or_(confirm, approve), Action.id.not_in(mine))
+    return and_(Action.state == "held", Action.expires_at > now, or_(confirm, approve), ~decided)
 
 
 def count(session: Session, viewer: Viewer, now: datetime) -> int:

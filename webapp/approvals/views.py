@@ -184,7 +184,8 @@ def listed(the_house: House, who: Viewer, tab: queue.Tab, after: str | None) -> 
             found = queue.others(session, who, now, limit)
         else:
             found = queue.mine(session, who, limit, after)
-        return {"listing": found, "after": after, "waiting": queue.count(session, who, now)}
+        waiting = queue.count(session, who, now)
+    return {"listing": found, "after": after, "waiting": waiting, "waiting_count": lambda: waiting}
 
 
 def waiting_count(the_house: House, who: Viewer | None) -> int:

@@ -6,20 +6,33 @@ import re
 from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel.core import Locale
 from babel.dates import format_datetime, format_timedelta
 from flask import Flask, g
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from webapp.currencies import EXPONENTS
 from webapp.web.house import house
 
+KEPT = 8192
+"""Times and amounts that are kept as written: a list shows the same ones at each of its updates."""
+
+
+@lru_cache(maxsize=64)
+def _parsed(locale: str) -> Locale:
+    return Locale.parse(locale)
+
+
+def _name() -> str:
+    viewer = g.get("viewer")
+    return viewer.locale if viewer else "en"
+
 
 def _locale() -> Locale:
-    viewer = g.get("viewer")
-    return Locale.parse(viewer.locale if viewer else "en")
+    return _parsed(_name())
 
 
 def _zone() -> ZoneInfo:
@@ -33,8 +46,13 @@ TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
 
 
+@lru_cache(maxsize=KEPT)
+def _exact(when: datetime, zone: ZoneInfo, locale: str) -> str:
+    return str(format_datetime(when, "long", tzinfo=zone, locale=_parsed(locale)))
+
+
 def _element(when: datetime, text: str, shape: Markup = TIME) -> Markup:
-    exact = format_datetime(when, "long", tzinfo=_zone(), locale=_locale())
+    exact = _exact(when.replace(microsecond=0), _zone(), _name())
     return shape.format(when.isoformat(timespec="seconds"), exact, text)
 
 
@@ -75,12 +93,17 @@ def money(minor: int, currency: str) -> str:
 
     With the decimals of ISO 4217, by which amounts are read; CLDR's are fewer for some currencies (Iraqi dinar, afghani), and
     the page would show a thousand times what is paid."""
+    return _money(minor, currency, _name())
+
+
+@lru_cache(maxsize=KEPT)
+def _money(minor: int, currency: str, locale: str) -> str:
     digits = EXPONENTS.get(currency)
     if digits is None:
         return f"{minor} {currency}"
-    pattern = copy(_locale().currency_formats["standard"])
+    pattern = copy(_parsed(locale).currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
-    written = str(pattern.apply(Decimal(minor).scaleb(-digits), _locale(), currency=currency, currency_digits=False))
+    written = str(pattern.apply(Decimal(minor).scaleb(-digits), _parsed(locale), currency=currency, currency_digits=False))
     return LETTER_THEN_DIGIT.sub("\N{NO-BREAK SPACE}", written)
 
 
@@ -88,6 +111,8 @@ def visible(text: str) -> Markup:
     """Text from a stranger with what hides made visible: control, bidirectional and zero-width characters as code points.
 
     Attack: a payee name that reads differently from what is sent (Unicode TR 36, CVE-2021-42574)."""
+    if text.isprintable():
+        return escape(str(text))
     out = Markup("")
     for char in text:
         hidden = not char.isprintable() and char not in "\n\t"
