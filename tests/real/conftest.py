@@ -43,7 +43,7 @@ def scripted_session(standing_session: Standing) -> Iterator[Scripted]:
         standing_session.add_server("scripted", scripted.url, {
             "wipe": ["--class", "destroy"],
             "look": ["--class", "read", "--provider", LEDGER, "--scope", READ],
-            "pay": ["--class", "money", "--provider", LEDGER, "--scope", PAY],
+            "pay": ["--class", "destroy", "--provider", LEDGER, "--scope", PAY],
         })
         standing_session.visitor("ada").connect(standing_session.accounts, LEDGER, [READ, PAY], "ada")
         yield scripted

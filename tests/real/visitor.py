@@ -80,8 +80,9 @@ class Visitor:
     def give(self, action: str, page: requests.Response, **otherwise: str) -> requests.Response:
         """Answer a page that was opened before."""
         assertion = json.dumps(self.passkey.get(options(page), origin=PUBLIC_URL))
-        fields = {"shown": hidden(page, "shown"), "sealed": hidden(page, "sealed"), "assertion": assertion, **otherwise}
-        return self.send(f"/actions/{action}/decide", **fields)
+        own = {name: hidden(page, name) for name in ("csrf_token", "shown", "sealed")}
+        fields = {**own, "assertion": assertion, **otherwise}
+        return self.ask("POST", f"/actions/{action}/decide", data=fields, headers={"Origin": PUBLIC_URL})
 
     def connect(self, provider: Provider, name: str, scopes: list[str], account: str) -> str:
         """Connect an account through the pages; the connection's id."""
