@@ -10,7 +10,7 @@ from tests.bench.scene import Agent, Scene, tool_call
 
 ARGUMENTS = {"account": "main"}
 AT_ONCE = 32
-SECONDS = 3.0
+SECONDS, LEAD = 8.0, 3.0
 
 
 def figures(made: Scene, agent: Agent, size: int) -> list[Figure]:
@@ -38,8 +38,8 @@ def _latency(made: Scene, through: bytes, straight: bytes, size: int) -> Figure:
 def _throughput(made: Scene, through: bytes, straight: bytes, size: int) -> Figure:
     values, floors, n = [], [], 0
     for _ in range(size):
-        value, count = per_second(made.address, through, connections=AT_ONCE, seconds=SECONDS)
-        floor, _ = per_second(made.straight, straight, connections=AT_ONCE, seconds=SECONDS)
+        value, count = per_second(made.address, through, connections=AT_ONCE, seconds=SECONDS, lead=LEAD)
+        floor, _ = per_second(made.straight, straight, connections=AT_ONCE, seconds=SECONDS, lead=LEAD)
         values.append(value)
         floors.append(floor)
         n += count

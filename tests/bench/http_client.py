@@ -64,21 +64,30 @@ def _joined(chunked: bytes) -> bytes:
     return b"".join(parts)
 
 
-def per_second(address: Address, sent: bytes, *, connections: int, seconds: float) -> tuple[float, int]:
-    """How many requests a second are answered with 200 when so many are always under way; and how many that were."""
+def per_second(address: Address, sent: bytes, *, connections: int, seconds: float, lead: float) -> tuple[float, int]:
+    """How many requests a second are answered with 200 when so many are always under way; and how many that were. Counting
+    begins after `lead` seconds: until then the first ones are all in the same place."""
     lines = [Line(address) for _ in range(connections)]
     waiting = selectors.DefaultSelector()
     for line in lines:
         waiting.register(line.socket, selectors.EVENT_READ, line)
         line.socket.sendall(sent)
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        for key, _ in waiting.select(1.0):
-            done += _turn(key.data, sent)
+    _answered(waiting, sent, lead)
+    began = time.perf_counter()
+    done = _answered(waiting, sent, seconds)
     took = time.perf_counter() - began
     for line in lines:
         line.close()
     return done / took, done
+
+
+def _answered(waiting: selectors.BaseSelector, sent: bytes, seconds: float) -> int:
+    """Go on for so long; how many were answered."""
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        for key, _ in waiting.select(1.0):
+            done += _turn(key.data, sent)
+    return done
 
 
 def _turn(line: Line, sent: bytes) -> int:

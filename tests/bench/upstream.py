@@ -49,7 +49,10 @@ class Watched:
 
 def main() -> None:
     app = server.streamable_http_app(stateless_http=True, json_response=True)
-    listening = socket.create_server(("127.0.0.1", 0))
+    # asyncio switches Nagle's algorithm off only on a socket that names its protocol: else every answer waits 40 ms for an ACK.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
     sys.stdout.write(json.dumps(listening.getsockname()[1]) + "\n")
     sys.stdout.flush()
     uvicorn.Server(uvicorn.Config(Watched(app), log_level="warning", access_log=False, timeout_keep_alive=75)).run([listening])
