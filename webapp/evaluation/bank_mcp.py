@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from webapp.evaluation import run as runs
 
-ACTION = "counterseal/action"
+IDEMPOTENCY = "counterseal/idempotency-key"
 """The `_meta` key under which the gateway sends the action's id: the bank's idempotency key."""
 
 Amount = Annotated[str, Field(description="Decimal in major units with two decimals, for example 480.00", max_length=16)]
@@ -91,7 +91,7 @@ def _authorization(ctx: Context[Any, Any]) -> str:
 
 def _idempotency(ctx: Context[Any, Any]) -> dict[str, str]:
     meta = ctx.request_context.meta
-    action = meta.get(ACTION) if meta else None
+    action = meta.get(IDEMPOTENCY) if meta else None
     return {"Idempotency-Key": action} if isinstance(action, str) and action else {}
 
 
