@@ -39,7 +39,7 @@ def test_a_person_with_both_steps_is_in(signed_in: People) -> None:
     page = signed_in("ada", groups=["finance", "user"]).get("/you")
     assert page.status_code == 200
     assert "finance" in page.text
-    assert "ada@people.example" in page.text
+    assert "ada@people.example" in page.text.replace("<wbr>", "")
 
 
 def test_groups_written_into_the_database_give_nothing(signed_in: People, house: House) -> None:
