@@ -10,7 +10,7 @@ import http.client
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -168,9 +168,10 @@ class Standing:
         with self.engine.connect() as database:
             return list(database.scalars(select(Action.id).where(Action.server == server, Action.state == "held")))
 
-    def next_held(self, server: str) -> str:
-        until(lambda: len(self.held(server)) == 1, f"one action at {server} is held", PATIENCE)
-        return self.held(server)[0]
+    def next_held(self, server: str, before: Sequence[str] = ()) -> str:
+        """The one action that is held and was not among those `before`, which other tests left waiting."""
+        until(lambda: len(set(self.held(server)) - set(before)) == 1, f"one more action at {server} is held", PATIENCE)
+        return (set(self.held(server)) - set(before)).pop()
 
     def entries(self, subject: str) -> list[str]:
         """What the log says of something, in order."""

@@ -49,8 +49,9 @@ def test_kill_9_of_the_process_that_executes_leaves_it_uncertain_and_runs_nothin
     if executing == "worker":
         action = agent.task("wipe", {"what": what})
     else:
+        before = stand.held("scripted")
         agent.begin("wipe", {"what": what})
-        action = stand.next_held("scripted")
+        action = stand.next_held("scripted", before)
     assert ada.decide(action).status_code == 303
     assert upstream.reached.wait(PATIENCE)
     killed = stand.process_at(upstream.peer)

@@ -85,6 +85,7 @@ class Inspector:
             self.wrong += [f"{name} in {scheme}: {fault}" for fault in faults(page)]
 
 
+@pytest.mark.long
 def test_everyone_can_use_every_page(up: Up, browser: Browser) -> None:
     """axe-core finds nothing in either theme; nothing scrolls sideways at 320 px; no inline style; no script fails; the content
     security policy stops nothing; a page about an action focuses nothing."""
