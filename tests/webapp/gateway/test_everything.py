@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -18,7 +17,7 @@ from webapp.registry.rules import Approval
 INDEX = Path(__file__).parents[2] / "node_modules" / "@modelcontextprotocol" / "server-everything" / "dist" / "index.js"
 TOOLS = ("echo", "get-sum", "get-tiny-image", "get-structured-content")
 
-pytestmark = [pytest.mark.real, pytest.mark.skipif(not INDEX.exists() or not shutil.which("node"), reason="npm install in tests")]
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
