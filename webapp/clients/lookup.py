@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.clients.tables import Client
+from webapp.clients.tables import Client, TokenClient
 from webapp.errors import Missing
 
 
@@ -35,3 +35,12 @@ def page(session: Session, *, before: str | None = None, size: int = 50) -> list
     """The newest clients first; `before` is the id of the last one of the page before."""
     query = select(Client).order_by(Client.id.desc()).limit(size)
     return list(session.scalars(query.where(Client.id < before) if before else query))
+
+
+def token_client(session: Session, client_id: str) -> TokenClient | None:
+    return session.get(TokenClient, client_id)
+
+
+def by_resource(session: Session, url: str) -> Client | None:
+    """The token client whose own MCP endpoint this is, compared character by character; whatever its status."""
+    return session.scalar(select(Client).join(TokenClient, TokenClient.client == Client.id).where(TokenClient.resource == url))

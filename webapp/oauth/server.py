@@ -56,11 +56,15 @@ class Payload(OAuth2Payload):  # type: ignore[misc]  # Authlib has no types
 
 
 class Request(OAuth2Request):  # type: ignore[misc]
-    """A request as our address knows it: the Host header has no say."""
+    """A request as our address knows it: the Host header has no say. `peer` is the client certificate (DER) that its sender
+    proved to have the key of, to gunicorn or to a proxy that the settings name; None without one."""
 
-    def __init__(self, method: str, address: str, parameters: Parameters, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, method: str, address: str, parameters: Parameters, headers: Mapping[str, str], peer: bytes | None = None
+    ) -> None:
         super().__init__(method, address, headers=headers)
         self.payload = Payload(parameters)
+        self.peer = peer
 
     @property
     def args(self) -> Parameters:
@@ -126,9 +130,11 @@ class Server(AuthorizationServer):  # type: ignore[misc]
     def create_oauth2_request(self, request: Request) -> Request:
         return request
 
-    def request(self, method: str, path: str, parameters: Parameters, headers: Mapping[str, str]) -> Request:
+    def request(
+        self, method: str, path: str, parameters: Parameters, headers: Mapping[str, str], peer: bytes | None = None
+    ) -> Request:
         """Raises OAuth2Error (`insecure_transport`) when `public_url` is neither https nor loopback."""
-        return Request(method, self.house.settings.public_url + path, parameters, headers)
+        return Request(method, self.house.settings.public_url + path, parameters, headers, peer)
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens: the audit log is written where things happen."""

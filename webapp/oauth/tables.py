@@ -54,6 +54,8 @@ class AuthorizationCode(Base):
 
 
 class AccessToken(Base):
+    """`confirmation` is `x5t#S256` of the client certificate that has to come with it (RFC 8705 section 3), or empty."""
+
     __tablename__ = "oauth_access_token"
     shown = ("grant", "expires_at", "revoked_at")
 
@@ -62,10 +64,15 @@ class AccessToken(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
+    confirmation: Mapped[str] = mapped_column(default="")
 
 
 class RefreshToken(Base):
-    """Kept until it would have expired, spent or not: a spent one that comes back was stolen, here or there."""
+    """Kept until it would have expired, spent or not: a spent one that comes back was stolen, here or there.
+
+    A token client's is bound to the client, which proves itself with the key or certificate it has by then: one certificate
+    lives a day, a refresh token longer (RFC 8705 section 7.1).
+    """
 
     __tablename__ = "oauth_refresh_token"
     shown = ("grant", "expires_at", "spent_at")
@@ -75,3 +82,13 @@ class RefreshToken(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
+
+
+class Assertion(Base):
+    """The `jti` of a client assertion, kept for longer than it can be valid, so that it counts once (RFC 7523 section 3)."""
+
+    __tablename__ = "oauth_assertion"
+    shown = ("expires_at",)
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)

@@ -256,6 +256,14 @@ def upgrade() -> None:
         batch_op.create_index('ix_mcp_session_grant', ['grant_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_mcp_session_seen_at'), ['seen_at'], unique=False)
 
+    op.create_table('oauth_assertion',
+    sa.Column('hash', sa.LargeBinary(), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('hash', name=op.f('pk_oauth_assertion'))
+    )
+    with op.batch_alter_table('oauth_assertion', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_oauth_assertion_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('person',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('issuer', sa.String(), nullable=False),
@@ -328,6 +336,43 @@ def upgrade() -> None:
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.create_index('ix_action_group_name', ['name', 'action'], unique=False)
 
+    op.create_table('client_certificate',
+    sa.Column('serial', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('thumbprint', sa.String(), nullable=False),
+    sa.Column('issued_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('not_after', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_client_certificate_client_client')),
+    sa.PrimaryKeyConstraint('serial', name=op.f('pk_client_certificate')),
+    sa.UniqueConstraint('thumbprint', name=op.f('uq_client_certificate_thumbprint'))
+    )
+    with op.batch_alter_table('client_certificate', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_client_certificate_client'), ['client'], unique=False)
+
+    op.create_table('client_key',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('jwk', sa.JSON(), nullable=False),
+    sa.Column('thumbprint', sa.String(), nullable=False),
+    sa.Column('added_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_client_key_client_client')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_client_key')),
+    sa.UniqueConstraint('thumbprint', name=op.f('uq_client_key_thumbprint'))
+    )
+    with op.batch_alter_table('client_key', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_client_key_client'), ['client'], unique=False)
+
+    op.create_table('client_permission',
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('provider', sa.String(), nullable=False),
+    sa.Column('scopes', sa.JSON(), nullable=False),
+    sa.Column('tools', sa.JSON(), nullable=False),
+    sa.Column('resources', sa.JSON(), nullable=False),
+    sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_client_permission_client_client')),
+    sa.PrimaryKeyConstraint('client', 'provider', name=op.f('pk_client_permission'))
+    )
     op.create_table('decision',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('action', sa.String(), nullable=False),
@@ -401,6 +446,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_session_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_session_person'), ['person'], unique=False)
 
+    op.create_table('token_client',
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('auth_method', sa.String(), nullable=False),
+    sa.Column('spiffe', sa.String(), nullable=False),
+    sa.Column('resource', sa.String(), nullable=True),
+    sa.CheckConstraint("auth_method IN ('tls_client_auth', 'private_key_jwt')", name=op.f('ck_token_client_auth_method')),
+    sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_token_client_client_client')),
+    sa.PrimaryKeyConstraint('client', name=op.f('pk_token_client')),
+    sa.UniqueConstraint('resource', name=op.f('uq_token_client_resource')),
+    sa.UniqueConstraint('spiffe', name=op.f('uq_token_client_spiffe'))
+    )
     op.create_table('tool',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('server_id', sa.String(), nullable=False),
@@ -446,9 +502,9 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('usage', schema=None) as batch_op:
         batch_op.create_index('ix_usage_person', ['person', 'at', 'state'], unique=False)
-        batch_op.create_index('ix_usage_sum_connection', ['connection', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
-        batch_op.create_index('ix_usage_sum_person', ['person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
-        batch_op.create_index('ix_usage_sum_recipient', ['recipient', 'person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text("base_minor IS NOT NULL"), postgresql_where=sa.text("base_minor IS NOT NULL"))
+        batch_op.create_index('ix_usage_sum_connection', ['connection', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.create_index('ix_usage_sum_person', ['person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.create_index('ix_usage_sum_recipient', ['recipient', 'person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
 
     op.create_table('oauth_access_token',
     sa.Column('hash', sa.LargeBinary(), nullable=False),
@@ -456,6 +512,7 @@ def upgrade() -> None:
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('confirmation', sa.String(), nullable=False),
     sa.ForeignKeyConstraint(['grant'], ['oauth_grant.id'], name=op.f('fk_oauth_access_token_grant_oauth_grant')),
     sa.PrimaryKeyConstraint('hash', name=op.f('pk_oauth_access_token'))
     )
@@ -512,13 +569,14 @@ def downgrade() -> None:
 
     op.drop_table('oauth_access_token')
     with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.drop_index('ix_usage_sum_recipient')
-        batch_op.drop_index('ix_usage_sum_person')
-        batch_op.drop_index('ix_usage_sum_connection')
+        batch_op.drop_index('ix_usage_sum_recipient', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.drop_index('ix_usage_sum_person', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.drop_index('ix_usage_sum_connection', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
         batch_op.drop_index('ix_usage_person')
 
     op.drop_table('usage')
     op.drop_table('tool')
+    op.drop_table('token_client')
     with op.batch_alter_table('session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_session_person'))
         batch_op.drop_index(batch_op.f('ix_session_expires_at'))
@@ -536,6 +594,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_decision_action'))
 
     op.drop_table('decision')
+    op.drop_table('client_permission')
+    with op.batch_alter_table('client_key', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_client_key_client'))
+
+    op.drop_table('client_key')
+    with op.batch_alter_table('client_certificate', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_client_certificate_client'))
+
+    op.drop_table('client_certificate')
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.drop_index('ix_action_group_name')
 
@@ -550,6 +617,10 @@ def downgrade() -> None:
 
     op.drop_table('revocations')
     op.drop_table('person')
+    with op.batch_alter_table('oauth_assertion', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_oauth_assertion_expires_at'))
+
+    op.drop_table('oauth_assertion')
     with op.batch_alter_table('mcp_session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_mcp_session_seen_at'))
         batch_op.drop_index('ix_mcp_session_grant')
