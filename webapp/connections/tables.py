@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
@@ -74,3 +74,33 @@ class Revocation(Base):
     requested_at: Mapped[datetime]
     tried_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
+
+
+LIVE = text("status = 'active'")
+
+
+class ConnectionConsent(Base):
+    """What one person let one token client do with one of their connected accounts; at most one is live for a client and an
+    account. `kind` is `person` (only in answer to a call that was made in the person's name) or `service` (also by itself).
+    Ended ones are kept: they say who was allowed what, and when."""
+
+    __tablename__ = "connection_consent"
+    __table_args__ = (
+        CheckConstraint("kind IN ('person', 'service')", name="kind"),
+        CheckConstraint("status IN ('active', 'withdrawn')", name="status"),
+        CheckConstraint("(status = 'withdrawn') = (ended_at IS NOT NULL)", name="ended_at"),
+        Index("uq_connection_consent_live", "client", "connection", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
+    )
+    shown = ("id", "client", "connection", "kind", "status")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str] = mapped_column(index=True)
+    client: Mapped[str] = mapped_column(ForeignKey("client.id"))
+    connection: Mapped[str] = mapped_column(ForeignKey("connections.id"), index=True)
+    kind: Mapped[str]
+    scopes: Mapped[list[str]]
+    status: Mapped[str]
+    given_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+    last_used_at: Mapped[datetime | None]

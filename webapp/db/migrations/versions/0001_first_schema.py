@@ -373,6 +373,30 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_client_permission_client_client')),
     sa.PrimaryKeyConstraint('client', 'provider', name=op.f('pk_client_permission'))
     )
+    op.create_table('connection_consent',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('connection', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('scopes', sa.JSON(), nullable=False),
+    sa.Column('status', sa.String(), nullable=False),
+    sa.Column('given_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ended_by', sa.String(), nullable=True),
+    sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("(status = 'withdrawn') = (ended_at IS NOT NULL)", name=op.f('ck_connection_consent_ended_at')),
+    sa.CheckConstraint("kind IN ('person', 'service')", name=op.f('ck_connection_consent_kind')),
+    sa.CheckConstraint("status IN ('active', 'withdrawn')", name=op.f('ck_connection_consent_status')),
+    sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_connection_consent_client_client')),
+    sa.ForeignKeyConstraint(['connection'], ['connections.id'], name=op.f('fk_connection_consent_connection_connections')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_connection_consent'))
+    )
+    with op.batch_alter_table('connection_consent', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_connection_consent_connection'), ['connection'], unique=False)
+        batch_op.create_index(batch_op.f('ix_connection_consent_person'), ['person'], unique=False)
+        batch_op.create_index('uq_connection_consent_live', ['client', 'connection'], unique=True, sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+
     op.create_table('decision',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('action', sa.String(), nullable=False),
@@ -594,6 +618,12 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_decision_action'))
 
     op.drop_table('decision')
+    with op.batch_alter_table('connection_consent', schema=None) as batch_op:
+        batch_op.drop_index('uq_connection_consent_live', sqlite_where=sa.text("status = 'active'"), postgresql_where=sa.text("status = 'active'"))
+        batch_op.drop_index(batch_op.f('ix_connection_consent_person'))
+        batch_op.drop_index(batch_op.f('ix_connection_consent_connection'))
+
+    op.drop_table('connection_consent')
     op.drop_table('client_permission')
     with op.batch_alter_table('client_key', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_client_key_client'))

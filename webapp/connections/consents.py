@@ -1,0 +1,178 @@
+"""What persons let token clients do with their connected accounts: given on a page, looked at with every token, withdrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Select, bindparam, or_, select, update
+from sqlalchemy.orm import Session
+
+from webapp import audit
+from webapp.clients.tables import Client
+from webapp.connections.lookup import own
+from webapp.connections.rules import missing
+from webapp.connections.tables import Connection, ConnectionConsent
+from webapp.db.due import enqueue
+from webapp.db.once import insert_once
+from webapp.errors import BadInput, Conflict, Forbidden, Missing
+from webapp.ids import new_id
+
+KINDS = ("person", "service")
+WITHDRAWN = "broker.withdrawn"
+"""Due row, by consent: the broker ends what was handed out under it."""
+USED_EVERY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """One row of "Which servers may use this account". `client_status` is an admin's word on the client."""
+
+    id: str
+    client: str
+    client_name: str
+    client_status: str
+    connection: str
+    provider: str
+    label: str
+    kind: str
+    scopes: tuple[str, ...]
+    since: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Consent:
+    """One that is live."""
+
+    id: str
+    person: str
+    client: str
+    connection: str
+    kind: str
+    scopes: tuple[str, ...]
+
+
+def give(
+    session: Session, *, person: str, client: str, connection: str, scopes: Sequence[str], kind: str, now: datetime
+) -> str:
+    """The consent's id. One that was live for this client and account is replaced by it.
+
+    Raises Missing for an account that is not the person's (another's looks like none) or a client that is no token client,
+    Forbidden when an admin paused or revoked the client, BadInput for scopes that the account itself does not grant, Conflict.
+    """
+    row = own(session, connection, person)
+    _checked(session, row, client, scopes, kind)
+    _end(session, ConnectionConsent.client == client, ConnectionConsent.connection == connection, by=f"person:{person}", now=now)
+    consent, allowed = new_id("cst"), sorted(set(scopes))
+    first = insert_once(
+        session, ConnectionConsent, id=consent, person=person, client=client, connection=connection, kind=kind,
+        scopes=allowed, status="active", given_at=now,
+    )
+    if not first:
+        raise Conflict("This was allowed in another window at the same moment. Look at it again.")
+    audit.append(
+        session, kind="consent.given", actor=f"person:{person}", subject=consent, at=now,
+        detail={"client": client, "connection": connection, "provider": row.provider, "kind": kind, "scopes": allowed},
+    )
+    return consent
+
+
+def _checked(session: Session, row: Connection, client: str, scopes: Sequence[str], kind: str) -> None:
+    found = session.get(Client, client)
+    if found is None or found.kind != "token":
+        raise Missing("There is no such server here.")
+    if found.status != "active":
+        raise Forbidden("This server was paused or revoked by an administrator.")
+    if row.status == "disconnected" or not scopes or missing(row.scopes, scopes):
+        raise BadInput("The account does not allow this itself. Choose among what it allows.")
+    if kind not in KINDS:
+        raise BadInput("A server may use an account for its callers, or by itself; nothing else.")
+
+
+def withdraw(session: Session, consent_id: str, person: str, now: datetime) -> None:
+    """The person takes it back: nothing is handed out under it any more, and what was is ended. Raises Missing for one that is
+    not theirs. Twice is once."""
+    if session.scalar(select(ConnectionConsent.person).where(ConnectionConsent.id == consent_id)) != person:
+        raise Missing("You have not allowed this.")
+    _end(session, ConnectionConsent.id == consent_id, by=f"person:{person}", now=now)
+
+
+def _end(session: Session, *which: object, by: str, now: datetime) -> None:
+    ended = session.execute(
+        update(ConnectionConsent).where(*which, ConnectionConsent.status == "active")  # type: ignore[arg-type]
+        .values(status="withdrawn", ended_at=now, ended_by=by)
+        .returning(ConnectionConsent.id, ConnectionConsent.client, ConnectionConsent.connection),
+        execution_options={"synchronize_session": False},
+    ).all()
+    for consent, client, connection in ended:
+        detail = {"client": client, "connection": connection}
+        audit.append(session, kind="consent.withdrawn", actor=by, subject=consent, detail=detail, at=now)
+        enqueue(session, WITHDRAWN, consent, now, {"client": client, "connection": connection})
+
+
+LIVE_ONE = select(ConnectionConsent).where(
+    ConnectionConsent.client == bindparam("client"), ConnectionConsent.connection == bindparam("connection"),
+    ConnectionConsent.status == "active",
+)
+
+
+def live(session: Session, client: str, connection: str) -> Consent | None:
+    """The live consent for this client and account. A read of the unique index."""
+    row = session.scalar(LIVE_ONE, {"client": client, "connection": connection})
+    return None if row is None else _consent(row)
+
+
+def _consent(row: ConnectionConsent) -> Consent:
+    return Consent(row.id, row.person, row.client, row.connection, row.kind, tuple(row.scopes))
+
+
+def at_provider(session: Session, client: str, provider: str, *, person: str = "", kind: str = "") -> list[Consent]:
+    """The client's live consents for accounts at a provider, the one given last first; of one person, of one kind."""
+    asked = (
+        select(ConnectionConsent).join(Connection, Connection.id == ConnectionConsent.connection)
+        .where(ConnectionConsent.client == client, ConnectionConsent.status == "active", Connection.provider == provider,
+               Connection.status != "disconnected")
+        .order_by(ConnectionConsent.given_at.desc(), ConnectionConsent.id.desc())
+    )
+    asked = asked.where(ConnectionConsent.person == person) if person else asked
+    asked = asked.where(ConnectionConsent.kind == kind) if kind else asked
+    return [_consent(row) for row in session.scalars(asked)]
+
+
+def used(session: Session, consent_id: str, now: datetime) -> None:
+    """Remember the last use, to the minute."""
+    late = or_(ConnectionConsent.last_used_at.is_(None), ConnectionConsent.last_used_at < now - USED_EVERY)
+    session.execute(
+        update(ConnectionConsent).where(ConnectionConsent.id == consent_id, late).values(last_used_at=now),
+        execution_options={"synchronize_session": False},
+    )
+
+
+LISTED: Select[ConnectionConsent, str, str, str, str] = (
+    select(ConnectionConsent, Client.name, Client.status, Connection.provider, Connection.label)
+    .join(Client, Client.id == ConnectionConsent.client).join(Connection, Connection.id == ConnectionConsent.connection)
+    .where(ConnectionConsent.status == "active", Connection.status != "disconnected")
+    .order_by(ConnectionConsent.given_at.desc(), ConnectionConsent.id.desc())
+)
+
+
+def of_connection(session: Session, connection: str) -> list[Allowed]:
+    """Which token clients may use this account, the newest consent first."""
+    return _listed(session, LISTED.where(ConnectionConsent.connection == connection))
+
+
+def of_person(session: Session, person: str) -> list[Allowed]:
+    """Everything that this person allows token clients, over all accounts."""
+    return _listed(session, LISTED.where(ConnectionConsent.person == person))
+
+
+def _listed(session: Session, asked: Select[ConnectionConsent, str, str, str, str]) -> list[Allowed]:
+    return [
+        Allowed(
+            id=row.id, client=row.client, client_name=name, client_status=status, connection=row.connection, provider=provider,
+            label=label, kind=row.kind, scopes=tuple(row.scopes), since=row.given_at, last_used_at=row.last_used_at,
+        )
+        for row, name, status, provider, label in session.execute(asked)
+    ]
