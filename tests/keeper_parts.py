@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -165,10 +165,13 @@ def _stop(process: subprocess.Popen[bytes] | None) -> None:
 
 
 @contextmanager
-def serve(*, evaluation: bool = False, start: bool = True) -> Iterator[KeeperParts]:
-    """A fresh instance in a short path (a socket may have 107 bytes), removed at the end; without `start` only prepared."""
+def serve(
+    *, evaluation: bool = False, start: bool = True, extra: Sequence[embedded.Request] = ()
+) -> Iterator[KeeperParts]:
+    """A fresh instance in a short path (a socket may have 107 bytes), removed at the end; without `start` only prepared. `extra`
+    is what an operator of this vault did besides."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
-    embedded.prepare(folder, SEALING)
+    embedded.prepare(folder, [*SEALING, *extra])
     door = Door(folder / "run" / "keeper" / "door.sock")
     parts = KeeperParts(folder, door, evaluation, folder / "log")
     try:

@@ -18,6 +18,7 @@ from vault.secret import Secret
 from vault.shapes import (
     Answer,
     Begun,
+    Certified,
     Challenge,
     Checked,
     Connected,
@@ -39,9 +40,9 @@ from vault.tickets import Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "Answer", "Begun", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Evidence", "Factor", "FactorKind", "Json",
-    "KeeperStatus", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey",
-    "verify_ticket",
+    "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Evidence", "Factor",
+    "FactorKind", "Json", "KeeperStatus", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer",
+    "WrappingKey", "verify_ticket",
 ]
 
 @dataclass(frozen=True)
@@ -253,6 +254,23 @@ class Door:
         """Tell the provider; repeat while `pending`. Tokens are shredded once it confirmed or cannot."""
         found = self._line.ask("revoke", self.provider_timeout, connection=connection)
         return Revoked(found["outcome"], found.get("detail", ""))
+
+    # -- client certificates ---------------------------------------------------------------------------------------
+
+    def client_ca(self) -> str:
+        """The certificate (PEM, with any above it) of the authority for client certificates. Raises NoAuthority."""
+        return str(self._line.ask("client_ca", again=True)["pem"])
+
+    def certify(self, *, client: str, csr: str, lifetime: int = 24 * 3600) -> Certified:
+        """A certificate for the key of a request (PKCS#10, PEM), named `spiffe://<host of public_url>/client/<client>` and good
+        for client authentication alone, for `lifetime` seconds, a day at most. Raises BadRequest, with a hint for whoever made
+        the request; NoAuthority."""
+        found = self._line.ask("certify", client=client, csr=csr, lifetime=lifetime)
+        return Certified(found["pem"], found["serial"], moment(found["not_after"]))
+
+    def revoke_certificate(self, *, serial: str) -> None:
+        """Put it on the authority's own list, for whoever reads that. Twice is once."""
+        self._line.ask("revoke_certificate", serial=serial)
 
 
 def _proof(proof: SessionProof) -> Json:

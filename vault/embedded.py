@@ -28,6 +28,13 @@ from vault.settings import STARTED, Settings
 
 ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
+CA_LIFETIME = "87600h"
+CLIENT_ROLE = {
+    "key_type": "any", "use_csr_common_name": False, "use_csr_sans": False, "require_cn": False, "cn_validations": ["disabled"],
+    "allow_any_name": False, "allow_localhost": False, "allow_ip_sans": False, "allowed_uri_sans": ["spiffe://*/client/*"],
+    "server_flag": False, "client_flag": True, "key_usage": ["DigitalSignature"], "ttl": "24h", "max_ttl": "24h",
+}
+"""Of a request it takes the key alone; the name is the keeper's to give (`vault.pki`)."""
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -106,7 +113,7 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
     """What the keeper needs, in order."""
     policy = (Path(__file__).parent / "policies" / "keeper.hcl").read_text().replace("counterseal-", prefix)
     role = f"auth/approle/role/{ROLE}"
-    kv, transit = prefix + "kv", prefix + "transit"
+    kv, transit, pki = prefix + "kv", prefix + "transit", prefix + "pki"
     secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
     return [
         Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
@@ -114,6 +121,12 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
         Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
         Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
         Request("audit", f"{transit}/keys/audit", {"type": "ed25519"}),
+        Request("pki", f"sys/mounts/{pki}", {"type": "pki", "config": {"max_lease_ttl": CA_LIFETIME}}),
+        Request("pki-root", f"{pki}/root/generate/internal", {
+            "common_name": "Counterseal client authority", "ttl": CA_LIFETIME, "key_type": "ec", "key_bits": 256,
+            "max_path_length": 0,
+        }),
+        Request("pki-role", f"{pki}/roles/client", CLIENT_ROLE),
         Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy}),
         Request("approle", "sys/auth/approle", {"type": "approle"}),
         Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),

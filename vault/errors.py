@@ -134,10 +134,18 @@ class HeadRefused(KeeperError):
     hint = "The audit log does not continue the one signed before. Nothing held will run until an operator looks at it."
 
 
+class NoAuthority(KeeperError):
+    """The vault has no client certificate authority that gives what we ask for, and nothing else."""
+
+    code = "no_authority"
+    hint = "The vault cannot give client certificates yet. An operator sets that up: docs/keeper.md, “Client certificates”."
+
+
 BY_CODE: dict[str, type[KeeperError]] = {
     cls.code: cls
     for cls in (
         VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
         MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, ProviderRefused, ProviderAway, TooMany, HeadRefused,
+        NoAuthority,
     )
 }

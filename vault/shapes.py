@@ -159,6 +159,15 @@ class ConnectionState:
 
 
 @dataclass(frozen=True)
+class Certified:
+    """A client certificate (PEM, the leaf alone). `serial` is lower-case hex with colons."""
+
+    pem: str
+    serial: str
+    not_after: datetime
+
+
+@dataclass(frozen=True)
 class Revoked:
     """What the provider answered: `confirmed`, `unsupported` (it has no revocation endpoint) or `pending` (ask again)."""
 

@@ -12,6 +12,7 @@ from vault.errors import (
     KeeperError,
     MayNotDecide,
     NeedsConsent,
+    NoAuthority,
     NotKnown,
     NotSignedIn,
     ProviderAway,
@@ -92,6 +93,7 @@ HTTP: dict[type[Exception], int] = {
     VaultSealed: 503,
     VaultAway: 503,
     KeeperAway: 503,
+    NoAuthority: 503,
     KeeperError: 400,
 }
 
@@ -104,6 +106,7 @@ OAUTH: dict[type[Exception], str] = {
     VaultSealed: "temporarily_unavailable",
     VaultAway: "temporarily_unavailable",
     KeeperAway: "temporarily_unavailable",
+    NoAuthority: "temporarily_unavailable",
     KeeperError: "invalid_request",
 }
 
@@ -124,6 +127,7 @@ JSONRPC: dict[type[Exception], int] = {
     VaultSealed: -31503,
     VaultAway: -31503,
     KeeperAway: -31503,
+    NoAuthority: -31503,
     KeeperError: -32603,
 }
 

@@ -34,6 +34,14 @@ path "counterseal-transit/sign/audit"                { capabilities = ["update"]
 path "counterseal-transit/keys/authority"            { capabilities = ["read"] }
 path "counterseal-transit/keys/audit"                { capabilities = ["read"] }
 
+# Client certificates: sign a key under the one role, and take a certificate back. It names neither times nor names of other kinds.
+path "counterseal-pki/sign/client" {
+  capabilities       = ["update"]
+  allowed_parameters = { "csr" = [], "uri_sans" = ["spiffe://*"], "ttl" = [] }
+}
+path "counterseal-pki/revoke"        { capabilities = ["update"] }
+path "counterseal-pki/cert/ca_chain" { capabilities = ["read"] }
+
 # Its own token, which comes without the default policy.
 path "auth/token/renew-self"  { capabilities = ["update"] }
 path "auth/token/lookup-self" { capabilities = ["read"] }
