@@ -23,6 +23,7 @@ from vault.shapes import (
     Checked,
     Connected,
     ConnectionState,
+    Event,
     Evidence,
     Factor,
     FactorKind,
@@ -40,7 +41,7 @@ from vault.tickets import Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Evidence", "Factor",
+    "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event", "Evidence", "Factor",
     "FactorKind", "Json", "KeeperStatus", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer",
     "WrappingKey", "verify_ticket",
 ]
@@ -195,23 +196,30 @@ class Door:
         """Names of the providers that have a client and can be connected."""
         return tuple(self._line.ask("providers", again=True)["providers"])
 
-    def connect_begin(self, *, provider: str, person: str, redirect_uri: str, scopes: Sequence[str]) -> Begun:
+    def connect_begin(
+        self, *, provider: str, person: str, redirect_uri: str, scopes: Sequence[str], pick: bool = False
+    ) -> Begun:
+        """`pick`: have the provider ask which account, where it is known to be able to."""
         return _begun(self._line.ask(
             "connect_begin", self.provider_timeout, provider=provider, person=person, redirect_uri=redirect_uri,
-            scopes=list(scopes),
+            scopes=list(scopes), pick=pick,
         ))
 
     def connect_finish(
-        self, *, connection: str, person: str, sealed: str, state: str, code: Secret[str], iss: str | None
+        self, *, connection: str, person: str, sealed: str, state: str, code: Secret[str], iss: str | None,
+        known: Sequence[str] = (),
     ) -> Connected:
         """Redeem the code; the tokens go straight into the vault under `connections/<connection>`. An existing
-        connection (reconnect) keeps its id, if the provider's account is the same; ProviderRefused otherwise."""
+        connection (reconnect) keeps its id, if the provider's account is the same; ProviderRefused otherwise. A new one whose
+        account is that of one of `known` (the person's other connections) becomes a reconnect of that one."""
         found = self._line.ask(
             "connect_finish", self.provider_timeout, connection=connection, person=person, sealed=sealed, state=state,
-            code=code.reveal(), iss=iss,
+            code=code.reveal(), iss=iss, known=list(known),
         )
         expires = moment_or_none(found["expires_at"])
-        return Connected(found["account"], found["label"], tuple(found["scopes"]), expires, found["renewable"])
+        return Connected(
+            found["account"], found["label"], tuple(found["scopes"]), expires, found["renewable"], found["connection"]
+        )
 
     def mint(
         self, *, connection: str, person: str, scopes: Sequence[str], receiver: str, cap: int, exclusive: bool = False,
@@ -240,11 +248,26 @@ class Door:
         return Revoked(found["outcome"], found.get("detail", ""))
 
     def connection(self, connection: str) -> ConnectionState:
-        found = self._line.ask("connection", again=True, connection=connection)
-        return ConnectionState(
-            found["status"], found["account"], found["label"], tuple(found["scopes"]), moment_or_none(found["renewed_at"]),
-            int(found["renewals"]), moment_or_none(found["expires_at"]),
-        )
+        return _state(self._line.ask("connection", again=True, connection=connection))
+
+    def connections(self, connections: Sequence[str]) -> dict[str, ConnectionState]:
+        """Those that are there, by id; at most 200 are asked for at once."""
+        found = self._line.ask("connections", again=True, connections=list(connections))["connections"]
+        return {name: _state(one) for name, one in found.items()}
+
+    def pause(self, *, connection: str, person: str) -> None:
+        """From here on nothing is minted until `resume`. Durable before it returns; safe to repeat. Tokens that were handed out
+        and can be ended alone are ended by `end_tokens`."""
+        self._line.ask("pause", connection=connection, person=person)
+
+    def resume(self, *, connection: str, person: str) -> None:
+        """Safe to repeat."""
+        self._line.ask("resume", connection=connection, person=person)
+
+    def end_tokens(self, *, connection: str) -> Revoked:
+        """Have the provider end tokens that a pause or a new consent left behind; repeat while `pending`."""
+        found = self._line.ask("end_tokens", self.provider_timeout, connection=connection)
+        return Revoked(found["outcome"], found.get("detail", ""))
 
     def disconnect(self, *, connection: str, person: str) -> None:
         """From here on nothing is minted. Durable before it returns; the provider is told by `revoke`."""
@@ -271,6 +294,14 @@ class Door:
     def revoke_certificate(self, *, serial: str) -> None:
         """Put it on the authority's own list, for whoever reads that. Twice is once."""
         self._line.ask("revoke_certificate", serial=serial)
+
+
+def _state(found: Json) -> ConnectionState:
+    return ConnectionState(
+        found["status"], found["account"], found["label"], tuple(found["scopes"]), moment_or_none(found["renewed_at"]),
+        int(found["renewals"]), moment_or_none(found["expires_at"]), bool(found["paused"]), int(found["ending"]),
+        bool(found["renewable"]), tuple(Event(what, moment(at)) for what, at in found["events"]),
+    )
 
 
 def _proof(proof: SessionProof) -> Json:

@@ -106,6 +106,13 @@ class Disconnected(KeeperError):
     hint = "This account was disconnected. Connect it again to go on."
 
 
+class Paused(KeeperError):
+    """The connection's owner paused it."""
+
+    code = "paused"
+    hint = "This account is paused by its owner. Resume it to go on."
+
+
 class ProviderRefused(KeeperError):
     """The provider or identity provider answered with an OAuth error; `hint` says which, in words."""
 
@@ -145,7 +152,7 @@ BY_CODE: dict[str, type[KeeperError]] = {
     cls.code: cls
     for cls in (
         VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
-        MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, ProviderRefused, ProviderAway, TooMany, HeadRefused,
-        NoAuthority,
+        MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused, ProviderAway, TooMany,
+        HeadRefused, NoAuthority,
     )
 }

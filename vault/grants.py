@@ -131,6 +131,8 @@ def end_lease(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     connection, ref = segment(body, "connection"), text(body, "token_ref", limit=100)
     record, _version = load(keeper, connection)
     live = next((one for one in record.live if one.ref == ref), None)
+    if any(one.ref == ref for one in record.ending):
+        return {"outcome": "pending", "detail": "it is being ended"}
     if live is None or record.status == "disconnected":
         return {"outcome": "confirmed", "detail": "ended already"}
     at = endpoints(keeper, record.provider)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from vault.secret import Secret
@@ -19,6 +19,8 @@ Status = Literal["active", "needs_consent", "disconnected"]
 MARGIN = timedelta(seconds=20)
 """A token that ends sooner is not handed out again: the call it is for would outlive it."""
 LIVE_KEPT = 32
+EVENTS_KEPT = 12
+ENDING_KEPT = 64
 
 
 def _time(value: Any) -> datetime | None:
@@ -89,6 +91,37 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """A token that nobody uses any more and the provider has yet to end alone. `ref` names it without being it; `hint` is RFC
+    7009's `token_type_hint`."""
+
+    ref: str
+    token: Secret[str]
+    hint: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"ref": self.ref, "token": self.token.reveal(), "hint": self.hint}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Ending:
+        return cls(found["ref"], Secret(found["token"]), found["hint"])
+
+
+EVENTS = ("connected", "renewed", "refused", "lost", "ended", "away")
+"""What can be said of one exchange with the provider: it went well (the first two), it was refused for good, its answer was lost,
+there was nothing to renew with, or the provider could not or would not answer then."""
+
+
+def event(what: str, at: datetime) -> str:
+    """As a record keeps it: short, for the record is read at every mint."""
+    return f"{what} {at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def noted(record: Record, what: str, at: datetime) -> tuple[str, ...]:
+    return (*record.events, event(what, at))[-EVENTS_KEPT:]
+
+
+@dataclass(frozen=True)
 class Record:
     """`connections/<id>`. `entry` is the catalogue entry the provider goes by; `print` is the refresh token's fingerprint."""
 
@@ -109,6 +142,9 @@ class Record:
     retry_at: datetime | None = None
     reason: str = ""
     revocation: str = ""
+    paused: bool = False
+    ending: tuple[Ending, ...] = ()
+    events: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -119,7 +155,8 @@ class Record:
             "claim": self.claim.to_json() if self.claim else None,
             "fence": self.fence, "renewals": self.renewals, "renewed_at": _text(self.renewed_at),
             "retry_at": _text(self.retry_at),
-            "reason": self.reason, "revocation": self.revocation,
+            "reason": self.reason, "revocation": self.revocation, "paused": self.paused,
+            "ending": [one.to_json() for one in self.ending], "events": list(self.events),
         }
 
     @classmethod
@@ -130,7 +167,9 @@ class Record:
             scopes=tuple(found["scopes"]), status=found["status"], refresh=_secret(found["refresh"]), print=found["print"],
             live=tuple(Live.from_json(live) for live in found["live"]),
             claim=Claim.from_json(found["claim"]) if found["claim"] else None,
-            fence=int(found["fence"]), renewals=int(found["renewals"]), renewed_at=_time(found["renewed_at"]),
+            paused=bool(found["paused"]), ending=tuple(Ending.from_json(one) for one in found["ending"]),
+            events=tuple(found["events"]), fence=int(found["fence"]),
+            renewals=int(found["renewals"]), renewed_at=_time(found["renewed_at"]),
             retry_at=_time(found["retry_at"]), reason=found["reason"], revocation=found["revocation"],
         )
 
@@ -233,12 +272,16 @@ def applied(record: Record, answer: Answered, now: datetime) -> Record:
         record, refresh=refresh, print=fingerprint(refresh), live=(*kept, answer.live)[-LIVE_KEPT:], claim=None,
         renewals=record.renewals + 1,
         renewed_at=answer.at, retry_at=None, status=status, reason="" if status == "active" else record.reason,
+        events=noted(record, "renewed", answer.at),
     )
 
 
-def given_up(record: Record, reason: str) -> Record:
+def given_up(record: Record, reason: str, what: str, at: datetime) -> Record:
     """The grant is over: no token is kept, only the fingerprint of the one that might yet turn out to have been traded in."""
-    return replace(record, status="needs_consent", reason=reason, refresh=None, live=(), claim=None, retry_at=None)
+    events = noted(record, what, at)
+    return replace(
+        record, status="needs_consent", reason=reason, refresh=None, live=(), claim=None, retry_at=None, events=events
+    )
 
 
 def lease_end(live: Live, now: datetime, cap: int) -> datetime:

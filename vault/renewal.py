@@ -18,7 +18,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
-from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ProviderAway, ProviderRefused
+from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, Paused, ProviderAway, ProviderRefused
 from vault.kv import CasConflict
 from vault.record import (
     Answered,
@@ -30,6 +30,7 @@ from vault.record import (
     claimed,
     fits,
     given_up,
+    noted,
     reusable,
 )
 from vault.table import Keeper
@@ -58,11 +59,13 @@ def save(keeper: Keeper, connection: str, record: Record, version: int) -> int:
 
 
 def require_active(record: Record) -> None:
-    """Raises Disconnected or NeedsConsent."""
+    """Raises Disconnected, NeedsConsent or Paused."""
     if record.status == "disconnected":
         raise Disconnected
     if record.status == "needs_consent":
         raise NeedsConsent(record.reason, hint=record.reason or None)
+    if record.paused:
+        raise Paused
 
 
 def active(keeper: Keeper, connection: str) -> Record:
@@ -90,14 +93,14 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
         if record.claim is not None and rescue(keeper, connection):
             continue
         if not record.renewable:
-            raise _over(keeper, connection, record, version, ENDED)
+            raise _over(keeper, connection, record, version, ENDED, "ended")
         at = at or endpoints(keeper, record.provider)
         if _must_wait(record, at, now, end):
             time.sleep(ours.timing.poll)
             continue
         mine = claimed(record, ours.holder, now, ours.timing.claim)
         if mine is None:
-            raise _over(keeper, connection, record, version, LOST)
+            raise _over(keeper, connection, record, version, LOST, "lost")
         ours.bounds.count("refresh", connection, now, ours.bounds.refreshes)
         try:
             version = save(keeper, connection, mine, version)
@@ -129,7 +132,7 @@ def _ask(keeper: Keeper, ours: Upstreams, at: Endpoints, connection: str, mine: 
         raise ProviderAway(str(error)) from error
     except NeedsConsent as error:
         log.warning("refresh %d of %s was refused for good: %s", mine.fence, connection, error.detail)
-        raise _over(keeper, connection, mine, version, REFUSED) from error
+        raise _over(keeper, connection, mine, version, REFUSED, "refused") from error
     except ProviderAway:
         _release(keeper, connection, mine, version, now, retry_at=now + ours.timing.again)
         raise
@@ -192,10 +195,12 @@ def drain(keeper: Keeper) -> None:
         log.warning("the spool could not be drained at start: %s", error.code)
 
 
-def _over(keeper: Keeper, connection: str, record: Record, version: int, reason: str) -> NeedsConsent | Disconnected:
+def _over(
+    keeper: Keeper, connection: str, record: Record, version: int, reason: str, what: str
+) -> NeedsConsent | Disconnected:
     """Record that the person has to consent again, unless the record moved on: then whoever asks looks again."""
     try:
-        save(keeper, connection, given_up(record, reason), version)
+        save(keeper, connection, given_up(record, reason, what, keeper.clock()), version)
     except CasConflict:
         now = load(keeper, connection)[0]
         if now.status == "disconnected":
@@ -210,6 +215,6 @@ def _release(
     claim = mine.claim
     earlier = replace(claim, until=now, tries=claim.tries - 1) if claim is not None and claim.tries > 1 else None
     try:
-        save(keeper, connection, replace(mine, claim=earlier, retry_at=retry_at), version)
+        save(keeper, connection, replace(mine, claim=earlier, retry_at=retry_at, events=noted(mine, "away", now)), version)
     except CasConflict:
         log.info("the claim on %s had passed to another", connection)

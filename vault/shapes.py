@@ -125,6 +125,8 @@ class Connected:
     scopes: tuple[str, ...]
     expires_at: datetime | None
     renewable: bool
+    connection: str
+    """Where the tokens are: not the connection that was asked for, where the same account was connected before."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,14 @@ class Minted:
 
 
 @dataclass(frozen=True)
+class Event:
+    """One exchange with a provider: `connected`, `renewed`, `refused`, `lost`, `ended` or `away` (`vault.record.EVENTS`)."""
+
+    what: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ConnectionState:
     status: Literal["active", "needs_consent", "disconnected"]
     account: str
@@ -156,6 +166,12 @@ class ConnectionState:
     renewed_at: datetime | None
     renewals: int
     expires_at: datetime | None
+    paused: bool = False
+    ending: int = 0
+    """Tokens of before that the provider has not yet ended."""
+    renewable: bool = True
+    events: tuple[Event, ...] = ()
+    """The last exchanges with the provider, the latest first."""
 
 
 @dataclass(frozen=True)

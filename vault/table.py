@@ -117,8 +117,8 @@ def mapping(body: Body, name: str) -> dict[str, Any]:
     return value
 
 
-def strings(body: Body, name: str, *, most: int = 200) -> tuple[str, ...]:
-    value = body.get(name)
+def strings(body: Body, name: str, *, most: int = 200, optional: bool = False) -> tuple[str, ...]:
+    value = body.get(name, [] if optional else None)
     if not isinstance(value, list) or len(value) > most or not all(isinstance(one, str) and len(one) <= 4096 for one in value):
         raise BadRequest(f"{name} is not a list of texts")
     return tuple(value)

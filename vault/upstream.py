@@ -27,6 +27,7 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 DISCOVERY_KEPT = 3600.0
 MAX_LIFETIME = 400 * 86400
 TOKEN_LENGTH = 16_384
+PICK = "select_account"
 
 WORDS = {
     "access_denied": "You, or the provider, did not agree to it.",
@@ -60,6 +61,7 @@ class Endpoints:
     jwks_url: str = ""
     iss_advertised: bool = False
     auth: str = "basic"
+    picker: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,8 @@ def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transpor
 
     known = Endpoints(
         facts=facts, client_id=str(record["client_id"]), client_secret=Secret(str(record.get("client_secret") or "")),
-        iss_advertised=facts.iss or bool(record.get("iss")), auth=str(record.get("client_auth") or facts.client_auth),
+        iss_advertised=facts.iss or bool(record.get("iss")), picker=facts.picker,
+        auth=str(record.get("client_auth") or facts.client_auth),
         **{key: named(key) for key in ("issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url", "jwks_url")},
     )
     if known.issuer and (facts.discovery or record.get("discovery")):
@@ -133,7 +136,20 @@ def _discovered(known: Endpoints, found: Mapping[str, Any]) -> Endpoints:
         revoke_url=named(known.revoke_url, "revocation_endpoint"), userinfo_url=named(known.userinfo_url, "userinfo_endpoint"),
         jwks_url=named(known.jwks_url, "jwks_uri"), auth="basic" if "client_secret_basic" in methods else "post",
         iss_advertised=known.iss_advertised or found.get("authorization_response_iss_parameter_supported") is True,
+        picker=known.picker or PICK in _listed(found.get("prompt_values_supported")),
     )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def pick(at: Endpoints) -> dict[str, str]:
+    """The parameters that make the provider ask which account, where it is known to understand them; its own prompts stay."""
+    if not at.picker:
+        return {}
+    prompts = [one for one in at.facts.authorize_params.get("prompt", "").split() if one != PICK]
+    return {"prompt": " ".join([*prompts, PICK])}
 
 
 def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, scopes: Sequence[str], **extra: str) -> str:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.scripted_provider import Scripted
-from vault import accounts, grants, people
+from vault import accounts, connecting, grants, people
 from vault.authority import keys
 from vault.evidence import canonical, digest
 from vault.table import Keeper
@@ -36,11 +36,11 @@ def connected(keeper: Keeper, provider: Scripted, *, entry: str = "harbour", per
 def finish(
     keeper: Keeper, provider: Scripted, connection: str, *, entry: str = "harbour", person: str = OWNER, **more: Any
 ) -> dict[str, Any]:
-    begun = accounts.connect_begin(
+    begun = connecting.connect_begin(
         keeper,
         {"provider": entry, "person": person, "redirect_uri": "http://localhost:8000/connections/callback", "scopes": list(ALL)}
     )
-    return dict(accounts.connect_finish(keeper, {
+    return dict(connecting.connect_finish(keeper, {
         "connection": connection, "person": person, "sealed": begun["sealed"], "state": begun["state"], "code": "a-code",
         "iss": provider.url, **more,
     }))

@@ -18,7 +18,7 @@ from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts, until
 from tests.scripted_provider import Fault, Scripted, cut_off, error, hang_up, late, serve, then
 from tests.vault.accounts import OWNER, connected, finish, mint, name_of, stored
-from vault import accounts, grants
+from vault import accounts, connecting, grants
 from vault.errors import Disconnected, KeeperAway, NeedsConsent, ProviderAway, ProviderRefused, ScopeRefused, VaultAway
 from vault.kv import Kv
 from vault.providers.catalogue import load
@@ -432,14 +432,14 @@ def test_with_the_vault_away_a_code_is_not_spent(keeper: KeeperParts, provider: 
     connection = connected(inside, provider)
     other = name_of("con")
     asked = len(provider.codes)
-    begun = accounts.connect_begin(
+    begun = connecting.connect_begin(
         inside, {"provider": "harbour", "person": OWNER, "redirect_uri": "http://x", "scopes": ["accounts:read"]}
     )
     keeper.stop_vault()
     try:
         for attempt in (
             lambda: mint(inside, connection),
-            lambda: accounts.connect_finish(inside, {
+            lambda: connecting.connect_finish(inside, {
                 "connection": other, "person": OWNER, "sealed": begun["sealed"], "state": begun["state"], "code": "c",
                 "iss": provider.url,
             }),

@@ -46,6 +46,9 @@ class ProviderFacts(BaseModel):
     `revoke_effect`: what revoking an access token kills: that token, the whole grant, or nothing because it cannot be revoked.
     `refresh_kills_previous`: a refresh ends the access tokens handed out before it.
     `narrows`: a refresh with fewer scopes answers a token with fewer scopes.
+    `grants_apart`: each consent is a grant of its own, so that ending the one before leaves the new one. False where nothing
+    promises it: then a reconnect ends no refresh token.
+    `picker`: `prompt=select_account` makes it ask which account (OpenID Connect Core section 3.1.2.1).
     Lifetimes are seconds; None where the provider does not promise one.
     """
 
@@ -79,6 +82,8 @@ class ProviderFacts(BaseModel):
     revoke_style: Literal["rfc7009", "github", "slack", "none"] = "rfc7009"
     revoke_effect: Literal["token", "grant", "none"] = "grant"
     refresh_kills_previous: bool = True
+    grants_apart: bool = False
+    picker: bool = False
     manual_revoke_url: str = ""
     docs: str = ""
 
