@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 SHIPPED = Path(__file__).with_name("catalogue.yaml")
 
 Effect = Literal["read", "write", "send", "money", "destroy"]
+Category = Literal["", "Code", "Mail and files", "Messages", "Planning", "Customers", "Money", "Media", "AI and data"]
 EFFECTS: tuple[Effect, ...] = ("money", "destroy", "send", "write", "read")
 """Gravest first: the order in which a person is shown them."""
 GRAVE: frozenset[str] = frozenset({"money", "destroy"})
@@ -48,6 +49,7 @@ class ProviderFacts(BaseModel):
     `narrows`: a refresh with fewer scopes answers a token with fewer scopes.
     `grants_apart`: each consent is a grant of its own, so that ending the one before leaves the new one. False where nothing
     promises it: then a reconnect ends no refresh token.
+    `category`: under which heading the list of providers shows it; empty for none.
     `picker`: `prompt=select_account` makes it ask which account (OpenID Connect Core section 3.1.2.1).
     Lifetimes are seconds; None where the provider does not promise one.
     """
@@ -86,6 +88,7 @@ class ProviderFacts(BaseModel):
     picker: bool = False
     manual_revoke_url: str = ""
     docs: str = ""
+    category: Category = ""
 
     @field_validator(
         "issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url", "jwks_url", "manual_revoke_url", "docs"
