@@ -5,6 +5,7 @@ Every call raises one of `vault.errors`; none returns a half-done result. Times 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,6 +47,9 @@ __all__ = [
     "WrappingKey", "verify_ticket",
 ]
 
+CA_KEPT = 300.0
+
+
 @dataclass(frozen=True)
 class Door:
     """A client of the keeper's socket. Connections are kept; safe for many greenlets and threads, and across a fork.
@@ -61,6 +65,11 @@ class Door:
     @cached_property
     def _line(self) -> Line:
         return Line(self.socket, self.timeout)
+
+    @cached_property
+    def _authority(self) -> dict[str, tuple[float, str]]:
+        """What is public and read with every certificate: when it was asked for, and the answer."""
+        return {}
 
     def close(self) -> None:
         """Close the kept connections; the door can still be used."""
@@ -281,8 +290,13 @@ class Door:
     # -- client certificates ---------------------------------------------------------------------------------------
 
     def client_ca(self) -> str:
-        """The certificate (PEM, with any above it) of the authority for client certificates. Raises NoAuthority."""
-        return str(self._line.ask("client_ca", again=True)["pem"])
+        """The certificate (PEM, with any above it) of the authority for client certificates, asked for again after five minutes.
+        Raises NoAuthority."""
+        at, pem = self._authority.get("pem", (0.0, ""))
+        if not pem or time.monotonic() > at + CA_KEPT:
+            pem = str(self._line.ask("client_ca", again=True)["pem"])
+            self._authority["pem"] = (time.monotonic(), pem)
+        return pem
 
     def certify(self, *, client: str, csr: str, lifetime: int = 24 * 3600) -> Certified:
         """A certificate for the key of a request (PKCS#10, PEM), named `spiffe://<host of public_url>/client/<client>` and good

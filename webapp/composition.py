@@ -15,6 +15,7 @@ from webapp.approvals.outcome import Handed
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses
+from webapp.clients import jobs as clients_jobs
 from webapp.clients import views as clients
 from webapp.config import Settings
 from webapp.connections import jobs as connections_jobs
@@ -73,6 +74,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         approvals_jobs.handlers(handed),
         gateway_jobs.jobs,
         broker_jobs.jobs,
+        clients_jobs.jobs,
         connections_jobs.jobs,
         oauth_jobs.jobs,
         registry_jobs.jobs,

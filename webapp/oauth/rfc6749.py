@@ -22,7 +22,7 @@ from webapp.clients.tables import Client
 from webapp.oauth import grants, issuing, metadata, rfc8707, rfc9207
 from webapp.oauth.issuing import Held, Issued, NotLive, SpentAlready
 from webapp.oauth.offers import Offer
-from webapp.oauth.server import Parameters, Request, Server
+from webapp.oauth.server import ANY, Parameters, Request, Server
 from webapp.oauth.tables import AuthorizationCode, RefreshToken
 
 LONGEST = 2048
@@ -104,7 +104,7 @@ class Spending:
 
 
 class CodeGrant(Spending, AuthorizationCodeGrant):  # type: ignore[misc]  # Authlib has no types
-    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY
     what = "authorization code"
     table = AuthorizationCode
     offer: Offer
@@ -183,8 +183,8 @@ class CodeGrant(Spending, AuthorizationCodeGrant):  # type: ignore[misc]  # Auth
     @hooked  # type: ignore[untyped-decorator]
     def validate_token_request(self) -> None:
         """Section 4.1.3. PKCE is the hook that runs after it; only a request that passes all of it spends the code."""
-        self.request.client = self.server.authenticate_client(self.request, ["none"])
-        self.request.auth_method = "none"
+        self.request.client = self.server.authenticate_client(self.request, ANY)
+        self.request.auth_method = self.request.client.method
         self.required("code", "redirect_uri", "code_verifier")
         house = self.server.house
         with house.database.read() as session:
@@ -201,12 +201,12 @@ class CodeGrant(Spending, AuthorizationCodeGrant):  # type: ignore[misc]  # Auth
 class RefreshGrant(Spending, RefreshTokenGrant):  # type: ignore[misc]
     """Section 6, with a new refresh token each time (RFC 9700 section 4.14.2)."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    TOKEN_ENDPOINT_AUTH_METHODS = ANY
     what = "refresh token"
     table = RefreshToken
 
     def validate_token_request(self) -> None:
-        self.request.client = self.server.authenticate_client(self.request, ["none"])
+        self.request.client = self.server.authenticate_client(self.request, ANY)
         self.required("refresh_token")
         scoped(self.request.form)
         house = self.server.house

@@ -8,19 +8,19 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from webapp.clients.tables import Client
 from webapp.oauth import issuing
 from webapp.oauth.rfc6749 import once_each
-from webapp.oauth.server import Agent, Request, Server
+from webapp.oauth.server import ANY, Known, Request, Server
 
 
 class Revocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no types
-    CLIENT_AUTH_METHODS = ("none",)
+    CLIENT_AUTH_METHODS = ANY
     server: Server
 
-    def authenticate_endpoint_client(self, request: Request) -> Agent:
-        """Also a client that was paused or revoked: giving back is always allowed."""
-        request.client = self.server.authenticate_client(request, ["none"], self.ENDPOINT_NAME)
+    def authenticate_endpoint_client(self, request: Request) -> Known:
+        """Also an agent that was paused or revoked: giving back is always allowed."""
+        request.client = self.server.authenticate_client(request, ANY, self.ENDPOINT_NAME)
         return request.client  # type: ignore[no-any-return]
 
-    def authenticate_token(self, request: Request, client: Agent) -> str:
+    def authenticate_token(self, request: Request, client: Known) -> str:
         """Section 2.1. The hint is not needed: a token's prefix says what it is."""
         once_each(request.form)
         raw = request.form.get("token")

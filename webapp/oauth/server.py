@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from authlib.oauth2 import OAuth2Error
-from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError, OAuth2Payload, OAuth2Request
+from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, OAuth2Payload, OAuth2Request
 from flask import Response
 from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
@@ -23,7 +23,8 @@ from webapp.clients import lookup
 from webapp.clients.rules import matches, read_redirect_uri
 from webapp.clients.tables import Client
 from webapp.errors import BadInput
-from webapp.oauth import metadata, rfc9207
+from webapp.oauth import client_auth, metadata, rfc9207
+from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.consent import Decide
 from webapp.oauth.offers import Offer
 from webapp.web.house import House
@@ -38,6 +39,10 @@ for _name in (
     logging.getLogger(_name).disabled = True
 
 Parameters = MultiDict[str, str]
+PUBLIC = "none"
+ANY = (PUBLIC, *client_auth.METHODS)
+"""Every way in which a client of ours comes to an endpoint."""
+UNKNOWN = "This client is not registered here, or did not prove who it is: a token client sends its certificate or an assertion."
 
 
 class Payload(OAuth2Payload):  # type: ignore[misc]  # Authlib has no types
@@ -65,6 +70,8 @@ class Request(OAuth2Request):  # type: ignore[misc]
         super().__init__(method, address, headers=headers)
         self.payload = Payload(parameters)
         self.peer = peer
+        self.proof: Authenticated | None = None
+        """How the token client that sent this proved itself; None for an agent."""
 
     @property
     def args(self) -> Parameters:
@@ -77,12 +84,13 @@ class Request(OAuth2Request):  # type: ignore[misc]
         return parameters
 
 
-class Agent(ClientMixin):  # type: ignore[misc]
-    """A client row as Authlib asks for it: public, code and refresh only."""
+class Known(ClientMixin):  # type: ignore[misc]
+    """A client row as Authlib asks for it: an agent, which is public, or a token client that proved itself by `method`."""
 
-    def __init__(self, row: Client, public_url: str) -> None:
+    def __init__(self, row: Client, public_url: str, method: str = PUBLIC) -> None:
         self.row = row
         self.public_url = public_url
+        self.method = method
 
     def get_client_id(self) -> str:
         return self.row.id
@@ -98,7 +106,7 @@ class Agent(ClientMixin):  # type: ignore[misc]
         return grant_type in ("authorization_code", "refresh_token")
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return method == "none"
+        return method == self.method
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
@@ -110,22 +118,26 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         self.offer = offer
         self.decide = decide
 
-    def query_client(self, client_id: str) -> Agent | None:
+    def query_client(self, client_id: str) -> Known | None:
         with self.house.database.read() as session:
             found = lookup.find(session, client_id)
-        return Agent(found, self.house.settings.public_url) if found is not None else None
+        return Known(found, self.house.settings.public_url) if found is not None else None
 
-    def authenticate_client(self, request: Request, methods: list[str], endpoint: str = "token") -> Agent:
-        """The public client that names itself (RFC 6749 section 3.2.1). None of ours has a secret: one that brings one, or an
-        Authorization header, mistakes us for somebody else."""
-        if request.headers.get("Authorization") or "client_secret" in request.form or "client_assertion" in request.form:
-            raise InvalidClientError("This client has no secret; it sends client_id alone", status_code=401)
-        client = self.query_client(request.form.get("client_id", ""))
-        if client is None or client.row.kind != "agent":
-            raise InvalidClientError("This client is not registered here", status_code=401)
-        if client.row.status != "active" and endpoint == "token":
-            raise InvalidClientError("This client was paused or revoked by an administrator", status_code=401)
-        return client
+    def authenticate_client(self, request: Request, methods: Sequence[str], endpoint: str = "token") -> Known:
+        """A token client by its proof (`client_auth`, which `request.proof` then holds), or the public agent that names itself
+        (RFC 6749 section 3.2.1). None has a secret: one that brings one mistakes us for somebody else."""
+        client_auth.refuse_secrets(request)
+        found, asserts = self.query_client(request.form.get("client_id", "")), client_auth.asserts(request)
+        if asserts or found is None or found.row.kind != "agent":
+            if not asserts and request.peer is None:
+                client_auth.refuse(UNKNOWN)
+            request.proof = client_auth.authenticate(self.house, request)
+            found = Known(request.proof.client, self.house.settings.public_url, request.proof.method)
+        elif found.row.status != "active" and endpoint == "token":
+            client_auth.refuse("This client was paused or revoked by an administrator.")
+        if found.method not in methods:
+            client_auth.refuse(f"This is for clients that prove themselves by {' or '.join(methods)}.")
+        return found
 
     def create_oauth2_request(self, request: Request) -> Request:
         return request

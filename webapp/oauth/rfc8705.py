@@ -1,0 +1,87 @@
+"""RFC 8705, mutual TLS: a client that proves itself with a certificate of our own authority, and tokens bound to it.
+
+Whoever ended TLS made sure that the sender has the certificate's key; everything else is checked here, behind a proxy as well.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.clients.certificates import thumbprint
+from webapp.clients.tables import Certificate
+from webapp.config import Settings
+
+METHOD = "tls_client_auth"
+LARGEST = 8192
+"""Bytes of a certificate: ours have 600."""
+
+
+class BadCertificate(Exception):
+    """Its text is a sentence for whoever runs the client."""
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A certificate that our authority signed for client authentication. `uri` is the one name in it."""
+
+    serial: str
+    uri: str
+    thumbprint: str
+    begins: datetime
+    ends: datetime
+
+
+@lru_cache(maxsize=1024)
+def read(der: bytes, authority: str) -> Presented:
+    """Check a certificate's chain to the authority (its PEM; the first certificate in it alone is trusted) and read it. Raises
+    BadCertificate, which is not kept; that a good one is in time is for the caller to see, each time.
+
+    RFC 5280 by cryptography's client verifier: signature, basic constraints, key usage, and clientAuth among the uses.
+    """
+    if len(der) > LARGEST:
+        raise BadCertificate("This client certificate is too large.")
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        anchor = x509.load_pem_x509_certificates(authority.encode())[0]
+        verifier = (
+            PolicyBuilder().store(Store([anchor])).max_chain_depth(0).time(certificate.not_valid_after_utc)
+            .build_client_verifier()
+        )
+        names = verifier.verify(certificate, []).subjects
+    except (ValueError, VerificationError) as error:
+        raise BadCertificate("This client certificate was not given by this server's authority.") from error
+    if names is None or len(names) != 1 or not isinstance(names[0], x509.UniformResourceIdentifier):
+        raise BadCertificate("This client certificate does not name one client.")
+    digits = f"{certificate.serial_number:x}"
+    digits = digits.zfill(len(digits) + len(digits) % 2)
+    return Presented(
+        ":".join(digits[at : at + 2] for at in range(0, len(digits), 2)), names[0].value, thumbprint(der),
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc,
+    )
+
+
+def named(uri: str, settings: Settings) -> str:
+    """The client id in the certificate's SPIFFE URI; empty when the name is not of this server's giving."""
+    start = f"spiffe://{settings.host}/client/"
+    return uri.removeprefix(start) if uri.startswith(start) else ""
+
+
+def check(session: Session, presented: Presented, client: str, now: datetime) -> None:
+    """Raises BadCertificate unless it is in time, written down as this client's, and was not taken back."""
+    if not presented.begins <= now < presented.ends:
+        raise BadCertificate("This client certificate has expired, or is not valid yet. A client renews its certificate in time.")
+    row = session.execute(
+        select(Certificate.client, Certificate.thumbprint, Certificate.revoked_at).where(Certificate.serial == presented.serial)
+    ).one_or_none()
+    if row is None or row.client != client or not hmac.compare_digest(row.thumbprint, presented.thumbprint):
+        raise BadCertificate("This client certificate is not known here.")
+    if row.revoked_at is not None:
+        raise BadCertificate("This client certificate was revoked.")
