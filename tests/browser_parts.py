@@ -15,16 +15,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.keeper_parts import PUBLIC_URL
 
+PATIENCE = 60_000
+"""Milliseconds, for everything that a page waits for: far beyond what it takes, also on a machine that does other things too."""
 AXE = Path(__file__).resolve().parent / "node_modules" / "axe-core" / "axe.min.js"
 AUTHENTICATOR = {
     "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True,
     "automaticPresenceSimulation": True,
 }
+
+expect.set_options(timeout=PATIENCE)
 
 
 class Quiet(WSGIRequestHandler):
@@ -62,7 +66,9 @@ def chromium(port: int | None = None) -> Iterator[Browser]:
 
 def open_page(browser: Browser, **options: Any) -> Page:
     """A page of a fresh profile, with an authenticator of its own."""
-    context: BrowserContext = browser.new_context(**{"base_url": PUBLIC_URL, **options})
+    # Colours that are on their way from one theme to the other have no contrast that anybody meant.
+    context: BrowserContext = browser.new_context(**{"base_url": PUBLIC_URL, "reduced_motion": "reduce", **options})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     if options.get("java_script_enabled", True):
         devices = context.new_cdp_session(page)
@@ -73,6 +79,7 @@ def open_page(browser: Browser, **options: Any) -> Page:
 
 def faults(page: Page) -> list[str]:
     """What axe-core finds wrong with the page as it is shown now. Evaluated from outside, so the page's CSP stays on."""
+    page.wait_for_load_state()
     page.evaluate(AXE.read_text())
     found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
     return [

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.authenticator import Passkey
+from tests.processes import ended
 from vault import authority, embedded, people, tickets
 from vault.client import Vault
 from vault.door import Answer, Door, SessionProof
@@ -49,7 +50,7 @@ SEALING = [
 ]
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def until(true: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
@@ -156,12 +157,7 @@ class KeeperParts:
 
 def _stop(process: subprocess.Popen[bytes] | None) -> None:
     if process is not None:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        ended(process)
 
 
 @contextmanager

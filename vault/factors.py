@@ -169,7 +169,9 @@ def offered(keeper: Keeper, who: Proven, purpose: str, value: bytes, more: Mappi
     data = load(keeper, who.ticket.person)
     options = passkeys.request_options(keeper.settings, data, value) if passkeys.of(data) else None
     content = {"person": who.ticket.person, "session": _bound(who), **more}
-    return {"options": options, "sealed": keeper.seal.seal(purpose, content, now=keeper.clock(), lifetime=CHALLENGE)}
+    codes = any(one["kind"] == "totp" for one in data["factors"])
+    sealed = keeper.seal.seal(purpose, content, now=keeper.clock(), lifetime=CHALLENGE)
+    return {"options": options, "codes": codes, "sealed": sealed}
 
 
 def check(keeper: Keeper, body: Body) -> Mapping[str, Any]:

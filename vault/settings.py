@@ -47,6 +47,10 @@ class Settings:
     timeout: float = 4.0
     """Seconds to wait for Vault: less than the door's callers wait for us, so that they hear which of the two is away."""
     workers: int = 1
+    mints_per_minute: int = 60_000
+    """Of one connection, in each keeper process: what a web process that was taken over could get at most."""
+    refreshes_per_minute: int = 60
+    """The same, of those mints that ask the provider."""
     widen: Mapping[str, Any] = field(default_factory=dict)
     """By provider: scopes minted without evidence although the catalogue marks them as money or destructive."""
 
@@ -94,6 +98,9 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
     for name in ("uids", "operators"):
         if name in own:
             own[name] = frozenset(int(uid) for uid in own[name])
+    for name in ("mints_per_minute", "refreshes_per_minute"):
+        if name in own and (type(own[name]) is not int or own[name] < 1):
+            raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
     url = environ.get("COUNTERSEAL_PUBLIC_URL") or own.get("public_url") or shared or LOCAL
     found = replace(found, **{**own, "public_url": str(url).rstrip("/")})
     parts = urlsplit(found.public_url)

@@ -93,10 +93,11 @@ class TotpOffer:
 @dataclass(frozen=True)
 class Challenge:
     """WebAuthn options (the JSON for `navigator.credentials`) and the sealed nonce that goes back with the answer.
-    `options` is None where the person has no passkey."""
+    `options` is None where the person has no passkey; `codes`: they have an authenticator app."""
 
     options: Json | None
     sealed: str
+    codes: bool = False
 
 
 @dataclass(frozen=True)

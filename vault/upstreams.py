@@ -40,10 +40,10 @@ class Timing:
 
 @dataclass
 class Bounds:
-    """Mints per connection and minute, in this process: what a web process that was taken over could get at most."""
+    """Mints and refreshes per connection and minute, in this process (`Settings.mints_per_minute`, `refreshes_per_minute`)."""
 
-    mints: int = 60_000
-    refreshes: int = 60
+    mints: int
+    refreshes: int
     _counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -67,8 +67,8 @@ class Upstreams:
     discovery: Discovery
     keys: Keys
     spool: Spool
+    bounds: Bounds
     timing: Timing = field(default_factory=Timing)
-    bounds: Bounds = field(default_factory=Bounds)
     holder: str = field(default_factory=lambda: f"keeper-{secrets.token_hex(8)}")
 
     def facts(self, name: str, entry: str) -> ProviderFacts:
@@ -81,11 +81,12 @@ def upstreams(keeper: Keeper) -> Upstreams:
 
 
 def make(keeper: Keeper) -> Upstreams:
-    instance = keeper.settings.instance
+    settings, instance = keeper.settings, keeper.settings.instance
     transport = Transport(loopback=keeper.settings.evaluation)
     return Upstreams(
         catalogue=lambda: load(instance / CATALOGUE_FILE), transport=transport, discovery=Discovery(),
         keys=Keys(lambda url: document(transport, url)), spool=Spool(instance / "keeper" / "spool"),
+        bounds=Bounds(settings.mints_per_minute, settings.refreshes_per_minute),
     )
 
 

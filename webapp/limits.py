@@ -19,7 +19,7 @@ REGISTER = "oauth.oauth_endpoints.register"
 
 def register(app: Flask, settings: Settings) -> None:
     """Call it when all views are there. A view that is gone is an error at start: a limit must not vanish by a rename."""
-    limiter = Limiter(lambda: source_of(request.remote_addr), app=app, storage_uri="memory://", strategy="fixed-window")
+    limiter = Limiter(lambda: source_of(request.remote_addr), app=app, storage_uri="memory://", strategy="moving-window")
     limits = {
         SIGN_IN: (f"{settings.web.sign_ins_per_minute} per minute", "Too many sign-ins were begun from here. Wait a minute."),
         REGISTER: (f"{3 * settings.oauth.registrations_per_source} per minute", "Too many registrations. Try again in a minute."),

@@ -55,7 +55,7 @@ class Provider:
         request = urllib.request.Request(
             f"{self.issuer}/token/introspection", urlencode({"token": token}).encode(), {"Authorization": f"Basic {shown}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: Mapping[str, Any] = json.load(answer)
         return found
 
@@ -67,7 +67,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 def _location(opener: urllib.request.OpenerDirector, url: str) -> str:
     try:
-        answer = opener.open(url, timeout=10)
+        answer = opener.open(url, timeout=60)
     except urllib.error.HTTPError as redirect:
         answer = redirect
     with answer:

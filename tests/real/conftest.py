@@ -36,16 +36,21 @@ def stand(standing_session: Standing) -> Iterator[Standing]:
         print(standing_session.logs())
 
 
+def furnish(stand: Standing, scripted: Scripted) -> None:
+    """The scripted server, approved by an admin, and Ada's account for it."""
+    stand.mend()
+    stand.add_server("scripted", scripted.url, {
+        "wipe": ["--class", "destroy"],
+        "look": ["--class", "read", "--provider", LEDGER, "--scope", READ],
+        "pay": ["--class", "destroy", "--provider", LEDGER, "--scope", PAY],
+    })
+    stand.visitor("ada").connect(stand.accounts, LEDGER, [READ, PAY], "ada")
+
+
 @pytest.fixture(scope="session")
 def scripted_session(standing_session: Standing) -> Iterator[Scripted]:
     with serve() as scripted:
-        standing_session.mend()
-        standing_session.add_server("scripted", scripted.url, {
-            "wipe": ["--class", "destroy"],
-            "look": ["--class", "read", "--provider", LEDGER, "--scope", READ],
-            "pay": ["--class", "destroy", "--provider", LEDGER, "--scope", PAY],
-        })
-        standing_session.visitor("ada").connect(standing_session.accounts, LEDGER, [READ, PAY], "ada")
+        furnish(standing_session, scripted)
         yield scripted
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,12 +28,6 @@ def command(*words: str, environment: Mapping[str, str] | None = None, check: bo
     )
     assert not check or done.returncode == 0, f"counterseal {' '.join(words)}: {done.stdout}{done.stderr}"
     return done
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -65,9 +58,9 @@ class Running:
     def kill(self) -> None:
         """kill -9, to the process and its children: nothing gets to say goodbye."""
         os.killpg(self.pid, signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(60)
 
-    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
+    def stop(self, number: signal.Signals = signal.SIGTERM, seconds: float = 60.0) -> int:
         """Ask it to stop, and wait: its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)

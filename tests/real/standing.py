@@ -25,7 +25,8 @@ from tests.keeper_parts import PUBLIC_URL, ROOT, KeeperParts, until
 from tests.keeper_parts import serve as serve_keeper
 from tests.oidc_provider import CLIENT, SECRET, Provider
 from tests.oidc_provider import serve as serve_oidc
-from tests.real.running import CLI, PATIENCE, Running, command, free_port, short_folder, start
+from tests.processes import free_port
+from tests.real.running import CLI, PATIENCE, Running, command, short_folder, start
 from tests.real.trust import certify, trusted
 from tests.real.visitor import Agent, Visitor
 from webapp.approvals.tables import Action
@@ -33,7 +34,7 @@ from webapp.audit.tables import Entry
 from webapp.people.sign_in import CALLBACK
 from webapp.people.tables import Person
 
-SILENCE = 3
+SILENCE = 5
 """Seconds after which an execution without a heartbeat is uncertain, here."""
 LEDGER = "ledger"
 READ, PAY = "books:read", "books:pay"
@@ -61,13 +62,13 @@ PEOPLE = {"ada": ["admin", "audit"], "jonas": ["finance", "ops"], "mira": []}
 
 @dataclass
 class Standing:
-    """`web` and `worker` are lists of two running processes; `ports` those of the web processes."""
+    """`web` and `worker` are lists of running processes, as many as `ports`, which are those of the web processes."""
 
     keeper: KeeperParts
     database_url: str
     sso: Provider
     accounts: Provider
-    ports: tuple[int, int]
+    ports: tuple[int, ...]
     web: list[Running] = field(default_factory=list)
     worker: list[Running] = field(default_factory=list)
     visitors: dict[str, Visitor] = field(default_factory=dict)
@@ -79,7 +80,7 @@ class Standing:
         return {
             "COUNTERSEAL_INSTANCE": str(self.keeper.instance), "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL,
             "COUNTERSEAL_DATABASE_URL": self.database_url, "COUNTERSEAL_APPROVALS__SILENCE": str(SILENCE),
-            "COUNTERSEAL_APPROVALS__HEARTBEAT": "1", "COUNTERSEAL_GATEWAY__UPSTREAM_TIMEOUT": "4",
+            "COUNTERSEAL_APPROVALS__HEARTBEAT": "1", "COUNTERSEAL_GATEWAY__UPSTREAM_TIMEOUT": "6",
             "COUNTERSEAL_OAUTH__ACCESS_LIFETIME": "86400", "PYTHONUNBUFFERED": "1",
         }
 
@@ -106,7 +107,7 @@ class Standing:
     def mend(self) -> None:
         """Start again what a test killed, stopped or sealed, and wait until everything answers."""
         self.keeper.mend()
-        for number in range(2):
+        for number in range(len(self.ports)):
             if number >= len(self.web) or self.web[number].process.poll() is not None:
                 self.start_web(number)
             if number >= len(self.worker) or self.worker[number].process.poll() is not None:
@@ -197,19 +198,20 @@ class Standing:
 
 
 def health(port: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request("GET", "/healthz", headers={"Host": PUBLIC_URL.removeprefix("http://")})
         return connection.getresponse().status
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0
     finally:
         connection.close()
 
 
 @contextmanager
-def standing(database_url: str) -> Iterator[Standing]:
-    """Set up as the handbook says: vault and keeper, `db upgrade`, `policy activate`, the identity provider, a provider."""
+def standing(database_url: str, processes: int = 2) -> Iterator[Standing]:
+    """Set up as the handbook says: vault and keeper, `db upgrade`, `policy activate`, the identity provider, a provider; so many
+    web processes, and as many workers."""
     with ExitStack() as stack:
         tls = certify(stack.enter_context(short_folder("cs-tls-")))
         stack.enter_context(trusted(tls["certificate"]))
@@ -217,7 +219,7 @@ def standing(database_url: str) -> Iterator[Standing]:
         people = {name: {"groups": groups, "name": name.title()} for name, groups in PEOPLE.items()}
         sso = stack.enter_context(serve_oidc([PUBLIC_URL + CALLBACK], people=people, tls=tls))
         accounts = stack.enter_context(serve_oidc([f"{PUBLIC_URL}/connections/callback"], scopes=[READ, PAY], tls=tls))
-        made = Standing(keeper, database_url, sso, accounts, (free_port(), free_port()))
+        made = Standing(keeper, database_url, sso, accounts, tuple(free_port() for _ in range(processes)))
         stack.callback(made.close)
         (keeper.instance / "providers.yaml").write_text(CATALOGUE)
         (keeper.instance / "policies").mkdir()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.keeper_parts import ROOT, until
-from tests.real.running import free_port, short_folder, start
+from tests.processes import free_port
+from tests.real.running import short_folder, start
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 MINUTES = 60.0
@@ -68,7 +69,7 @@ def status(port: int, path: str) -> int:
     try:
         connection.request("GET", path)
         return connection.getresponse().status
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return 0
     finally:
         connection.close()

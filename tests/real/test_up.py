@@ -86,7 +86,7 @@ def test_a_supervisor_that_is_killed_leaves_no_process_behind(started: Up) -> No
     children = started.children()
     assert len(children) >= 7
     started.stop(signal.SIGKILL)
-    _gone, alive = psutil.wait_procs(children, timeout=30)
+    _gone, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert not alive
     again = start(started.instance)
     again.wait()

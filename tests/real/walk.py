@@ -119,7 +119,7 @@ class Walk:
         ada.get_by_text("Reject…").click()
         self.look(ada, "action-rejecting")
         ada.reload()
-        ada.get_by_role("button", name=re.compile("^Confirm")).first.click()
+        self.press(ada, re.compile("^Confirm"))
         self.reach(ada, "done")
         self.look(ada, "action-done")
         self.visit(ada, "/", "start-done")
@@ -134,7 +134,7 @@ class Walk:
             self.visit(jonas, "/actions", "queue")
             self.visit(ada, "/actions?tab=others", "queue-others")
         self.visit(jonas, url, "action")
-        jonas.get_by_role("button", name=re.compile("^Approve")).first.click()
+        self.press(jonas, re.compile("^Approve"))
         self.reach(jonas, "done")
         self.look(jonas, "action-approved")
 
@@ -142,7 +142,7 @@ class Walk:
         """Every other way an action ends."""
         ada, jonas = self.pages["Ada"], self.pages["Jonas"]
         self.hold(ada, LARGE)
-        ada.get_by_role("button", name="Withdraw it").click()
+        self.press(ada, "Withdraw it")
         self.reach(ada, "withdrawn")
         self.look(ada, "action-withdrawn")
         self.by_fault(ada, ada.url.rsplit("/", 1)[1])
@@ -150,7 +150,7 @@ class Walk:
         self.visit(jonas, ada.url, "action-again")
         jonas.get_by_text("Reject…").click()
         jonas.get_by_label("Why not?").fill("The invoice was paid last week.")
-        jonas.get_by_role("button", name="Reject it").click()
+        self.press(jonas, "Reject it")
         self.reach(jonas, "rejected")
         self.look(jonas, "action-rejected")
         self.visit(ada, "/", "agent-card-refused")
@@ -242,6 +242,11 @@ class Walk:
             self.look(page, look)
         link.click()
         page.wait_for_url("**/actions/act_**")
+
+    def press(self, page: Page, button: str | re.Pattern[str]) -> None:
+        """Until the answer to the form is there: the live page may show the outcome before it, and be left too early."""
+        with page.expect_navigation():
+            page.get_by_role("button", name=button).first.click()
 
     def reach(self, page: Page, state: str) -> None:
         page.locator(f"[data-state={state}]").wait_for()

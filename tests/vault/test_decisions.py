@@ -41,14 +41,14 @@ def fin(keeper: KeeperParts) -> SignedPerson:
     return with_passkey(keeper, sign_in(keeper, ("finance",), name="Fin"))
 
 
-def with_totp(parts: KeeperParts, person: SignedPerson) -> tuple[SignedPerson, pyotp.TOTP]:
-    """Enrolled by the code of the step before, so that the present one is unused."""
+def with_totp(parts: KeeperParts, person: SignedPerson) -> tuple[SignedPerson, str]:
+    """Enrolled by this moment's code; and the next one, which is good already and for a minute at least."""
     offer = parts.door.totp_begin(proof=person.proof, account="ada")
     totp = pyotp.parse_uri(offer.uri.reveal())
     assert isinstance(totp, pyotp.TOTP)
-    code = Secret(totp.at(datetime.now(UTC) - timedelta(seconds=30)))
-    done = parts.door.totp_finish(proof=person.proof, sealed=offer.sealed, code=code, name="Phone")
-    return replace(person, proof=SessionProof(done.ticket, person.proof.session)), totp
+    now = datetime.now(UTC)
+    done = parts.door.totp_finish(proof=person.proof, sealed=offer.sealed, code=Secret(totp.at(now)), name="Phone")
+    return replace(person, proof=SessionProof(done.ticket, person.proof.session)), totp.at(now + timedelta(seconds=30))
 
 
 def test_an_approval_is_signed_over_the_very_bytes(keeper: KeeperParts, fin: SignedPerson):
@@ -157,8 +157,8 @@ def test_an_answer_is_good_once_whichever_keeper_hears_it(keeper: KeeperParts, f
 
 
 def test_a_code_approves_where_the_requirement_allows_it_and_once(keeper: KeeperParts):
-    person, totp = with_totp(keeper, sign_in(keeper, ("finance",)))
-    answer = Answer(code=Secret(totp.now()))
+    person, code = with_totp(keeper, sign_in(keeper, ("finance",)))
+    answer = Answer(code=Secret(code))
     with pytest.raises(FactorRefused):
         keeper.door.decide(
             proof=person.proof, envelope=envelope(approvers("finance", 1, "passkey")), verdict="approve", answer=answer
@@ -221,3 +221,16 @@ def test_without_a_vault_nothing_is_decided_and_with_it_all_works_again(keeper: 
     assert raised.value.code == {"seal": "vault_sealed", "stop_vault": "vault_away"}[fault]
     keeper.mend()
     assert keeper.door.decide(proof=fin.proof, envelope=raw, verdict="approve", answer=answer), "the answer was not lost"
+
+
+def test_outside_evaluation_a_code_of_an_app_of_a_day_approves(real_keeper: KeeperParts):
+    person, code = with_totp(real_keeper, sign_in(real_keeper, ("finance",)))
+    raw, answer = envelope(approvers("finance")), Answer(code=Secret(code))
+    with pytest.raises(FactorTooYoung):
+        real_keeper.door.decide(proof=person.proof, envelope=raw, verdict="approve", answer=answer)
+    record = real_keeper.inside().kv.read(factors_path(person.id))
+    assert record
+    record.data["factors"][0]["created_at"] = (datetime.now(UTC) - timedelta(hours=24)).isoformat()
+    real_keeper.inside().kv.write(factors_path(person.id), record.data, record.version)
+    statement = real_keeper.door.decide(proof=person.proof, envelope=raw, verdict="approve", answer=answer)
+    assert parse_statement(statement, real_keeper.door.public_keys().authority)["factor"]["kind"] == "totp"

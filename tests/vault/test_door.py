@@ -18,7 +18,9 @@ import psutil
 import pyotp
 import pytest
 
+from tests.clock import Clock
 from tests.keeper_parts import ROOT, KeeperParts, ask, sign_in, until, with_passkey
+from vault import life
 from vault.app import LARGEST, application
 from vault.door import Door, KeeperStatus
 from vault.errors import BadRequest, KeeperAway
@@ -44,11 +46,18 @@ def test_app_keys_are_the_same_for_everyone_and_differ_by_purpose(keeper: Keeper
 
 
 def test_a_wrapping_key_lasts_an_hour_and_its_ciphertext_names_it(keeper: KeeperParts):
-    one, two = keeper.door.wrapping_key(), keeper.door.wrapping_key()
-    assert (one.wrapped, one.key) == (two.wrapped, two.key)
-    assert keeper.door.unwrap(one.wrapped).key == one.key
+    clock = Clock()
+    clock.now = clock.now.replace(minute=0, second=0, microsecond=0)
+    inside = keeper.inside(clock)
+    one = life.wrapping_key(inside, {})
+    clock.forward(minutes=59, seconds=59)
+    assert life.wrapping_key(inside, {}) == one
+    clock.forward(seconds=1)
+    assert life.wrapping_key(inside, {}) != one
+    through = keeper.door.wrapping_key()
+    assert keeper.door.unwrap(through.wrapped).key == through.key
     with pytest.raises(BadRequest):
-        keeper.door.unwrap(one.wrapped[:-6] + "AAAA==")
+        keeper.door.unwrap(through.wrapped[:-6] + "AAAA==")
 
 
 def test_the_folder_and_the_socket_are_the_owners_alone(keeper: KeeperParts):

@@ -65,8 +65,8 @@ def test_the_port_that_raft_insists_on_answers_nobody(keeper: KeeperParts):
     assert ports
     for port in ports:
         with pytest.raises((ssl.SSLError, OSError, http.client.HTTPException)):
-            _get(http.client.HTTPSConnection("127.0.0.1", port, context=ssl._create_unverified_context(), timeout=5))
-        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            _get(http.client.HTTPSConnection("127.0.0.1", port, context=ssl._create_unverified_context(), timeout=30))
+        plain = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         try:
             assert _get(plain) != 200
         except (OSError, http.client.HTTPException):
@@ -129,6 +129,7 @@ def test_a_keeper_of_the_wrong_kind_answers_nothing_but_its_status(keeper: Keepe
 @pytest.mark.parametrize(("file", "evaluation", "environ"), [
     ('public_url = "http://a.example/path"', False, {}), ('surprise = 1', False, {}), ("instance = 'x'", False, {}),
     ("not toml", False, {}), ('public_url = "https://bank.example"', True, {}),
+    ("mints_per_minute = 0", False, {}), ('refreshes_per_minute = "60"', False, {}),
     ("", True, {"COUNTERSEAL_PUBLIC_URL": "http://127.0.0.1:8000"}), ("", False, {"COUNTERSEAL_PUBLIC_URL": "localhost:8000"}),
 ])
 def test_settings_that_cannot_be_meant_are_refused(tmp_path: Path, file: str, evaluation: bool, environ: dict[str, str]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -203,8 +204,8 @@ def test_the_owner_does_not_approve_their_own(inside: Keeper, provider: Scripted
 
 
 def test_mints_are_bounded_per_connection_and_minute(inside: Keeper, provider: Scripted, clock: Clock) -> None:
+    inside = replace(inside, settings=replace(inside.settings, mints_per_minute=3), memory={})
     connection = connected(inside, provider)
-    upstreams(inside).bounds.mints = 3
     for _ in range(3):
         mint(inside, connection)
     with pytest.raises(TooMany):

@@ -70,7 +70,7 @@ def test_eight_requests_at_expiry_make_one_refresh(keeper: KeeperParts, provider
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(90)
     other.vault.wire.close()
     assert len(provider.refreshes) == 1
     assert len(tokens) == 8
@@ -143,7 +143,7 @@ def test_a_misconfigured_client_does_not_end_the_grant(inside: Keeper, provider:
     assert mint(inside, connection)["token"]
 
 
-LOST: dict[str, Fault] = {"hung up": hang_up, "cut off": cut_off, "late": late(1.0)}
+LOST: dict[str, Fault] = {"hung up": hang_up, "cut off": cut_off, "late": late(6.0)}
 
 
 def lose(provider: Scripted, how: Fault) -> None:
@@ -154,7 +154,7 @@ def lose(provider: Scripted, how: Fault) -> None:
 @pytest.fixture
 def hasty(inside: Keeper) -> Keeper:
     """Does not wait long for an answer, nor for others."""
-    upstreams(inside).transport = Transport(loopback=True, deadline=0.4)
+    upstreams(inside).transport = Transport(loopback=True, deadline=2.0)
     upstreams(inside).timing = Timing(wait=0.1)
     return inside
 
@@ -415,7 +415,7 @@ def test_kill_9_while_the_vault_does_not_take_the_answer(keeper: KeeperParts, pr
     thread.start()
     with pytest.raises((KeeperAway, VaultAway)):
         keeper.door.mint(connection=connection, person=OWNER, scopes=["accounts:read"], receiver="bank", cap=300)
-    thread.join(20)
+    thread.join(90)
     until(lambda: keeper.door.status().vault == "ready", "both are back")
     until(lambda: not any(folder.glob(f"{connection}.*")), "the spool was drained")
     minted = keeper.door.mint(connection=connection, person=OWNER, scopes=["accounts:read"], receiver="bank", cap=300)

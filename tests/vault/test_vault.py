@@ -210,7 +210,7 @@ def test_a_frozen_vault_keeps_nobody_waiting_for_the_sum_of_all_timeouts(keeper:
     try:
         threads = [threading.Thread(target=read, daemon=True) for _ in range(8)]
         [one.start() for one in threads]
-        [one.join(2) for one in threads]
+        [one.join(10) for one in threads]
         assert errors == ["vault_away"] * 8
     finally:
         keeper._vault.send_signal(signal.SIGCONT)

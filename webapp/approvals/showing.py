@@ -47,6 +47,7 @@ class Shown:
     sees_answer: bool
     challenge: Challenge | None = None
     code_counts: bool = True
+    """Whether an authenticator code is enough for what this person would give."""
     away: str = ""
     """Why nothing can be decided right now."""
 
@@ -57,6 +58,11 @@ class Shown:
     @property
     def decides(self) -> bool:
         return self.action.state == "held" and self.part in ("confirm", "approve")
+
+    @property
+    def by_code(self) -> bool:
+        """Whether a code is asked for: not of somebody who has no app. While the vault is away nobody knows, and it is."""
+        return self.code_counts and (self.challenge is None or self.challenge.codes)
 
     @property
     def before_at(self) -> datetime | None:

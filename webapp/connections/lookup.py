@@ -31,7 +31,7 @@ OF_PERSON = (
         Connection.person == bindparam("person"), Connection.provider == bindparam("provider"),
         Connection.status != "disconnected",
     )
-    .order_by(Connection.connected_at.desc())
+    .order_by(Connection.connected_at.desc(), Connection.id.desc())
 )
 """Made once: every call asks it."""
 
@@ -73,7 +73,7 @@ def of_person(session: Session, person: str) -> list[Connection]:
     return list(session.scalars(
         select(Connection).where(
             Connection.person == person, Connection.status != "disconnected"
-        ).order_by(Connection.connected_at.desc())
+        ).order_by(Connection.connected_at.desc(), Connection.id.desc())
     ))
 
 
@@ -82,7 +82,7 @@ def ended_lately(session: Session, person: str, since: datetime) -> list[tuple[C
     return [(row[0], row[1]) for row in session.execute(
         select(Connection, Revocation).outerjoin(Revocation, Revocation.subject == Connection.id)
         .where(Connection.person == person, Connection.status == "disconnected", Connection.ended_at >= since)
-        .order_by(Connection.ended_at.desc())
+        .order_by(Connection.ended_at.desc(), Connection.id.desc())
     )]
 
 

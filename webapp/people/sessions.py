@@ -129,7 +129,7 @@ def of(db: DbSession, person: str, now: datetime) -> list[Session]:
     return list(db.scalars(
         select(Session)
         .where(Session.person == person, Session.ended_at.is_(None), Session.idle_until > now, Session.expires_at > now)
-        .order_by(Session.seen_at.desc())
+        .order_by(Session.seen_at.desc(), Session.id.desc())
     ))
 
 

@@ -1,4 +1,7 @@
-"""The set that decides: loaded once in each process, and the same in all of them, or nothing is decided."""
+"""The set that decides: loaded once in each process, and the same in all of them, or nothing is decided.
+
+A process keeps its set whatever happens to the files, until another one is activated: then it reads its files once more, and
+goes on if they are the activated set."""
 
 from __future__ import annotations
 
@@ -20,13 +23,17 @@ from webapp.web.house import House
 
 log = logging.getLogger("counterseal.policy")
 
-DIFFERS = "This process holds another set of rules than the active one. It decides nothing until it is restarted or reloaded."
+Files = frozenset[tuple[str, int, int]]
+
+DIFFERS = "This process holds another set of rules than the active one. It decides nothing until its files are the active ones."
 REFUSED = "The rules of this process do not load. Nothing is decided until an operator has run `counterseal policy check`."
 NONE = "No set of rules was activated yet. Nothing is decided until one is."
 
 ACTIVE = select(ActivePolicy.digest).where(ActivePolicy.id == ONLY)
 
 _loaded: dict[str, PolicySet] = {}
+_in_vain: dict[str, tuple[str, Files]] = {}
+"""By process settings: the digest that was looked for last, and the files that did not have it."""
 _lock = threading.Lock()
 
 
@@ -58,24 +65,52 @@ def reload(settings: Settings) -> PolicySet:
 
 
 def current(house: House, session: Session | None = None) -> PolicySet:
-    """The set to decide with. Raises PolicyDiffers (503) unless it is the one recorded as active. `session`: the caller's,
-    where it has one open; one indexed read either way."""
+    """The set to decide with: the one recorded as active. Raises PolicyDiffers (503) where this process neither holds it nor
+    finds it in its files. `session`: the caller's, where it has one open; one indexed read either way."""
     try:
         found = loaded(house.settings)
     except PolicyRefused as error:
         raise PolicyDiffers(REFUSED, detail=error.hint) from error
     if session is not None:
-        check(session, found)
-    else:
-        with house.database.read() as own:
-            check(own, found)
-    return found
+        return agreed(session, house.settings, found)
+    with house.database.read() as own:
+        return agreed(own, house.settings, found)
 
 
-def check(session: Session, found: PolicySet) -> None:
+def agreed(session: Session, settings: Settings, found: PolicySet) -> PolicySet:
+    """`found` if it is the active set, or what the files hold by now if that is. Raises PolicyDiffers."""
     digest = session.connection().execute(ACTIVE).scalar_one_or_none()
-    if digest != found.digest:
+    if digest == found.digest:
+        return found
+    renewed = None if digest is None else _renewed(settings, digest)
+    if renewed is None:
         raise PolicyDiffers(NONE if digest is None else DIFFERS, detail=f"active {digest}, here {found.digest}")
+    return renewed
+
+
+def _renewed(settings: Settings, wanted: str) -> PolicySet | None:
+    """The set with this digest, if the files hold it now. They are read once for each digest and each change of theirs: a
+    process that differs is asked all the time."""
+    key, looked_at = _key(settings), (wanted, _files(settings))
+    if _in_vain.get(key) == looked_at:
+        return None
+    try:
+        fresh = read(settings)
+    except PolicyRefused as error:
+        log.warning("another set of rules was activated, and the files here do not load: %s", error.hint)
+        fresh = None
+    if fresh is None or fresh.digest != wanted:
+        _in_vain[key] = looked_at
+        return None
+    with _lock:
+        _loaded[key] = fresh
+    log.info("another set of rules was activated, and is in use here now: %s", wanted)
+    return fresh
+
+
+def _files(settings: Settings) -> Files:
+    found = [file for folder in folders(settings) for file in sorted(folder.glob("*.cedar"))]
+    return frozenset((str(file), stat.st_mtime_ns, stat.st_size) for file in found for stat in [file.stat()])
 
 
 def activate(session: Session, found: PolicySet, actor: str, now: datetime) -> bool:

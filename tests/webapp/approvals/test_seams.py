@@ -153,7 +153,7 @@ def test_two_payments_to_one_new_recipient_that_end_at_once_are_both_remembered(
     def settle(number: int) -> None:
         def write(session: object) -> None:
             if not house.database.sqlite:
-                gate.wait(10)
+                gate.wait(60)
             usage.remember_recipient(
                 session, actions[number], recipient="DE89", shown_as="DE89", base_minor=number, now=house.clock()  # type: ignore[arg-type]
             )

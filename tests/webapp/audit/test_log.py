@@ -55,7 +55,7 @@ def test_a_log_that_grew_in_steps_verifies_whole(house: House) -> None:
 
 def test_what_waits_for_its_checkpoint_is_covered_without_a_worker(house: House) -> None:
     (entry,) = append(house)
-    audit.covered(house, entry, timeout=5)
+    audit.covered(house, entry, timeout=60)
     with house.database.read() as session:
         assert session.scalars(select(Checkpoint.size)).all() == [1]
 

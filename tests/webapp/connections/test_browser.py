@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
@@ -67,10 +67,10 @@ def test_an_account_is_connected_looked_at_paused_and_taken_back(page: Page, hou
     looked_at(page, "new")
     page.get_by_role("button", name="Continue to Harbour Bank").click()
     page.wait_for_url(re.compile("/connections$"))
-    assert page.get_by_text("Harbour Bank is connected.").is_visible()
+    expect(page.get_by_text("Harbour Bank is connected.")).to_be_visible()
     looked_at(page, "connected")
     page.get_by_role("button", name="Pause Harbour Bank").click()
-    assert page.get_by_text("Paused by you").is_visible()
+    expect(page.get_by_text("Paused by you")).to_be_visible()
     looked_at(page, "paused")
     page.get_by_role("button", name="Resume Harbour Bank").click()
     page.get_by_role("link", name=re.compile("See every use")).click()
@@ -78,12 +78,12 @@ def test_an_account_is_connected_looked_at_paused_and_taken_back(page: Page, hou
     page.get_by_role("link", name="Disconnect…").click()
     looked_at(page, "disconnect")
     page.get_by_role("button", name="Disconnect Harbour Bank").click()
-    assert page.get_by_text("Harbour Bank not told yet").is_visible()
+    expect(page.get_by_text("Harbour Bank not told yet")).to_be_visible()
     looked_at(page, "pending")
     connection = rows(house, ada.person)[0].id
     assert revoke(house, Due(kind=REVOKE, key=connection, payload={})) is None
     page.reload()
-    assert page.get_by_text("Ended at Harbour Bank").is_visible()
+    expect(page.get_by_text("Ended at Harbour Bank")).to_be_visible()
     looked_at(page, "ended")
 
 
@@ -95,17 +95,17 @@ def test_an_account_that_needs_consent_says_so_and_leads_back(page: Page, house:
     reason = "The provider refused the last renewal. Nothing can use this account until you reconnect it."
     house.database.write(lambda s: states.needs_consent(s, connection, reason, house.clock()))
     page.reload()
-    assert page.get_by_text(reason).is_visible()
+    expect(page.get_by_text(reason)).to_be_visible()
     looked_at(page, "needs-consent")
     page.get_by_role("link", name="Reconnect", exact=True).click()
     page.get_by_role("button", name="Continue to Harbour Bank").click()
     page.wait_for_url(re.compile("/connections$"))
-    assert page.get_by_text("Healthy").is_visible()
+    expect(page.get_by_text("Healthy")).to_be_visible()
 
 
 def test_a_refusal_at_the_provider_is_a_page_with_a_next_step(page: Page, ada: Client) -> None:
     page.goto(f"{begin(ada)}&login_hint=nobody")
-    assert page.get_by_role("heading", name="Harbour Bank was not connected").is_visible()
+    expect(page.get_by_role("heading", name="Harbour Bank was not connected")).to_be_visible()
     looked_at(page, "refused")
     page.get_by_role("link", name="Try again").click()
-    assert page.get_by_role("heading", name="Connect Harbour Bank").is_visible()
+    expect(page.get_by_role("heading", name="Connect Harbour Bank")).to_be_visible()

@@ -20,7 +20,7 @@ def test_those_who_enqueue_the_same_work_first_and_at_once_leave_one_row_and_no_
 
     def first(session: Session) -> None:
         if not database.sqlite:
-            both.wait(10)
+            both.wait(60)
         enqueue(session, "kind", "key", clock())
 
     def one() -> None:

@@ -189,7 +189,7 @@ class World:
             s, name=name, url=url, title=name.title(), listed=listed, approvals=known, now=self.house.clock(),
         ))
 
-    def until(self, true: Callable[[], bool], seconds: float = 15.0) -> None:
+    def until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end
@@ -211,7 +211,7 @@ def opened(house: House, people: People | None = None, app: Flask | None = None)
     """The app, its policies active; waiting is short here."""
     gateway = house.settings.gateway
     short: Any = 0.3
-    gateway.wait_leg, gateway.wait_legacy, gateway.ping_every, gateway.upstream_timeout = short, short, 1, 5
+    gateway.wait_leg, gateway.wait_legacy, gateway.ping_every, gateway.upstream_timeout = short, short, 1, 20
     active.at_start(house)
     return World(house, app or create_app(house), people)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from alembic import command
 
+from tests.processes import ended, free_port
 from webapp import serving
 from webapp.db import Database, migrate
 from webapp.web.house import House
@@ -21,8 +22,7 @@ from webapp.web.house import House
 def served(house: House, folder: Path, **gateway: str) -> Iterator[str]:
     """Serve this house's database at the address that this yields; `gateway` are settings of the gateway, by name."""
     _current(house.database)
-    with socket.create_server(("127.0.0.1", 0)) as spare:
-        port = spare.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ, "COUNTERSEAL_INSTANCE": str(folder), "COUNTERSEAL_PUBLIC_URL": f"http://localhost:{port}",
         "COUNTERSEAL_DATABASE_URL": house.database.url, "COUNTERSEAL_DOOR_SOCKET": str(house.door.socket),
@@ -34,8 +34,7 @@ def served(house: House, folder: Path, **gateway: str) -> Iterator[str]:
             _until_up(process, port, folder / "web.log")
             yield f"http://localhost:{port}"
         finally:
-            process.terminate()
-            process.wait(15)
+            ended(process)
 
 
 def _current(database: Database) -> None:
@@ -47,7 +46,7 @@ def _current(database: Database) -> None:
 
 
 def _until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as probe:
             probe.sendall(f"GET /healthz HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode())

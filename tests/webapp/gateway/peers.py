@@ -9,10 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.processes import ended
 
 HERE = Path(__file__).parent
 
@@ -27,7 +30,7 @@ class Peer:
 
     def seen(self, method: str | None = None) -> list[dict[str, Any]]:
         """The POSTs so far, or those of one JSON-RPC method."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request("GET", "/seen")
         found = json.loads(connection.getresponse().read())
         connection.close()
@@ -43,8 +46,7 @@ def sdk_server(kind: str) -> Iterator[Peer]:
     try:
         yield Peer(int(process.stdout.readline()))
     finally:
-        process.terminate()
-        process.wait(10)
+        ended(process)
         process.stdout.close()
 
 
@@ -52,10 +54,11 @@ Answer = Callable[[dict[str, Any]], bytes | None]
 
 
 class RawServer:
-    """Answers each POST with what `answer` returns for its parsed body, byte for byte; None closes without a word."""
+    """Answers each POST with what `answer` returns for its parsed body, byte for byte; None closes without a word. The answer to
+    a call is sent in `pieces` of so many bytes, with a `pause` of so many seconds after each."""
 
     def __init__(self, answer: Answer, pieces: int = 1 << 20) -> None:
-        self.answer, self.pieces = answer, pieces
+        self.answer, self.pieces, self.pause = answer, pieces, 0.0
         self.requests: list[dict[str, Any]] = []
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -68,6 +71,12 @@ class RawServer:
 
     def calls(self) -> list[dict[str, Any]]:
         return [one for one in self.requests if one["json"].get("method") == "tools/call"]
+
+    def hang_up(self) -> None:
+        """End every connection that is open: the other side has been told when this returns."""
+        for one in self._open:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -97,8 +106,10 @@ class RawServer:
                 answer = self.answer(message)
                 if answer is None:
                     return
-                for start in range(0, len(answer), self.pieces):
-                    connection.sendall(answer[start:start + self.pieces])
+                slow = message.get("method") == "tools/call"
+                for start in range(0, len(answer), self.pieces if slow else len(answer)):
+                    connection.sendall(answer[start:start + (self.pieces if slow else len(answer))])
+                    time.sleep(self.pause if slow else 0)
 
 
 def http_answer(body: bytes, status: str = "200 OK", kind: str = "application/json", extra: str = "") -> bytes:

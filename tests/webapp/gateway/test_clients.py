@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, Request
 from tests.webapp.gateway.conftest import Agent, World
 from tests.webapp.gateway.live import served
 from tests.webapp.gateway.peers import Peer
-from tests.webapp.gateway.test_holding import actions, confirm
+from tests.webapp.gateway.test_holding import actions, confirm, confirm_when_held
 
 pytestmark = pytest.mark.real
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -39,12 +38,17 @@ def agent(world: World) -> Agent:
     return world.agent("ada", resource=world.url)
 
 
-def using(world: World, work: Callable[[Client], Awaitable[Any]], **options: Any) -> Any:
-    """Connect as `agent`, do `work`, and return what it returned."""
+def using(world: World, work: Callable[[Client], Awaitable[Any]], sent: list[str] | None = None, **options: Any) -> Any:
+    """Connect as `agent`, do `work`, and return what it returned. `sent` gets the method of each request."""
+
+    async def note(request: Any) -> None:
+        if sent is not None:
+            sent.append(request.headers.get("Mcp-Method", ""))
 
     async def main() -> Any:
         headers = {"Authorization": f"Bearer {agent(world).token}"}
         async with create_mcp_http_client(headers=headers) as http:
+            http.event_hooks = {**http.event_hooks, "request": [*http.event_hooks["request"], note]}
             transport = streamable_http_client(f"{world.url}/mcp/peer", http_client=http)
             async with Client(transport, **options) as client:
                 return await work(client)
@@ -79,10 +83,9 @@ def test_the_sdk_is_told_what_is_not_there(live: World, mode: str) -> None:
 
 def test_the_sdk_waits_through_its_rounds_and_gets_the_outcome(live: World, peer: Peer) -> None:
     """State alone: the SDK goes on by itself, leg after leg, in another process than the one where the person decides."""
-    before = len(peer.seen("tools/call"))
-    confirming = threading.Timer(3, confirm, [live])
-    confirming.start()
-    result = using(live, lambda client: client.call_tool("destroy_all", {"what": "x"}), mode="auto")
+    before, sent = len(peer.seen("tools/call")), list[str]()
+    confirming = confirm_when_held(live, also=lambda: sent.count("tools/call") > 1)
+    result = using(live, lambda client: client.call_tool("destroy_all", {"what": "x"}), sent, mode="auto")
     confirming.join()
     assert result.content[0].text == "destroyed x"
     assert len(peer.seen("tools/call")) == before + 1
@@ -176,8 +179,11 @@ def test_an_sdk_client_with_the_tasks_extension_polls(live: World) -> None:
 @sqlite
 def test_an_agent_that_hangs_up_takes_its_call_back(live: World) -> None:
     async def work(client: Client) -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.call_tool("destroy_all", {"what": "x"}), 1)
+        calling = asyncio.create_task(client.call_tool("destroy_all", {"what": "x"}))
+        await asyncio.to_thread(live.until, lambda: bool(actions(live)))
+        calling.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await calling
 
     using(live, work)
     live.until(lambda: actions(live)[0].state == "withdrawn")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import ended, free_port
 from tests.webapp.gateway.conftest import World
 from webapp.registry.rules import Approval
 
@@ -22,13 +23,12 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def everything() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as spare:
-        port = spare.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         ["node", str(INDEX), "streamableHttp"], env={**os.environ, "PORT": str(port)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -37,8 +37,7 @@ def everything() -> Iterator[str]:
             assert time.monotonic() < end
             time.sleep(0.1)
     yield f"http://127.0.0.1:{port}/mcp"
-    process.terminate()
-    process.wait(10)
+    ended(process)
 
 
 def test_its_tools_are_listed_and_called_in_both_eras(one: World, everything: str) -> None:

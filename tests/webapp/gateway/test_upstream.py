@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +26,14 @@ def peer(request: pytest.FixtureRequest) -> Iterator[Peer]:
 
 @pytest.fixture
 def upstreams() -> Iterator[Upstreams]:
+    made = Upstreams(Gateway(upstream_timeout=60, response_bytes=50_000))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[Upstreams]:
+    """Does not wait long for an answer."""
     made = Upstreams(Gateway(upstream_timeout=2, response_bytes=50_000))
     yield made
     made.close()
@@ -164,30 +171,23 @@ SILENT = {
 
 @pytest.mark.parametrize("what", SILENT)
 def test_what_is_not_an_answer_leaves_it_unknown_and_is_not_tried_again(
-    upstreams: Upstreams, raw: Callable[..., RawServer], what: str
+    hasty: Upstreams, raw: Callable[..., RawServer], what: str
 ) -> None:
     server = raw(modern(SILENT[what]))
-    outcome = upstreams.call(target(server.url), call("t", {}))
+    outcome = hasty.call(target(server.url), call("t", {}))
     assert (outcome.kind, outcome.nothing_ran) == ("silent", False)
     assert len(server.calls()) == 1
 
 
-def test_a_server_that_drips_is_left_at_the_deadline(upstreams: Upstreams, raw: Callable[..., RawServer]) -> None:
+def test_a_server_that_drips_is_left_at_the_deadline(hasty: Upstreams, raw: Callable[..., RawServer]) -> None:
     """A timeout for each read alone would never end."""
 
     def drip(message: dict[str, Any]) -> bytes:
         return http_answer(b" " * 200 + rpc(message, OK))
 
     server = raw(modern(drip), 1)
-    slow = server.answer
-
-    def slowly(message: dict[str, Any]) -> bytes | None:
-        if message["method"] == "tools/call":
-            time.sleep(2.5)
-        return slow(message)
-
-    server.answer = slowly
-    assert upstreams.call(target(server.url), call("t", {})).kind == "silent"
+    server.pause = 0.05
+    assert hasty.call(target(server.url), call("t", {})).kind == "silent"
     assert len(server.calls()) == 1
 
 
@@ -246,10 +246,9 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again(
     server = raw(closing)
     for _ in range(3):
         assert upstreams.call(target(server.url), call("t", {})).kind == "answered"
-        for one in server._open:
-            one.close()
-        time.sleep(0.05)
+        server.hang_up()
     assert len(server.calls()) == 3
+    assert len(server._open) == 3
 
 
 def test_state_alone_comes_back_and_questions_are_refused(upstreams: Upstreams, raw: Callable[..., RawServer]) -> None:

@@ -29,6 +29,7 @@ from werkzeug.test import TestResponse
 
 import tests.tables  # noqa: F401 every room's tables on the metadata
 from tests.conftest import Clock
+from tests.processes import ended
 from vault.door import Door, SessionProof
 from webapp.composition import folder, make_house
 from webapp.config import OAuth, Settings
@@ -283,12 +284,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             wait_for(public_url, server, instance / "log")
             yield public_url
         finally:
-            server.terminate()
-            server.wait(10)
+            ended(server)
 
 
 def wait_for(public_url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
+    for _ in range(900):
         assert server.poll() is None, log.read_text()
         try:
             requests.get(f"{public_url}/.well-known/oauth-authorization-server", timeout=1)

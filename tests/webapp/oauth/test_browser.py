@@ -52,13 +52,13 @@ def callback(request: pytest.FixtureRequest) -> Iterator[str]:
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
-        yield browser.new_context(extra_http_headers={"X-Test-Person": ALICE.person}).new_page()
+        yield browser.new_context(extra_http_headers={"X-Test-Person": ALICE.person}, reduced_motion="reduce").new_page()
         browser.close()
 
 
 def asks(address: str, redirect_uri: str, **changed: str) -> str:
     metadata = {"client_name": "Ledger Desk", "redirect_uris": [redirect_uri]}
-    client = requests.post(f"{address}/oauth/register", json=metadata, timeout=10)
+    client = requests.post(f"{address}/oauth/register", json=metadata, timeout=60)
     return f"{address}/oauth/authorize?" + urlencode({
         "response_type": "code", "client_id": client.json()["client_id"], "redirect_uri": redirect_uri, "state": "s",
         "resource": f"{address}/mcp/bank", "code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256", **changed,

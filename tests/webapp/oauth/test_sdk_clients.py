@@ -31,10 +31,10 @@ def person_allows(authorization_url: str) -> str:
     """The person's browser: reads the page, presses Allow; where it is sent."""
     with requests.Session() as browser:
         browser.headers["X-Test-Person"] = ALICE.person
-        page = browser.get(authorization_url, timeout=10)
+        page = browser.get(authorization_url, timeout=60)
         assert page.status_code == 200, page.text
         form = {name: unescape(value) for name, value in FIELD.findall(page.text)} | {"decision": "allow"}
-        sent = browser.post(authorization_url.partition("?")[0], data=form, allow_redirects=False, timeout=10)
+        sent = browser.post(authorization_url.partition("?")[0], data=form, allow_redirects=False, timeout=60)
     assert sent.status_code == 303, sent.text
     return sent.headers["Location"]
 

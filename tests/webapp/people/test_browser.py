@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pyotp
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.app_parts import People
 from tests.browser_parts import chromium, faults, open_page, served
@@ -65,14 +65,14 @@ def test_a_person_enrols_a_passkey_and_an_app_and_comes_back_with_either(browser
     page.goto("/sign-in")
     looked_at(page)
     sign_in(page)
-    assert page.get_by_role("heading", name="Welcome, Alice Osei").is_visible()
+    expect(page.get_by_role("heading", name="Welcome, Alice Osei")).to_be_visible()
     looked_at(page)
 
     page.get_by_role("link", name="Set up a passkey").click()
     looked_at(page)
     page.get_by_role("button", name="Create the passkey").click()
     page.wait_for_url("**/you")
-    assert page.get_by_text("finance", exact=True).is_visible()
+    expect(page.get_by_text("finance", exact=True)).to_be_visible()
 
     page.get_by_role("link", name="Add an authenticator app").click()
     looked_at(page)
@@ -132,7 +132,7 @@ def test_the_browser_sends_nothing_inline_and_breaks_no_rule_of_ours(browser: Br
     page.on("console", lambda message: said.append(message.text))
     sign_in(page)
     page.goto("/sign-in/callback?state=x&code=y")
-    assert page.get_by_role("heading", name="That did not work").is_visible()
+    expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
     looked_at(page)
     assert [text for text in said if "Content Security Policy" in text] == []
 

@@ -70,6 +70,40 @@ def test_activating_another_set_stops_the_processes_that_hold_the_old_one(
     assert entries(database) == ["policy.activated"] * 2
 
 
+def test_a_running_process_takes_up_the_activated_set_as_soon_as_its_own_files_are_that_set(
+    process: Process, database: Database, clock: Clock, tmp_path: Path
+) -> None:
+    """An operator changes the files of machine `a` and activates; machine `b` has the old files for a while."""
+    one, two = process("a"), process("b")
+    before = active.at_start(one)
+    active.current(two)
+    rules(tmp_path / "a" / "policies", more=MORE)
+    assert active.current(one) is before, "until it is activated"
+    assert database.write(lambda s: active.activate(s, active.read(one.settings), "cli", clock()))
+    assert "more" in {rule.id for rule in active.current(one).rules}
+    for _ in range(2):
+        with pytest.raises(PolicyDiffers):
+            active.current(two)
+    rules(tmp_path / "b" / "policies", more=MORE.replace('"r"', '"another"'))
+    with pytest.raises(PolicyDiffers):
+        active.current(two)
+    rules(tmp_path / "b" / "policies", more=MORE)
+    assert active.current(two).digest == active.current(one).digest
+
+
+def test_files_that_do_not_load_when_another_set_is_activated_decide_nothing(
+    process: Process, database: Database, clock: Clock, tmp_path: Path
+) -> None:
+    one, two = process("a"), process("b")
+    active.at_start(one)
+    active.current(two)
+    rules(tmp_path / "a" / "policies", more=MORE)
+    rules(tmp_path / "b" / "policies", broken="permit")
+    database.write(lambda s: active.activate(s, active.read(one.settings), "cli", clock()))
+    with pytest.raises(PolicyDiffers):
+        active.current(two)
+
+
 def test_activating_the_active_set_changes_and_records_nothing(process: Process, database: Database, clock: Clock) -> None:
     found = active.at_start(process("a"))
     assert not database.write(lambda s: active.activate(s, found, "cli", clock()))

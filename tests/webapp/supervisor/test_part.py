@@ -16,16 +16,16 @@ import pytest
 
 from webapp.supervisor.part import Keeper, Part
 
-SLEEP = "import time; time.sleep(60)"
-TALKING = "import time; print('a line', flush=True); time.sleep(60)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+SLEEP = "import time; time.sleep(600)"
+TALKING = "import time; print('a line', flush=True); time.sleep(600)"
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 
 
 def part(code: str, name: str = "part") -> Part:
     return Part(name, "Part", [sys.executable, "-c", code], dict(os.environ), ready=lambda: True)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -83,9 +83,9 @@ PARENT = """
 import asyncio, sys
 from webapp.supervisor.part import spawn
 async def main():
-    child = await spawn([sys.executable, "-c", "import time; time.sleep(60)"], {})
+    child = await spawn([sys.executable, "-c", "import time; time.sleep(600)"], {})
     print(child.pid, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(600)
 asyncio.run(main())
 """
 
@@ -98,5 +98,5 @@ def test_a_part_dies_with_a_supervisor_that_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    child.wait(10)
+    child.wait(60)
     assert not child.is_running()

@@ -46,7 +46,7 @@ def socket(tmp_path: Path) -> Path:
 @pytest.fixture
 def lonely(database: Database, socket: Path) -> Iterator[Flask]:
     """An app that started before its keeper."""
-    door = Door(socket, timeout=1.0)
+    door = Door(socket, timeout=20.0)
     made = create_app(House(Settings(public_url=PUBLIC_URL, database_url=database.url), database, door))
     made.test_client_class = Browser
     yield made
