@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from vault.answers import Tokens, said
 from vault.ending import discard, replaced
 from vault.errors import BadRequest, KeeperError, NotKnown, ProviderRefused, Stale
 from vault.id_token import Asked, verify
@@ -15,7 +16,7 @@ from vault.kv import CasConflict
 from vault.record import Live, Record, event, fingerprint, noted
 from vault.renewal import load, save
 from vault.table import Body, Keeper, flag, secret, segment, strings, text
-from vault.upstream import Endpoints, Request, Tokens, authorization_url, check_answer, pick, redeem, userinfo
+from vault.upstream import Endpoints, Request, authorization_url, check_answer, pick, redeem, userinfo
 from vault.upstreams import endpoints, upstreams
 
 log = logging.getLogger("counterseal.keeper.accounts")
@@ -156,15 +157,12 @@ def _identity(keeper: Keeper, at: Endpoints, tokens: Tokens, begun: Mapping[str,
         if claims and found.get("sub") != claims["sub"]:
             raise ProviderRefused("userinfo sub differs", hint="The provider named two different accounts.")
         claims = {**found, **claims}
-    account = next((str(claims[key]) for key in at.facts.account if _said(claims.get(key))), "")
-    if not account or len(account) > 255:
+    claims = {**tokens.said, **claims}
+    account = next(filter(None, (said(claims, path) for path in at.facts.account)), "")
+    if not account:
         raise ProviderRefused("no account id", hint="The provider did not say which account this is.")
-    label = next((str(claims[key]) for key in at.facts.label if _said(claims.get(key))), account)
+    label = next(filter(None, (said(claims, path) for path in at.facts.label)), account)
     return account, label[:120]
-
-
-def _said(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool) and str(value) != ""
 
 
 def _record(made: Redeemed, before: Record | None) -> Record:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from vault.answers import Tokens
 from vault.errors import Disconnected, NotKnown
 from vault.kv import CasConflict
 from vault.providers.catalogue import ProviderFacts
@@ -19,7 +20,7 @@ from vault.renewal import load, save
 from vault.secret import Secret
 from vault.table import Body, Keeper, segment
 from vault.transport import Transport
-from vault.upstream import Endpoints, Tokens, revoke
+from vault.upstream import Endpoints, revoke
 from vault.upstreams import endpoints, upstreams
 
 log = logging.getLogger("counterseal.keeper.ending")

@@ -18,6 +18,7 @@ import time
 from dataclasses import replace
 from datetime import datetime
 
+from vault.answers import Tokens
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, Paused, ProviderAway, ProviderRefused
 from vault.kv import CasConflict
 from vault.record import (
@@ -35,7 +36,7 @@ from vault.record import (
 )
 from vault.table import Keeper
 from vault.transport import AnswerLost
-from vault.upstream import Endpoints, Tokens, refresh
+from vault.upstream import Endpoints, refresh
 from vault.upstreams import Upstreams, endpoints, upstreams
 
 log = logging.getLogger("counterseal.keeper.renewal")

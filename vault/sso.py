@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vault import authority, tickets
+from vault.answers import Tokens
 from vault.errors import BadRequest, NotKnown, ProviderRefused
 from vault.id_token import Asked, verify
 from vault.people import Person, record
 from vault.providers.catalogue import facts
 from vault.table import Body, Keeper, mapping, secret, segment, text
-from vault.upstream import Endpoints, Request, Tokens, authorization_url, check_answer, redeem, resolve, userinfo
+from vault.upstream import Endpoints, Request, authorization_url, check_answer, redeem, resolve, userinfo
 from vault.upstreams import upstreams
 
 log = logging.getLogger("counterseal.keeper.sso")

@@ -70,10 +70,12 @@ class Transport:
             return url
         raise BadRequest(f"not https: {url[:80]}", hint="A provider's address must begin with https://.")
 
-    def get(self, url: str, headers: Mapping[str, str] | None = None) -> Reply:
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None, *, method: str = "GET", body: str | None = None
+    ) -> Reply:
         """Raises ProviderAway. Asking again does no harm, so a lost answer is the same as none."""
         try:
-            return self.send("GET", url, headers=headers)
+            return self.send(method, url, body=body, headers=headers)
         except AnswerLost as error:
             raise ProviderAway(str(error)) from error
 
@@ -136,7 +138,11 @@ def is_loopback(host: str) -> bool:
 
 def document(transport: Transport, url: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
     """A JSON object that anyone may fetch again: metadata, keys, user information. Raises ProviderAway, ProviderRefused."""
-    reply = transport.get(url, headers)
+    return read_document(transport.get(url, headers), url)
+
+
+def read_document(reply: Reply, url: str) -> Mapping[str, Any]:
+    """The JSON object of an answer. Raises ProviderAway, ProviderRefused."""
     found = reply.json()
     if reply.status >= 500 or reply.status == 429:
         raise ProviderAway(f"{urlsplit(url).hostname} answered {reply.status}")

@@ -1,6 +1,7 @@
 """The OAuth client side, for accounts and for SSO: authorization request, code, refresh, revocation, user information.
 
-Pure protocol over `vault.transport`; stores nothing. RFC 6749, 7009, 7636, 9207, OpenID Connect Core and Discovery.
+Pure protocol over `vault.transport`; stores nothing. RFC 6749, 7009, 7636, 9207, OpenID Connect Core and Discovery. What a
+provider does otherwise is in its catalogue entry (`Quirks`).
 """
 
 from __future__ import annotations
@@ -10,40 +11,23 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_request
-from authlib.oauth2.rfc7009 import prepare_revoke_token_request
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
+from vault.answers import WORDS, Tokens, parse_tokens
 from vault.errors import NeedsConsent, ProviderAway, ProviderRefused, Stale
 from vault.providers.catalogue import ProviderFacts
 from vault.secret import Secret
-from vault.transport import AnswerLost, Reply, Transport, document
-from vault.upstream_auth import authenticate, revocation_request
+from vault.transport import AnswerLost, Reply, Transport, document, read_document
+from vault.upstream_auth import authenticate, revocation_request, showing
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 DISCOVERY_KEPT = 3600.0
-MAX_LIFETIME = 400 * 86400
-TOKEN_LENGTH = 16_384
 PICK = "select_account"
-
-WORDS = {
-    "access_denied": "You, or the provider, did not agree to it.",
-    "consent_required": "The provider asks for your consent again.",
-    "interaction_required": "The provider needs you to sign in there.",
-    "login_required": "The provider needs you to sign in there.",
-    "invalid_scope": "The provider does not offer what was asked for.",
-    "invalid_client": "The provider does not accept this installation's client id or secret. An operator has to correct it.",
-    "unauthorized_client": "The provider does not allow this installation to do that. An operator has to correct it.",
-    "invalid_grant": "The provider did not accept the code. It is too old, or was used already. Start again.",
-    "invalid_request": "The provider did not understand the request. An operator has to look at the provider's settings.",
-    "server_error": "The provider had an error of its own. Try again later.",
-    "temporarily_unavailable": "The provider is too busy at the moment. Try again later.",
-}
-# Not of RFC 6749, but what providers answer for a grant that is over: Slack, GitHub, Slack.
-TERMINAL = frozenset({"invalid_grant", "invalid_refresh_token", "bad_refresh_token", "token_revoked", "account_inactive"})
+ADDRESSES = ("issuer", "authorize_url", "token_url", "refresh_url", "revoke_url", "userinfo_url", "jwks_url")
 
 
 @dataclass(frozen=True)
@@ -59,21 +43,10 @@ class Endpoints:
     revoke_url: str = ""
     userinfo_url: str = ""
     jwks_url: str = ""
+    refresh_url: str = ""
     iss_advertised: bool = False
     auth: str = "basic"
     picker: bool = False
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """What a token endpoint answered. `scopes` is None where it did not say: then they are those asked for (RFC 6749 5.1)."""
-
-    access: Secret[str]
-    refresh: Secret[str] | None
-    id_token: Secret[str] | None
-    expires_at: datetime | None
-    scopes: tuple[str, ...] | None
-    refresh_expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -115,9 +88,11 @@ def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transpor
     known = Endpoints(
         facts=facts, client_id=str(record["client_id"]), client_secret=Secret(str(record.get("client_secret") or "")),
         iss_advertised=facts.iss or bool(record.get("iss")), picker=facts.picker,
-        auth=str(record.get("client_auth") or facts.client_auth),
-        **{key: named(key) for key in ("issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url", "jwks_url")},
+        auth=str(record.get("client_auth") or facts.client_auth), **{key: named(key) for key in ADDRESSES},
     )
+    if any("{" in getattr(known, key) for key in ADDRESSES):
+        hint = f"An operator has to say {', '.join(f'{key} ({one.words})' for key, one in facts.needs.items())} first."
+        raise ProviderRefused(f"{facts.name}: placeholders", hint=hint)
     if known.issuer and (facts.discovery or record.get("discovery")):
         known = _discovered(known, discovery.find(transport, known.issuer))
     for url in (known.authorize_url, known.token_url):
@@ -153,15 +128,17 @@ def pick(at: Endpoints) -> dict[str, str]:
 
 
 def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, scopes: Sequence[str], **extra: str) -> str:
-    """Where to send the browser. PKCE S256 always (RFC 7636 section 4.2): providers that do not know it ignore it."""
+    """Where to send the browser. PKCE S256 (RFC 7636 section 4.2) always, but where a provider is known to stumble over it:
+    others that do not know it ignore it (RFC 6749 section 3.1)."""
     more = {**at.facts.authorize_params, **{key: value for key, value in extra.items() if value}}
     if "openid" in scopes:
         more["nonce"] = request.nonce
-    challenge = create_s256_code_challenge(request.verifier)
+    if at.facts.quirks.scope_parameter:
+        more[at.facts.quirks.scope_parameter] = at.facts.scope_separator.join(scopes)
+    if at.facts.pkce:
+        more |= {"code_challenge": create_s256_code_challenge(request.verifier), "code_challenge_method": "S256"}
     return str(prepare_grant_uri(
-        at.authorize_url, client_id=at.client_id, response_type="code", redirect_uri=redirect_uri,
-        scope=at.facts.scope_separator.join(scopes), state=request.state,
-        code_challenge=challenge, code_challenge_method="S256", **more,
+        at.authorize_url, client_id=at.client_id, response_type="code", redirect_uri=redirect_uri, state=request.state, **more,
     ))
 
 
@@ -181,9 +158,11 @@ def redeem(
     at: Endpoints, transport: Transport, *, code: Secret[str], verifier: str, redirect_uri: str, now: datetime
 ) -> Tokens:
     """Exchange the code. Raises ProviderRefused, ProviderAway. A lost answer only costs the code: the person starts again."""
-    body = prepare_token_request("authorization_code", code=code.reveal(), redirect_uri=redirect_uri, code_verifier=verifier)
+    fields = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
+    if at.facts.pkce:
+        fields["code_verifier"] = verifier
     try:
-        return parse_tokens(_post(at, transport, body), now)
+        return parse_tokens(_post(at, transport, at.token_url, {**fields, **at.facts.quirks.token_params}), now, at.facts)
     except AnswerLost as error:
         raise ProviderAway(str(error)) from error
     except NeedsConsent as error:
@@ -193,71 +172,24 @@ def redeem(
 def refresh(at: Endpoints, transport: Transport, *, token: Secret[str], scopes: Sequence[str], now: datetime) -> Tokens:
     """Renew. Raises NeedsConsent (the grant is over for good), ProviderRefused, ProviderAway (nothing happened there),
     AnswerLost (unknown what happened)."""
-    scope = at.facts.scope_separator.join(scopes) if at.facts.narrows else ""
-    body = prepare_token_request("refresh_token", refresh_token=token.reveal(), scope=scope)
-    return parse_tokens(_post(at, transport, body), now)
+    fields = {"grant_type": "refresh_token", "refresh_token": token.reveal()}
+    if at.facts.narrows:
+        fields["scope"] = at.facts.scope_separator.join(scopes)
+    url = at.refresh_url or at.token_url
+    return parse_tokens(_post(at, transport, url, {**fields, **at.facts.quirks.refresh_params}), now, at.facts)
 
 
-def _post(at: Endpoints, transport: Transport, body: str) -> Reply:
-    body, headers = authenticate(at.client_id, at.client_secret, at.auth, body)
-    return transport.send("POST", at.token_url, body=body, headers=headers)
+def _post(at: Endpoints, transport: Transport, url: str, fields: Mapping[str, str]) -> Reply:
+    quirks = at.facts.quirks
+    body, headers = authenticate(at.client_id, at.client_secret, at.auth, fields, quirks.request_body)
+    return transport.send("POST", url, body=body, headers={**headers, **quirks.headers})
 
 
-def parse_tokens(reply: Reply, now: datetime) -> Tokens:
-    """RFC 6749 section 5. GitHub and Slack answer errors with 200, so an `error` counts whatever the status."""
-    found = reply.json()
-    if reply.status >= 500 or reply.status in (408, 429):
-        raise ProviderAway(f"token endpoint answered {reply.status}")
-    if found is not None and (error := found.get("error")):
-        refuse(str(error), str(found.get("error_description") or ""))
-    if 300 <= reply.status < 500:
-        raise ProviderRefused(f"token endpoint answered {reply.status}", hint=f"The provider refused (HTTP {reply.status}).")
-    access = found.get("access_token") if found is not None else None
-    if reply.status != 200 or found is None or not isinstance(access, str) or not 0 < len(access) <= TOKEN_LENGTH:
-        raise AnswerLost(f"not a token response (HTTP {reply.status})")
-    if str(found.get("token_type", "bearer")).lower() not in ("bearer", "user"):
-        raise ProviderRefused(
-            f"token type {found.get('token_type')!r}", hint="The provider answered a kind of token that cannot be used."
-        )
-    return Tokens(
-        access=Secret(access), refresh=_secret(found, "refresh_token"), id_token=_secret(found, "id_token"),
-        expires_at=_ends(found.get("expires_in"), now), scopes=_scopes(found.get("scope")),
-        refresh_expires_at=_ends(found.get("refresh_token_expires_in"), now),
-    )
-
-
-def refuse(error: str, description: str) -> None:
-    """Raise what an OAuth error code means. The provider's own description goes to the log only: a stranger wrote it."""
-    detail = f"{error[:64]!r}: {description[:200]!r}"
-    if error in TERMINAL:
-        raise NeedsConsent(detail)
-    if error in ("temporarily_unavailable", "server_error", "ratelimited", "slow_down"):
-        raise ProviderAway(detail)
-    raise ProviderRefused(detail, hint=WORDS.get(error, "The provider refused, and gave a reason that is not known here."))
-
-
-def _secret(found: Mapping[str, Any], key: str) -> Secret[str] | None:
-    value = found.get(key)
-    return Secret(value) if isinstance(value, str) and 0 < len(value) <= TOKEN_LENGTH else None
-
-
-def _ends(seconds: Any, now: datetime) -> datetime | None:
-    try:
-        count = int(seconds)
-    except (TypeError, ValueError):
-        return None
-    return now + timedelta(seconds=min(count, MAX_LIFETIME)) if count > 0 else None
-
-
-def _scopes(text: Any) -> tuple[str, ...] | None:
-    return tuple(dict.fromkeys(text.replace(",", " ").split())) if isinstance(text, str) and text.strip() else None
-
-
-def revoke(at: Endpoints, transport: Transport, *, token: Secret[str], hint: str) -> str:
+def revoke(at: Endpoints, transport: Transport, *, token: Secret[str], hint: str, account: str = "") -> str:
     """`confirmed`, `unsupported` or `pending`. RFC 7009 section 2.2: 200 also for a token that was dead already."""
     if at.facts.revoke_style == "none" or not at.revoke_url:
         return "unsupported"
-    method, url, body, headers = revocation_request(at, token, hint, prepare_revoke_token_request)
+    method, url, body, headers = revocation_request(at, token, hint, account)
     try:
         reply = transport.send(method, url, body=body, headers=headers)
     except (AnswerLost, ProviderAway):
@@ -278,7 +210,14 @@ def _confirmed(at: Endpoints, reply: Reply) -> str:
 
 def userinfo(at: Endpoints, transport: Transport, access: Secret[str]) -> Mapping[str, Any]:
     """Who the account is. Raises ProviderAway, ProviderRefused."""
-    found = document(transport, at.userinfo_url, {"Authorization": f"Bearer {access.reveal()}"})
+    quirks, headers = at.facts.quirks, showing(at, access)
+    if quirks.userinfo_method == "POST" and quirks.userinfo_body:
+        headers["Content-Type"] = "application/json"
+    reply = transport.get(
+        at.userinfo_url, headers, method=quirks.userinfo_method,
+        body=quirks.userinfo_body if quirks.userinfo_method == "POST" else None,
+    )
+    found = read_document(reply, at.userinfo_url)
     if found.get("ok") is False:
         raise ProviderRefused(str(found.get("error"))[:64], hint="The provider would not say which account this is.")
     return found

@@ -9,20 +9,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from vault.errors import BadRequest, NotKnown, TooMany
+from vault.errors import BadRequest, NotKnown, ProviderRefused, TooMany
 from vault.id_token import Keys
-from vault.providers.catalogue import GENERIC, ProviderFacts, facts, load
+from vault.providers.catalogue import GENERIC, Catalogue, ProviderFacts, facts, load
 from vault.spool import Spool
 from vault.table import Keeper
 from vault.transport import Transport, document
 from vault.upstream import Discovery, Endpoints, resolve
 
 NAME = "upstreams"
-CATALOGUE_FILE = "providers.yaml"
+UNREADABLE = "This provider's settings cannot be read. An operator has to correct them: `counterseal provider check` says where."
 RECORD_KEYS = frozenset({
     "client_id", "client_secret", "client_auth", "entry", "issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url",
-    "jwks_url",
-    "discovery", "iss",
+    "jwks_url", "refresh_url", "discovery", "iss",
 })
 
 
@@ -62,7 +61,7 @@ class Bounds:
 
 @dataclass
 class Upstreams:
-    catalogue: Callable[[], dict[str, ProviderFacts]]
+    catalogue: Callable[[], Catalogue]
     transport: Transport
     discovery: Discovery
     keys: Keys
@@ -72,7 +71,11 @@ class Upstreams:
     holder: str = field(default_factory=lambda: f"keeper-{secrets.token_hex(8)}")
 
     def facts(self, name: str, entry: str) -> ProviderFacts:
-        return facts(self.catalogue(), name, entry)
+        """Raises ProviderRefused for a provider whose own file cannot be read: what it would have said is not known."""
+        found = self.catalogue()
+        if name in found.problems:
+            raise ProviderRefused(f"{name}: its file is wrong", hint=UNREADABLE)
+        return facts(found, name, entry)
 
 
 def upstreams(keeper: Keeper) -> Upstreams:
@@ -81,10 +84,10 @@ def upstreams(keeper: Keeper) -> Upstreams:
 
 
 def make(keeper: Keeper) -> Upstreams:
-    settings, instance = keeper.settings, keeper.settings.instance
-    transport = Transport(loopback=keeper.settings.evaluation)
+    settings, instance, local = keeper.settings, keeper.settings.instance, keeper.settings.evaluation
+    transport = Transport(loopback=local)
     return Upstreams(
-        catalogue=lambda: load(instance / CATALOGUE_FILE), transport=transport, discovery=Discovery(),
+        catalogue=lambda: load(instance, local=local), transport=transport, discovery=Discovery(),
         keys=Keys(lambda url: document(transport, url)), spool=Spool(instance / "keeper" / "spool"),
         bounds=Bounds(settings.mints_per_minute, settings.refreshes_per_minute),
     )

@@ -39,17 +39,16 @@ SILENCE = 5
 LEDGER = "ledger"
 READ, PAY = "books:read", "books:pay"
 CATALOGUE = f"""
-{LEDGER}:
-  title: Ledger House
-  kind: oauth
-  iss: true
-  narrows: true
-  base_scopes: [openid]
-  revoke_effect: grant
-  refresh_kills_previous: false
-  scopes:
-    "{READ}": {{words: See the books, effect: read}}
-    "{PAY}": {{words: Pay from the books, effect: money}}
+title: Ledger House
+kind: oauth
+iss: true
+narrows: true
+base_scopes: [openid]
+revoke_effect: grant
+refresh_kills_previous: false
+scopes:
+  "{READ}": {{words: See the books, effect: read}}
+  "{PAY}": {{words: Pay from the books, effect: money}}
 """
 POLICY = """
 @id("ops-looks")
@@ -221,8 +220,9 @@ def standing(database_url: str, processes: int = 2) -> Iterator[Standing]:
         accounts = stack.enter_context(serve_oidc([f"{PUBLIC_URL}/connections/callback"], scopes=[READ, PAY], tls=tls))
         made = Standing(keeper, database_url, sso, accounts, tuple(free_port() for _ in range(processes)))
         stack.callback(made.close)
-        (keeper.instance / "providers.yaml").write_text(CATALOGUE)
-        (keeper.instance / "policies").mkdir()
+        for folder in ("providers", "policies"):
+            (keeper.instance / folder).mkdir()
+        (keeper.instance / "providers" / f"{LEDGER}.yaml").write_text(CATALOGUE)
         (keeper.instance / "policies" / "90-ops.cedar").write_text(POLICY)
         made.command("db", "upgrade")
         made.command("policy", "activate")

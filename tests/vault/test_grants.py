@@ -108,8 +108,9 @@ def test_a_provider_that_answers_more_than_was_asked_hands_out_nothing(inside: K
 def test_where_tokens_cannot_be_narrowed_money_once_granted_needs_evidence_for_every_use(
     inside: Keeper, provider: Scripted, tmp_path: Path
 ) -> None:
-    (tmp_path / "extra.yaml").write_text("narrowless: {extends: harbour, narrows: false}")
-    upstreams(inside).catalogue = lambda: load(tmp_path / "extra.yaml")
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "narrowless.yaml").write_text("{extends: harbour, narrows: false}")
+    upstreams(inside).catalogue = lambda: load(tmp_path)
     connection = connected(inside, provider, entry="narrowless")
     with pytest.raises(ScopeRefused, match="needs evidence"):
         mint(inside, connection)

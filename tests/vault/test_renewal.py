@@ -92,8 +92,9 @@ def test_a_refresh_that_would_kill_a_token_in_use_waits_for_it(
     inside: Keeper, provider: Scripted, clock: Clock, tmp_path: Path
 ) -> None:
     """An approved payment is on its way with its own token; a read beside it must not end that token."""
-    (tmp_path / "extra.yaml").write_text("killing: {extends: harbour, refresh_kills_previous: true}")
-    upstreams(inside).catalogue = lambda: load(tmp_path / "extra.yaml")
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "killing.yaml").write_text("{extends: harbour, refresh_kills_previous: true}")
+    upstreams(inside).catalogue = lambda: load(tmp_path)
     upstreams(inside).timing = Timing(wait=0.2)
     connection = connected(inside, provider, entry="killing")
     own = mint(inside, connection, exclusive=True)

@@ -1,155 +1,170 @@
-"""The catalogue's loader: public facts about providers, validated when they are read. Holds no credential."""
+"""The catalogue: what is shipped, and the operator's own files over it. Public facts, the same for the keeper and the web.
+
+One file is one provider, named like its file. `extends: NAME` begins with another's facts; a file that bears a shipped name must
+say `overrides: NAME`, so that nobody changes a shipped provider unawares. A key set to null is taken away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ValidationError
 
-SHIPPED = Path(__file__).with_name("catalogue.yaml")
+from vault.providers.facts import (
+    EFFECTS,
+    GRAVE,
+    STANDARD,
+    UNKNOWN_EFFECT,
+    Effect,
+    Placeholder,
+    ProviderFacts,
+    Quirks,
+    ScopeFacts,
+    check_url,
+)
+from vault.providers.reading import BadFile, File, read
 
-Effect = Literal["read", "write", "send", "money", "destroy"]
-Category = Literal["", "Code", "Mail and files", "Messages", "Planning", "Customers", "Money", "Media", "AI and data"]
-EFFECTS: tuple[Effect, ...] = ("money", "destroy", "send", "write", "read")
-"""Gravest first: the order in which a person is shown them."""
-GRAVE: frozenset[str] = frozenset({"money", "destroy"})
+__all__ = [
+    "EFFECTS", "GENERIC", "GRAVE", "SHIPPED", "STANDARD", "UNKNOWN_EFFECT", "BadFile", "Catalogue", "Effect", "Placeholder",
+    "ProviderFacts", "Quirks", "ScopeFacts", "check_url", "facts", "load", "looser", "name_of",
+]
 
+log = logging.getLogger("counterseal.catalogue")
 
-class ScopeFacts(BaseModel):
-    """What one scope allows, in words a person understands, and the gravest thing that can be done with it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    words: str = Field(min_length=3, max_length=120)
-    effect: Effect
-
-
-UNKNOWN_EFFECT: Effect = "destroy"
-STANDARD = {
-    "openid": ScopeFacts(words="Know which account this is", effect="read"),
-    "profile": ScopeFacts(words="See your name and picture", effect="read"),
-    "email": ScopeFacts(words="See your e-mail address", effect="read"),
-    "offline_access": ScopeFacts(words="Keep the access until you take it back", effect="read"),
-}
-"""Of OpenID Connect Core sections 5.4 and 11: the same at every provider."""
-
-
-class ProviderFacts(BaseModel):
-    """One provider. URLs that are empty come from the provider's stored record or from discovery.
-
-    `callback`: a provider that names itself in its answer (RFC 9207) returns to the shared callback; any other to one of its own,
-    so that a code of one provider is never taken to another (RFC 9700 section 4.4.2.2).
-    `revoke_effect`: what revoking an access token kills: that token, the whole grant, or nothing because it cannot be revoked.
-    `refresh_kills_previous`: a refresh ends the access tokens handed out before it.
-    `narrows`: a refresh with fewer scopes answers a token with fewer scopes.
-    `grants_apart`: each consent is a grant of its own, so that ending the one before leaves the new one. False where nothing
-    promises it: then a reconnect ends no refresh token.
-    `category`: under which heading the list of providers shows it; empty for none.
-    `picker`: `prompt=select_account` makes it ask which account (OpenID Connect Core section 3.1.2.1).
-    Lifetimes are seconds; None where the provider does not promise one.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
-    title: str = Field(min_length=1, max_length=60)
-    kind: Literal["oidc", "oauth"]
-    issuer: str = ""
-    discovery: bool = False
-    authorize_url: str = ""
-    token_url: str = ""
-    revoke_url: str = ""
-    userinfo_url: str = ""
-    jwks_url: str = ""
-    authorize_params: dict[str, str] = {}
-    base_scopes: tuple[str, ...] = ()
-    scope_separator: str = " "
-    scopes: dict[str, ScopeFacts] = {}
-    default_scopes: tuple[str, ...] = ()
-    account: tuple[str, ...] = ("sub",)
-    """Keys of the user information that hold the provider's own account id, first found counts."""
-    label: tuple[str, ...] = ("email", "preferred_username", "name")
-    pkce: bool = True
-    iss: bool = False
-    client_auth: Literal["basic", "post"] = "basic"
-    rotates: bool = True
-    narrows: bool = False
-    access_lifetime: int | None = None
-    refresh_lifetime: int | None = None
-    revoke_style: Literal["rfc7009", "github", "slack", "none"] = "rfc7009"
-    revoke_effect: Literal["token", "grant", "none"] = "grant"
-    refresh_kills_previous: bool = True
-    grants_apart: bool = False
-    picker: bool = False
-    manual_revoke_url: str = ""
-    docs: str = ""
-    category: Category = ""
-
-    @field_validator(
-        "issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url", "jwks_url", "manual_revoke_url", "docs"
-    )
-    @classmethod
-    def _https(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme != "https" or not parts.hostname or parts.username or parts.fragment):
-            raise ValueError("a catalogue URL is https://host/…, without user or fragment")
-        return value
-
-    def known(self, scope: str) -> ScopeFacts | None:
-        return self.scopes.get(scope) or STANDARD.get(scope)
-
-    def effect(self, scope: str) -> Effect:
-        """A scope that nobody described counts as destructive."""
-        found = self.known(scope)
-        return found.effect if found is not None else UNKNOWN_EFFECT
-
-    def words(self, scope: str) -> str:
-        found = self.known(scope)
-        return found.words if found is not None else f"“{scope}” (not described in the catalogue)"
-
-    def grave(self, scopes: Iterable[str]) -> set[str]:
-        """Those of the scopes that are minted only with evidence."""
-        return {scope for scope in scopes if scope not in self.base_scopes and self.effect(scope) in GRAVE}
-
-    @property
-    def callback(self) -> Literal["shared", "own"]:
-        return "shared" if self.iss else "own"
+SHIPPED = Path(__file__).with_name("catalogue")
+FOLDER = "providers"
+"""Of the instance: `instance/providers/*.yaml`."""
+GENERIC = ("oidc", "oauth")
+SECTIONS = ("scopes", "quirks", "placeholders", "values", "authorize_params")
+"""Mappings that are merged key by key where a file extends another entry."""
+GRAVITY: Mapping[str, int] = {"read": 0, "write": 1, "send": 2, "destroy": 3, "money": 3}
 
 
-def load(extra: Path | None = None) -> dict[str, ProviderFacts]:
-    """The shipped catalogue, with the operator's own file over it: there an entry may say `extends: <shipped name>`.
+class Catalogue(dict[str, ProviderFacts]):
+    """Facts by provider name. `problems`: what is wrong with the operator's files, by name; such a provider is not in the
+    catalogue at all, also where its name is a shipped one: what was meant to be stricter must not fall back to what is not."""
 
-    Raises ValueError (pydantic's) on an unknown key, a bad URL or a scope without words.
-    """
-    return dict(_load(extra, extra.stat().st_mtime_ns if extra is not None and extra.exists() else 0))
-
-
-@lru_cache(maxsize=8)
-def _load(extra: Path | None, _changed: int) -> dict[str, ProviderFacts]:
-    entries = _read(SHIPPED)
-    for name, entry in (_read(extra) if extra is not None and extra.exists() else {}).items():
-        base = entries.get(entry.pop("extends", name), {})
-        scopes = {**base.get("scopes", {}), **entry.get("scopes", {})}
-        entries[name] = {**base, **entry, "scopes": scopes}
-    return {name: ProviderFacts(**{**entry, "name": name}) for name, entry in entries.items()}
+    def __init__(self, entries: Mapping[str, ProviderFacts], problems: Mapping[str, list[str]], notes: list[str]) -> None:
+        super().__init__(entries)
+        self.problems = problems
+        self.notes = notes
+        """What the operator's files loosen, in words."""
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    found = yaml.safe_load(path.read_text("utf-8")) or {}
-    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
-        raise ValueError(f"{path.name}: a mapping of provider names to their facts is expected")
+def load(instance: Path | None = None, *, local: bool = False) -> Catalogue:
+    """The shipped catalogue, with the files of `instance/providers/` over it; do not change what it answers.
+
+    `local`: an evaluation instance, whose files may name this machine without TLS. Never raises for the operator's files:
+    see `Catalogue.problems`."""
+    folder = instance / FOLDER if instance is not None else None
+    files = sorted(folder.glob("*.yaml")) if folder is not None and folder.is_dir() else []
+    return _load(tuple(_version(path) for path in files), local)
+
+
+def _version(path: Path) -> tuple[Path, int, int]:
+    """A file and what changes with it. One that went away meanwhile is told of when it is read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path, 0, 0
+    return path, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=16)
+def _load(files: tuple[tuple[Path, int, int], ...], local: bool) -> Catalogue:
+    raw, entries = dict(_shipped()[0]), dict(_shipped()[1])
+    problems: dict[str, list[str]] = {}
+    notes: list[str] = []
+    readable: dict[str, File] = {}
+    for path, _changed, _size in files:
+        try:
+            readable[path.stem] = read(path)
+        except BadFile as error:
+            problems[path.stem] = error.problems
+    for name in sorted(readable, key=lambda one: readable[one].found.get("extends") in readable):
+        try:
+            raw[name], made = _own(readable[name], name, raw, local=local)
+        except BadFile as error:
+            problems[name] = error.problems
+            raw.pop(name, None)
+            continue
+        if name in entries:
+            notes += [f"{readable[name].shown}: {words}" for words in looser(entries[name], made)]
+        entries[name] = made
+    for problem in (one for found in problems.values() for one in found):
+        log.error("%s", problem)
+    return Catalogue({name: one for name, one in entries.items() if name not in problems}, problems, notes)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> tuple[dict[str, dict[str, Any]], dict[str, ProviderFacts]]:
+    """Raises BadFile: a shipped entry that is wrong is a fault of this program."""
+    raw: dict[str, dict[str, Any]] = {}
+    entries: dict[str, ProviderFacts] = {}
+    files = {path.stem: read(path) for path in sorted(SHIPPED.glob("*.yaml"))}
+    for name in sorted(files, key=lambda one: "extends" in files[one].found):
+        raw[name] = _merged(files[name], files[name].found.get("extends"), raw)
+        entries[name] = _checked(files[name], name, raw[name], local=False)
+    return raw, {name: entries[name] for name in sorted(entries)}
+
+
+def _own(file: File, name: str, raw: Mapping[str, dict[str, Any]], *, local: bool) -> tuple[dict[str, Any], ProviderFacts]:
+    overrides, base = file.found.get("overrides"), file.found.get("extends")
+    if name in _shipped()[0] and overrides != name:
+        words = f"{name} is shipped: say `overrides: {name}` to change it, or name the file otherwise and say `extends: {name}`"
+        raise BadFile([file.problem((), words)])
+    if overrides is not None and (overrides != name or name not in _shipped()[0] or base is not None):
+        words = f"a file overrides the shipped provider of its own name ({name}), and extends none beside it"
+        raise BadFile([file.problem(("overrides",), words)])
+    merged = _merged(file, overrides or base, raw)
+    return merged, _checked(file, name, merged, local=local)
+
+
+def _merged(file: File, base: Any, raw: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    if base is not None and base not in raw:
+        raise BadFile([file.problem(("extends",), f"no provider {str(base)[:40]!r} is known to begin with")])
+    began = raw[base] if base is not None else {}
+    own = {key: value for key, value in file.found.items() if key not in ("extends", "overrides")}
+    found = {**began, **own}
+    for section in SECTIONS:
+        if isinstance(own.get(section), dict) and isinstance(began.get(section), dict):
+            found[section] = {**began[section], **own[section]}
+        if isinstance(found.get(section), dict):
+            found[section] = {key: value for key, value in found[section].items() if value is not None}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _checked(file: File, name: str, found: Mapping[str, Any], *, local: bool) -> ProviderFacts:
+    if "name" in found:
+        raise BadFile([file.problem(("name",), "the file's own name is the provider's")])
+    try:
+        return ProviderFacts.model_validate({**found, "name": name}, context={"local": local})
+    except ValidationError as error:
+        raise BadFile(file.problems(error)) from error
+
+
+def looser(before: ProviderFacts, after: ProviderFacts) -> list[str]:
+    """What an operator's entry lets through that the one before it did not, in words."""
+    found = [
+        f"scopes.{scope}.effect: {before.effect(scope)} becomes {one.effect}, which is milder"
+        for scope, one in after.scopes.items() if GRAVITY[one.effect] < GRAVITY[before.effect(scope)] and scope in before.scopes
+    ]
+    more = [one for one in after.base_scopes if one not in before.base_scopes]
+    found += [f"base_scopes: {one} is granted without being asked for" for one in more]
+    if after.narrows and not before.narrows:
+        found.append("narrows: tokens are believed to be narrowed at refresh")
     return found
 
 
-GENERIC = ("oidc", "oauth")
-
-
-def facts(catalogue: dict[str, ProviderFacts], name: str, entry: str = "") -> ProviderFacts:
+def facts(catalogue: Mapping[str, ProviderFacts], name: str, entry: str = "") -> ProviderFacts:
     """The facts of a provider: its own entry, else the generic one it was added as, under its own name."""
     found = catalogue.get(name) or catalogue[entry if entry in GENERIC else "oauth"]
-    return found if found.name == name else found.model_copy(update={"name": name, "title": name.replace("-", " ").title()})
+    return found if found.name == name else found.model_copy(update={"name": name, "title": name_of(name)})
+
+
+def name_of(name: str) -> str:
+    return name.replace("-", " ").title()

@@ -43,7 +43,7 @@ def add(name: str, client_id: str, client_secret_file: Path | None, url: str | N
         record["client_secret"] = client_secret_file.read_text("utf-8").strip()
     if url:
         record["issuer"] = url
-    if name not in load(settings.instance / "providers.yaml"):
+    if name not in load(settings.instance, local=settings.evaluation):
         record["entry"] = "oidc" if url and not record.get("authorize_url") else "oauth"
     _door(settings).provider_put(name, record)
     facts = find(settings, name)
@@ -57,6 +57,6 @@ def list_() -> None:
     ready = _door(settings).providers()
     for name in ready:
         click.echo(f"{name}  {find(settings, name).title}  ready")
-    for name, facts in load(settings.instance / "providers.yaml").items():
+    for name, facts in load(settings.instance, local=settings.evaluation).items():
         if name not in ready and name not in ("oidc", "oauth", "harbour"):
             click.echo(f"{name}  {facts.title}")

@@ -9,7 +9,7 @@ from webapp.web.house import House
 
 def find(settings: Settings, name: str) -> ProviderFacts:
     """A provider's facts; one that only the keeper's records know is shown under its name, with the generic entry's facts."""
-    return facts(load(settings.instance / "providers.yaml"), name)
+    return facts(load(settings.instance, local=settings.evaluation), name)
 
 
 def offered(house: House) -> list[ProviderFacts]:

@@ -15,7 +15,7 @@ from tests.keeper_parts import KeeperParts
 from tests.oidc_provider import Provider
 from tests.scripted_provider import Scripted
 from tests.scripted_provider import serve as scripted
-from tests.webapp.connections.parts import connect, log, record, rows
+from tests.webapp.connections.parts import connect, log, own_file, record, rows
 from vault.errors import NeedsConsent
 from webapp.broker import leases
 from webapp.broker.jobs import end_lease
@@ -91,7 +91,7 @@ def test_an_account_serves_nobody_but_its_owner(account: Connection, house: Hous
 def alone(bank: Provider, house: House, keeper: KeeperParts) -> Iterator[Scripted]:
     """The same bank, where one token can be ended alone; its revocation endpoint writes down what it is asked."""
     with scripted() as made:
-        (keeper.instance / "providers.yaml").write_text("harbour: {base_scopes: [openid]}")
+        own_file(keeper, "harbour", "{overrides: harbour, base_scopes: [openid]}")
         house.door.provider_put("harbour", record(bank, revoke_url=f"{made.url}/revoke"))
         yield made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,11 +34,18 @@ def bank(real_bank: Provider, house: House, keeper: KeeperParts) -> Iterator[Pro
     """npm `oidc-provider`, known to the keeper under Harbour Bank's name: it names itself, narrows and rotates. It says whose
     account a token is for only where `openid` was asked for, and ends the whole grant when one access token is revoked: the
     operator's own catalogue says so."""
-    extra = keeper.instance / "providers.yaml"
-    extra.write_text("harbour: {base_scopes: [openid], revoke_effect: grant}")
+    extra = own_file(keeper, "harbour", "{overrides: harbour, base_scopes: [openid], revoke_effect: grant}")
     house.door.provider_put("harbour", record(real_bank))
     yield real_bank
     extra.unlink()
+
+
+def own_file(keeper: KeeperParts, name: str, text: str) -> Path:
+    """One of the operator's own files of the catalogue."""
+    path = keeper.instance / "providers" / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
 
 
 def record(bank: Provider, **more: Any) -> dict[str, Any]:
