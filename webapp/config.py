@@ -48,6 +48,15 @@ class OAuth(BaseModel):
     """A client that registered itself and that nobody ever allowed anything is forgotten after this."""
 
 
+class Clients(BaseModel):
+    """Token clients."""
+
+    certificate_lifetime: int = Field(default=24 * 3600, ge=300, le=24 * 3600)
+    """A certificate lives this long, a day at most; its client renews it by itself."""
+    renewals_per_hour: int = 12
+    """Of one client's certificate."""
+
+
 class Gateway(BaseModel):
     """MCP in front of the servers."""
 
@@ -124,6 +133,7 @@ class Settings(BaseSettings):
     only: Literal["", "pages", "gateway"] = ""
     people: People = Field(default_factory=People)
     oauth: OAuth = Field(default_factory=OAuth)
+    clients: Clients = Field(default_factory=Clients)
     gateway: Gateway = Field(default_factory=Gateway)
     approvals: Approvals = Field(default_factory=Approvals)
     broker: Broker = Field(default_factory=Broker)

@@ -1,4 +1,4 @@
-"""`counterseal client list`, `pause` and `revoke`."""
+"""`counterseal client list`, `pause`, `resume` and `revoke`; what is for token clients alone is in `token_commands`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import click
 
-from webapp.clients import lookup, status
+from webapp.clients import lookup, overview, status
+from webapp.clients.token_commands import COMMANDS
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.errors import CountersealError
@@ -34,16 +35,21 @@ def _database() -> Iterator[Database]:
 @click.option("--limit", default=50, show_default=True, help="How many, the newest first.")
 def list_command(limit: int) -> None:
     """List the clients. What stands last is only what each calls itself."""
+    settings = Settings()
     with _database() as database, database.read() as session:
-        for row in lookup.page(session, size=limit):
+        found = lookup.page(session, size=limit)
+        tokens = overview.of(session, found, settings, utc_now())
+        for row in found:
             vouched = "vouched" if row.verified else "unverified"
             click.echo(f"{row.id}  {row.kind}  {row.status:<7}  {vouched:<10}  {row.created_at:%Y-%m-%d %H:%M}  {row.name!r}")
+            for line in overview.lines(tokens[row.id]) if row.id in tokens else ():
+                click.echo(f"    {line}")
 
 
 def _change(client_id: str, what: str) -> None:
     with _database() as database:
         row = database.write(lambda s: status.change(s, client_id, what, actor="cli", now=utc_now()))
-    click.echo(f"{row.id} is {row.status}. Its tokens are refused from now on.")
+    click.echo(f"{row.id} is {row.status}." + (" Its tokens are refused from now on." if row.status != "active" else ""))
 
 
 @client.command("pause")
@@ -58,3 +64,14 @@ def pause_command(client_id: str) -> None:
 def revoke_command(client_id: str) -> None:
     """Shut a client out for good."""
     _change(client_id, "revoke")
+
+
+@client.command("resume")
+@click.argument("client_id")
+def resume_command(client_id: str) -> None:
+    """Let a paused client come back."""
+    _change(client_id, "resume")
+
+
+for _command in COMMANDS:
+    client.add_command(_command)

@@ -27,8 +27,8 @@ def register(
         raise BadInput(f"Register between 1 and {limits.redirect_uris} different redirect URIs.", code="invalid_redirect_uri")
     for uri in redirect_uris:
         read_redirect_uri(uri, public_url)
-    _count(session, source, limits.registrations_per_source, now)
-    _count(session, EVERYONE, limits.registrations_per_hour, now)
+    count(session, source, limits.registrations_per_source, now)
+    count(session, EVERYONE, limits.registrations_per_hour, now)
     client = Client(id=new_id("client"), kind="agent", name=clean_name(name), redirect_uris=redirect_uris, created_at=now)
     session.add(client)
     session.flush()
@@ -37,8 +37,9 @@ def register(
     return client
 
 
-def _count(session: Session, source: str, limit: int, now: datetime) -> None:
-    """Take one of the hour's registrations, in the database: two at once cannot both take the last one."""
+def count(session: Session, source: str, limit: int, now: datetime) -> None:
+    """Take one of the hour's registrations or renewals, in the database: two at once cannot both take the last one. Raises
+    LimitReached."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     counts = RegistrationCount
@@ -48,7 +49,7 @@ def _count(session: Session, source: str, limit: int, now: datetime) -> None:
         ).returning(counts.count)
     ).first()
     if limit < 1 or taken is None:
-        raise LimitReached("Too many agents have registered within the hour. Try again later.", detail=source)
+        raise LimitReached("That is too many within the hour. Try again later.", detail=source)
 
 
 def clean(session: Session, now: datetime) -> int:

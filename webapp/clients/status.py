@@ -12,6 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.clients import certificates
 from webapp.clients.lookup import get
 from webapp.clients.tables import Client
 from webapp.db.count import changed
@@ -39,5 +40,7 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
     if changed(done) != 1:
         raise Conflict(f"This agent is {client.status}; that cannot be changed in this way.")
     session.refresh(client)
+    if what == "revoke":
+        certificates.revoke_all(session, client_id, actor=actor, now=now)
     audit.append(session, kind=kind, actor=actor, subject=client.id, at=now, detail={"name": client.name})
     return client
