@@ -112,5 +112,6 @@ def create_app(house: House) -> Flask:
     limits.register(app, settings)
     guard.check_marks(app)
     if settings.web.trusted_proxies:
-        setattr(app, "wsgi_app", Proxies(app.wsgi_app, settings.web.trusted_proxies))  # noqa: B010 a method in Flask's types
+        proxies = Proxies(app.wsgi_app, settings.web.trusted_proxies, settings.web.client_certificate_header)
+        setattr(app, "wsgi_app", proxies)  # noqa: B010 a method in Flask's types
     return app

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 
@@ -119,6 +119,20 @@ class Web(BaseModel):
     """Begun from one IPv4 address or IPv6 /64, in each web process: a coarse limit on what needs no sign-in."""
     trusted_proxies: list[str] = []
     """Networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-For` is believed; `unix` for one that comes by a socket."""
+    client_certificate_header: str = ""
+    """The header in which such a proxy hands on the client certificate, as URL-escaped PEM; it must set it on every request."""
+    certfile: Path | None = None
+    keyfile: Path | None = None
+    """TLS in the web process itself (PEM). Needs an https `public_url`."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        """A header that nobody may send would be a setting without effect; a half of TLS would be none."""
+        if self.client_certificate_header and not self.trusted_proxies:
+            raise ValueError("client_certificate_header needs trusted_proxies: it is believed of nobody else")
+        if (self.certfile is None) != (self.keyfile is None):
+            raise ValueError("certfile and keyfile belong together")
+        return self
 
 
 class Settings(BaseSettings):

@@ -6,9 +6,12 @@
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 SWITCH = 0.0005
@@ -18,12 +21,29 @@ WORKER_LOOP = "COUNTERSEAL_WORKER_LOOP"
 """Set to 1: due rows are worked off in the web process too (`counterseal up`)."""
 
 
-def command(binds: Sequence[str], workers: int = 1) -> list[str]:
+@dataclass(frozen=True)
+class Tls:
+    """TLS ended in gunicorn. `authority` is the file with the certificate of the authority for client certificates."""
+
+    certfile: Path
+    keyfile: Path
+    authority: Path
+
+    def options(self) -> list[str]:
+        """A client certificate is asked for and not required: a browser has none, and the app decides where one is needed. One
+        that another authority gave, or that has expired, ends the handshake."""
+        return [
+            "--certfile", str(self.certfile), "--keyfile", str(self.keyfile), "--ca-certs", str(self.authority),
+            "--cert-reqs", str(int(ssl.CERT_OPTIONAL)),
+        ]
+
+
+def command(binds: Sequence[str], workers: int = 1, tls: Tls | None = None) -> list[str]:
     """What starts the web process on these addresses (`host:port`, `unix:…` or `fd://N`)."""
     addresses = [word for bind in binds for word in ("--bind", bind)]
     return [
         sys.executable, "-m", "gunicorn", "--config", "python:webapp.serving", "--workers", str(workers), *addresses,
-        "webapp.wsgi:make()",
+        *(tls.options() if tls else ()), "webapp.wsgi:make()",
     ]
 
 

@@ -44,3 +44,14 @@ def token_client(session: Session, client_id: str) -> TokenClient | None:
 def by_resource(session: Session, url: str) -> Client | None:
     """The token client whose own MCP endpoint this is, compared character by character; whatever its status."""
     return session.scalar(select(Client).join(TokenClient, TokenClient.client == Client.id).where(TokenClient.resource == url))
+
+
+def resource_names(session: Session, urls: Iterable[str]) -> dict[str, str]:
+    """The names of the token clients whose own endpoints these are."""
+    found = select(TokenClient.resource, Client.name).join(Client, Client.id == TokenClient.client)
+    return {str(row.resource): row.name for row in session.execute(found.where(TokenClient.resource.in_(list(urls))))}
+
+
+def by_mtls(session: Session, client_id: str) -> bool:
+    """Whether the client proves itself by a certificate: then every token of its is bound to one."""
+    return session.scalar(select(TokenClient.auth_method).where(TokenClient.client == client_id)) == "tls_client_auth"

@@ -173,4 +173,11 @@ def revoke_certificate_command(serial: str) -> None:
         click.echo(f"{serial} was revoked. It and every token bound to it are refused from now on.")
 
 
-COMMANDS = (add_command, allow_command, certify_command, add_key_command, end_key_command, revoke_certificate_command)
+@click.command("ca")
+def ca_command() -> None:
+    """Print the certificate (PEM) of the authority for client certificates, for a proxy that ends TLS."""
+    with opened(Settings()) as house:
+        click.echo(house.door.client_ca(), nl=False)
+
+
+COMMANDS = (ca_command, add_command, allow_command, certify_command, add_key_command, end_key_command, revoke_certificate_command)

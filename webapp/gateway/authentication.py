@@ -8,6 +8,7 @@ from webapp.config import Settings
 from webapp.gateway.wire import RpcError
 from webapp.oauth import metadata, rfc6750
 from webapp.oauth.tokens import Caller, InvalidToken, authenticate
+from webapp.web import peer
 from webapp.web.house import House
 
 UNAUTHORIZED = -31401
@@ -35,7 +36,8 @@ def enter(house: House, server: str, request: Request) -> Caller:
         raw = rfc6750.token_of(request.headers.get("Authorization"))
         if raw is not None:
             with house.database.read() as session:
-                return authenticate(session, raw, metadata.resource(house.settings, server), house.clock())
+                resource, presented = metadata.resource(house.settings, server), peer.certificate(request.environ)
+                return authenticate(session, raw, resource, house.clock(), presented)
     except InvalidToken as error:
         header = rfc6750.challenge(house.settings, _name(server), error)
         raise Challenge(STATUS.get(error.code, 401), error.hint, header) from error

@@ -94,7 +94,9 @@ def _prepare(room: Room, ask: Ask, tool: str) -> tuple[Case, Existing | None]:
         pin = pinned(session, ask.server, tool)
         if ask.era == "modern":
             mirrored.check_params(mirrored.params(pin.input_schema), arguments, ask.headers)
-        who = Who(caller.person, groups(session, caller.person), caller.client, caller.client_verified, caller.grant)
+        who = Who(
+            caller.person, groups(session, caller.person), caller.client, caller.client_verified, caller.grant, caller.mtls
+        )
         case = open_case(session, settings.policy, who, pin, arguments)
         key = CallKey(caller.person, caller.grant, pin.server, pin.tool, case.digest)
         return case, same(session, key, room.house.clock(), settings.approvals)

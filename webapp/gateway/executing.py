@@ -13,6 +13,7 @@ from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.outcome import Executor, Recheck
 from webapp.approvals.outcome import Upstream as Answer
 from webapp.canonical import parse
+from webapp.clients.lookup import by_mtls
 from webapp.clients.tables import Client
 from webapp.errors import BadInput, CountersealError, Unavailable
 from webapp.gateway.judging import Who, groups, judge, open_case
@@ -100,7 +101,7 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
         return "the server or the tool changed since it was held."
     person = envelope["principal"]["person"]
     vouched = bool(session.scalar(select(Client.verified).where(Client.id == client["id"])))
-    who = Who(person, groups(session, person), client["id"], vouched, client["grant"])
+    who = Who(person, groups(session, person), client["id"], vouched, client["grant"], by_mtls(session, client["id"]))
     arguments = parse(canonical(envelope["arguments"]))
     case = open_case(session, house.settings.policy, who, pin, arguments)
     before = envelope["connection"]["id"] if envelope["connection"] else None

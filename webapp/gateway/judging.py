@@ -39,6 +39,7 @@ class Who:
     client: str
     verified: bool
     grant: str
+    mtls: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class Case:
 
     def call(self, used: Used, now: datetime) -> Call:
         account = Account(self.connection.id, self.connection.provider, self.connection.person) if self.connection else None
+        agent = Agent(self.who.client, verified=self.who.verified, mtls=self.who.mtls)
         return Call(
-            person=self.who.person, groups=self.who.groups, agent=Agent(self.who.client, verified=self.who.verified),
+            person=self.who.person, groups=self.who.groups, agent=agent,
             server=self.pin.server, tool=self.pin.tool, cls=self.pin.cls, now=now, facts=self.facts,
             usage=used.for_policy(), account=account, hints=self.pin.hints,
         )

@@ -79,7 +79,7 @@ def _permitted(room: Room, ask: Ask, known: Sequence[PinnedTool]) -> list[Pinned
     return [
         tool for tool in known
         if rules.may_permit(Listing(
-            person=caller.person, groups=member_of, agent=caller.client, verified=caller.client_verified, mtls=False,
+            person=caller.person, groups=member_of, agent=caller.client, verified=caller.client_verified, mtls=caller.mtls,
             server=tool.server, tool=tool.tool, cls=tool.cls,
         ))
     ]

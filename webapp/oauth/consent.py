@@ -9,7 +9,7 @@ from datetime import datetime
 from vault.evidence import Need
 from webapp.clients.rules import RedirectUri, read_redirect_uri
 from webapp.clients.tables import Client
-from webapp.oauth.offers import Offer
+from webapp.oauth.offers import Offer, Outside
 from webapp.policy.amounts import Amount
 from webapp.policy.calls import Agent, Allow, Call, Hold, Verdict
 from webapp.policy.facts import Facts
@@ -46,29 +46,38 @@ class Group:
 
 @dataclass(frozen=True)
 class Page:
+    """`outside` is a server that is not behind the gateway; `own` says that it asks for itself."""
+
     client: Client
     server: str
     goes_to: RedirectUri
     groups: tuple[Group, ...]
+    outside: Outside | None = None
+
+    @property
+    def own(self) -> bool:
+        return self.outside is not None and self.outside.client == self.client.id
 
 
-def page(client: Client, offer: Offer, redirect_uri: str, viewer: Viewer, decide: Decide, now: datetime) -> Page:
+def page(
+    client: Client, offer: Offer, redirect_uri: str, viewer: Viewer, decide: Decide, now: datetime, *, mtls: bool = False
+) -> Page:
     """Everything the page shows. Raises what `decide` raises: rules that cannot be read promise nothing."""
-    groups = []
+    groups, agent = [], Agent(client.id, client.verified, mtls)
     for cls, words in CLASSES:
         lines = tuple(
-            _line(tool, decide(_ordinary(tool, client, viewer, now)), viewer.groups) for tool in offer.tools if tool.cls == cls
+            _line(tool, decide(_ordinary(tool, agent, viewer, now)), viewer.groups) for tool in offer.tools if tool.cls == cls
         )
         if lines:
             groups.append(Group(words, lines))
-    return Page(client, offer.title, read_redirect_uri(redirect_uri), tuple(groups))
+    return Page(client, offer.title, read_redirect_uri(redirect_uri), tuple(groups), offer.outside)
 
 
-def _ordinary(tool: PinnedTool, client: Client, viewer: Viewer, now: datetime) -> Call:
+def _ordinary(tool: PinnedTool, agent: Agent, viewer: Viewer, now: datetime) -> Call:
     """The mildest call of this tool: the smallest amount, nothing unusual. What policy asks for it, it asks for any."""
     facts = Facts(amount=Amount("ok", minor=1, currency="", base_minor=1)) if "amount" in tool.pointers else Facts()
     return Call(
-        person=viewer.person, groups=viewer.groups, agent=Agent(client.id, client.verified), server=tool.server, tool=tool.tool,
+        person=viewer.person, groups=viewer.groups, agent=agent, server=tool.server, tool=tool.tool,
         cls=tool.cls, now=now, facts=facts, hints=tool.hints,
     )
 

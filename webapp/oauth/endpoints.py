@@ -6,17 +6,19 @@ from collections.abc import Callable
 
 from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, current_app, jsonify, request
+from werkzeug.datastructures import MultiDict
 
 from webapp.clients.rules import source_of
 from webapp.errors import LimitReached, Missing
-from webapp.oauth import metadata, rfc6750, rfc8414, rfc9728
+from webapp.oauth import metadata, renewal, rfc6750, rfc8414, rfc9728
 from webapp.oauth.rfc7591 import Registration
-from webapp.oauth.server import Request, Server
+from webapp.oauth.server import Parameters, Request, Server
 from webapp.oauth.tokens import InvalidToken
-from webapp.web import guards
+from webapp.web import guards, peer
 from webapp.web.house import house
 
 blueprint = Blueprint("oauth_endpoints", __name__)
+PKCS10 = "application/pkcs10"
 
 
 def server() -> Server:
@@ -83,10 +85,27 @@ def register() -> Response:
     return response
 
 
+@blueprint.post(metadata.CERTIFICATE)
+@guards.machine
+def certificate() -> Response:
+    """Renewal by the certificate itself."""
+    if request.mimetype not in (PKCS10, "application/x-pem-file", "text/plain"):
+        return _plain(400, "invalid_request", f"Send the certificate request as {PKCS10}.")
+    try:
+        given = renewal.renew(house(), _asked(metadata.CERTIFICATE, MultiDict()), request.get_data(cache=False))
+    except OAuth2Error as error:
+        return server().handle_error_response(None, error)
+    return Response(given.pem, content_type="application/pem-certificate-chain", headers={"Cache-Control": "no-store"})
+
+
+def _asked(path: str, parameters: Parameters) -> Request:
+    return server().request("POST", path, parameters, dict(request.headers), peer.certificate(request.environ))
+
+
 def _answer(path: str, endpoint: Callable[[Request], Response]) -> Response:
     """RFC 6749 section 3.2: parameters come in a form body; what stands in the address does not count."""
     try:
-        return endpoint(server().request("POST", path, request.form, dict(request.headers)))
+        return endpoint(_asked(path, request.form))
     except OAuth2Error as error:
         return server().handle_error_response(None, error)
 

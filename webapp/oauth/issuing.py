@@ -83,24 +83,29 @@ def _held(session: Session, row: AuthorizationCode | RefreshToken) -> Held:
     return Held(row.hash, grant.id, grant.client, grant.resource, tuple(grant.scopes), row.expires_at, row.spent_at is not None)
 
 
-def exchange(session: Session, held: Held, table: Spendable, *, limits: OAuth, now: datetime) -> Issued:
-    """Spend `held` and give a new pair of tokens for it. Raises SpentAlready or NotLive; nothing is written then."""
+def exchange(
+    session: Session, held: Held, table: Spendable, *, limits: OAuth, now: datetime, confirmation: str = ""
+) -> Issued:
+    """Spend `held` and give a new pair of tokens for it, the access token bound to the certificate `confirmation`.
+    Raises SpentAlready or NotLive; nothing is written then."""
     spent = session.execute(update(table).where(table.hash == held.hash, table.spent_at.is_(None)).values(spent_at=now))
     if changed(spent) != 1:
         raise SpentAlready
     if not grants.live(session, held.grant, now):
         raise NotLive
-    issued = _give(session, held, limits, now)
+    issued = _give(session, held, limits, now, confirmation)
     kind = "oauth.issued" if table is AuthorizationCode else "oauth.refreshed"
     audit.append(session, kind=kind, actor=f"client:{held.client}", subject=held.grant, at=now,
-                 detail={"resource": held.resource, "expires_in": issued.expires_in})
+                 detail={"resource": held.resource, "expires_in": issued.expires_in, "bound_to": confirmation})
     return issued
 
 
-def _give(session: Session, held: Held, limits: OAuth, now: datetime) -> Issued:
+def _give(session: Session, held: Held, limits: OAuth, now: datetime, confirmation: str) -> Issued:
     access, refresh = tokens.new(tokens.ACCESS), tokens.new(tokens.REFRESH)
     until = now + timedelta(seconds=limits.access_lifetime), now + timedelta(seconds=limits.refresh_lifetime)
-    session.add(AccessToken(hash=tokens.digest(access), grant=held.grant, created_at=now, expires_at=until[0]))
+    session.add(AccessToken(
+        hash=tokens.digest(access), grant=held.grant, created_at=now, expires_at=until[0], confirmation=confirmation,
+    ))
     session.add(RefreshToken(hash=tokens.digest(refresh), grant=held.grant, created_at=now, expires_at=until[1]))
     grants.used(session, held.grant, now)
     return Issued(Secret(access), Secret(refresh), limits.access_lifetime, held.scopes)

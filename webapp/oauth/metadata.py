@@ -11,6 +11,7 @@ TOKEN = "/oauth/token"  # noqa: S105 an address
 REGISTER = "/oauth/register"
 REVOKE = "/oauth/revoke"
 INTROSPECT = "/oauth/introspect"
+CERTIFICATE = "/clients/certificate"
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 SCOPE = "mcp"

@@ -1,4 +1,4 @@
-"""RFC 6749: the authorization code grant and the refresh token grant, for public clients."""
+"""RFC 6749: the authorization code grant and the refresh token grant, for agents and for token clients that prove themselves."""
 
 from __future__ import annotations
 
@@ -80,10 +80,11 @@ class Spending:
         return held
 
     def spend(self, held: Held, now: datetime) -> TokenAnswer:
-        house = self.server.house
+        house, proof = self.server.house, self.request.proof
+        bound = (proof.thumbprint if proof else None) or ""
         try:
             issued = house.database.write(
-                lambda s: issuing.exchange(s, held, self.table, limits=house.settings.oauth, now=now)
+                lambda s: issuing.exchange(s, held, self.table, limits=house.settings.oauth, now=now, confirmation=bound)
             )
         except SpentAlready:
             self.stolen(held, now)
@@ -130,7 +131,7 @@ class CodeGrant(Spending, AuthorizationCodeGrant):  # type: ignore[misc]  # Auth
         if any(len(parameters.getlist(name)) > 1 for name in ("client_id", "redirect_uri")):
             raise InvalidRequestError("The agent sent a parameter twice")
         client = self.server.query_client(parameters.get("client_id", ""))
-        if client is None or client.row.kind != "agent":
+        if client is None:
             raise InvalidClientError("This agent is not registered here. Remove it from the agent's settings and connect again.")
         if client.row.status != "active":
             raise InvalidClientError(f"This agent was {client.row.status} by an administrator.")

@@ -7,12 +7,13 @@ from typing import Any
 from authlib.oauth2 import rfc8414, rfc9207
 
 from webapp.config import Settings
-from webapp.oauth import metadata
+from webapp.oauth import client_auth, metadata, rfc7523
 from webapp.oauth.rfc7591 import GRANT_TYPES
+from webapp.oauth.server import ANY
 
 
 def document(settings: Settings) -> dict[str, Any]:
-    """Section 2. Introspection is not announced as long as nobody may use it."""
+    """Section 2, RFC 8705 section 3.3."""
     base = settings.public_url
     return {
         "issuer": metadata.issuer(settings),
@@ -20,12 +21,18 @@ def document(settings: Settings) -> dict[str, Any]:
         "token_endpoint": base + metadata.TOKEN,
         "registration_endpoint": base + metadata.REGISTER,
         "revocation_endpoint": base + metadata.REVOKE,
+        "introspection_endpoint": base + metadata.INTROSPECT,
         "scopes_supported": [metadata.SCOPE],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": GRANT_TYPES,
-        "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint_auth_methods_supported": ["none"],
+        "token_endpoint_auth_methods_supported": list(ANY),
+        "token_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
+        "revocation_endpoint_auth_methods_supported": list(ANY),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
+        "introspection_endpoint_auth_methods_supported": list(client_auth.METHODS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
+        "tls_client_certificate_bound_access_tokens": True,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
     }

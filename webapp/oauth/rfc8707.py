@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.datastructures import MultiDict
 
 from webapp.config import Settings
-from webapp.oauth import metadata
+from webapp.oauth import metadata, offers
 from webapp.oauth.offers import Offer
 
 
@@ -35,10 +35,10 @@ def same(parameters: MultiDict[str, str], granted: str) -> None:
 def offered(
     session: Session, parameters: MultiDict[str, str], settings: Settings, find: Callable[[Session, str], Offer | None]
 ) -> tuple[str, Offer]:
-    """The resource and the server behind it."""
+    """The resource and the server behind it: one behind the gateway, or a token client's own."""
     resource = one(parameters)
     name = metadata.server_of(settings, resource)
-    offer = find(session, name) if name else None
+    offer = find(session, name) if name else offers.outside(session, settings, resource)
     if offer is None:
         raise InvalidTarget("There is no such server here")
     return resource, offer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from webapp.clients import certificates
 from webapp.clients.tables import Client
 from webapp.errors import CountersealError
 from webapp.oauth.tables import AccessToken, Grant
@@ -42,6 +44,8 @@ class Caller:
     grant: str
     resource: str
     scopes: tuple[str, ...]
+    mtls: bool = False
+    """Whether the token is bound to a client certificate, which came with it."""
 
 
 def new(prefix: str) -> str:
@@ -60,7 +64,7 @@ def shaped(raw: str, prefix: str) -> bool:
 FIND = (
     select(
         AccessToken.expires_at, AccessToken.revoked_at, Grant.id, Grant.status, Grant.resource, Grant.scopes,
-        Client.id, Client.name, Client.status, Client.verified, Person.id, Person.name,
+        Client.id, Client.name, Client.status, Client.verified, Person.id, Person.name, AccessToken.confirmation,
     )
     .join(Grant, Grant.id == AccessToken.grant)
     .join(Client, Client.id == Grant.client)
@@ -69,12 +73,13 @@ FIND = (
 )
 
 
-def authenticate(session: Session, raw: str, resource: str, now: datetime) -> Caller:
+def authenticate(session: Session, raw: str, resource: str, now: datetime, peer: bytes | None = None) -> Caller:
     """The caller that an access token speaks for at `resource`. One read by primary key, nothing cached: what was revoked,
     paused or expired holds from this request on (promise 4). It is looked up by its hash: no comparison of it can be timed.
 
-    Raises InvalidToken: malformed, unknown, expired or revoked; its client paused or revoked; or given for another
-    resource (RFC 8707 section 2: a token for one server is refused at every other).
+    `peer` is the client certificate (DER) that the request came with. Raises InvalidToken: malformed, unknown, expired or
+    revoked; its client paused or revoked; given for another resource (RFC 8707 section 2: a token for one server is refused at
+    every other); or bound to a certificate that did not come with it, or is no longer good (RFC 8705 section 3).
     """
     if not shaped(raw, ACCESS):
         raise InvalidToken("That is not an access token of this server.")
@@ -82,7 +87,7 @@ def authenticate(session: Session, raw: str, resource: str, now: datetime) -> Ca
     if row is None:
         raise InvalidToken("The access token is not known here.")
     (expires_at, token_revoked, grant, grant_status, for_resource, scopes,
-     client, client_name, client_status, verified, person, person_name) = row
+     client, client_name, client_status, verified, person, person_name, confirmation) = row
     if token_revoked is not None or grant_status != "active":
         raise InvalidToken("The access token was revoked.")
     if expires_at <= now:
@@ -91,4 +96,15 @@ def authenticate(session: Session, raw: str, resource: str, now: datetime) -> Ca
         raise InvalidToken(f"This agent was {client_status} by an administrator.")
     if for_resource != resource:
         raise InvalidToken("The access token was given for another server.")
-    return Caller(person, person_name, client, client_name, verified, grant, for_resource, tuple(scopes))
+    if confirmation:
+        confirmed(session, confirmation, peer, now)
+    return Caller(person, person_name, client, client_name, verified, grant, for_resource, tuple(scopes), bool(confirmation))
+
+
+def confirmed(session: Session, confirmation: str, peer: bytes | None, now: datetime) -> None:
+    """RFC 8705 section 3: raises InvalidToken unless the request came with the very certificate that the token is bound to, and
+    nobody took it back since."""
+    if peer is None or not hmac.compare_digest(certificates.thumbprint(peer), confirmation):
+        raise InvalidToken("The access token is bound to a client certificate, which did not come with it.")
+    if not certificates.good(session, confirmation, now):
+        raise InvalidToken("The client certificate that the access token is bound to was revoked, or has expired.")

@@ -8,6 +8,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
+from webapp.clients import lookup
 from webapp.clients.rules import read_redirect_uri
 from webapp.errors import BadInput
 from webapp.oauth import consent, endpoints, grants, metadata, offers, rfc9207
@@ -103,8 +104,11 @@ def _check(parameters: Parameters) -> CodeGrant:
 
 
 def _page(grant: CodeGrant) -> str:
+    client = grant.request.client.row
+    with house().database.read() as session:
+        mtls = lookup.by_mtls(session, client.id)
     found = consent.page(
-        grant.request.client.row, grant.offer, grant.redirect_uri, viewer(), server().decide(), house().clock(),
+        client, grant.offer, grant.redirect_uri, viewer(), server().decide(), house().clock(), mtls=mtls,
     )
     if found.goes_to.form_action:
         headers.allow_form_action(found.goes_to.origin)

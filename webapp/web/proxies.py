@@ -7,22 +7,36 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 
+from webapp.web.peer import FORWARDED
+
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 UNIX = "unix"
 
 
 class Proxies:
-    """WSGI middleware. Raises ValueError for a setting that is neither a network nor `unix`."""
+    """WSGI middleware. `certificate_header` is the header that holds the client certificate; empty for none. Raises ValueError
+    for a setting that is neither a network nor `unix`."""
 
-    def __init__(self, app: Wsgi, trusted: Iterable[str]) -> None:
+    def __init__(self, app: Wsgi, trusted: Iterable[str], certificate_header: str = "") -> None:
         self._app = app
         names = list(trusted)
         self._unix = UNIX in names
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(name) for name in names if name != UNIX]
+        self._header = "HTTP_" + certificate_header.upper().replace("-", "_") if certificate_header else ""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ["REMOTE_ADDR"] = self.source(environ.get("REMOTE_ADDR") or "", environ.get("HTTP_X_FORWARDED_FOR") or "")
+        peer = environ.get("REMOTE_ADDR") or ""
+        if self._header:
+            self._certificate(environ, peer)
+        environ["REMOTE_ADDR"] = self.source(peer, environ.get("HTTP_X_FORWARDED_FOR") or "")
         return self._app(environ, start_response)
+
+    def _certificate(self, environ: dict[str, Any], peer: str) -> None:
+        """Attack: a client sends the header itself, around the proxy. A certificate is no secret, so whoever has seen one could
+        be its owner then: the header is taken off every request, and read only where the next hop is a proxy of ours."""
+        sent = environ.pop(self._header, "")
+        if self._believed(peer):
+            environ[FORWARDED] = sent
 
     def source(self, peer: str, forwarded: str) -> str:
         """From the right, which the nearest proxy wrote: the first address that is no proxy of ours. What stands left of it was

@@ -38,10 +38,13 @@ def test_the_authorization_server_says_what_it_takes(agent: Agent) -> None:
     document = get(agent, "/.well-known/oauth-authorization-server").json
     assert document["issuer"] == PUBLIC_URL
     assert document["code_challenge_methods_supported"] == ["S256"]
-    assert document["token_endpoint_auth_methods_supported"] == ["none"]
+    assert document["token_endpoint_auth_methods_supported"] == ["none", "tls_client_auth", "private_key_jwt"]
+    assert document["token_endpoint_auth_signing_alg_values_supported"] == ["ES256", "PS256", "Ed25519"]
+    assert "none" not in document["introspection_endpoint_auth_methods_supported"]
+    assert document["tls_client_certificate_bound_access_tokens"] is True
     assert document["authorization_response_iss_parameter_supported"] is True
     rfc8414.check(agent.house.settings)
-    for name in ("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"):
+    for name in (one for one in document if one.endswith("_endpoint")):
         path = document[name].removeprefix(PUBLIC_URL)
         assert any(rule.rule == path for rule in agent.http.application.url_map.iter_rules()), name
 
@@ -158,7 +161,7 @@ def test_nobody_revokes_another_agents_tokens(agent: Agent, stranger: Agent) -> 
     assert agent.call(given["access_token"]).client == agent.id
 
 
-def test_introspection_is_for_token_clients_and_there_is_none(agent: Agent) -> None:
+def test_introspection_is_not_for_agents_nor_for_strangers(agent: Agent) -> None:
     """RFC 7662 section 2.3."""
     given = agent.connected()
     for headers in ({}, {"Authorization": f"Bearer {given['access_token']}"}, {"Authorization": "Basic eDp5"}):
