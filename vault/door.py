@@ -273,8 +273,13 @@ class Door:
         """Safe to repeat."""
         self._line.ask("resume", connection=connection, person=person)
 
+    def forget(self, *, connection: str, person: str, receiver: str) -> None:
+        """No shared token of this receiver's is handed out again; what can be ended alone is ended by `end_tokens`. Safe to
+        repeat."""
+        self._line.ask("forget", connection=connection, person=person, receiver=receiver)
+
     def end_tokens(self, *, connection: str) -> Revoked:
-        """Have the provider end tokens that a pause or a new consent left behind; repeat while `pending`."""
+        """Have the provider end tokens that a pause, a new consent or `forget` left behind; repeat while `pending`."""
         found = self._line.ask("end_tokens", self.provider_timeout, connection=connection)
         return Revoked(found["outcome"], found.get("detail", ""))
 

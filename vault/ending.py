@@ -18,7 +18,7 @@ from vault.providers.catalogue import ProviderFacts
 from vault.record import ENDING_KEPT, Ending, Record
 from vault.renewal import load, save
 from vault.secret import Secret
-from vault.table import Body, Keeper, segment
+from vault.table import Body, Keeper, segment, text
 from vault.transport import Transport
 from vault.upstream import Endpoints, revoke
 from vault.upstreams import endpoints, upstreams
@@ -100,6 +100,22 @@ def resume(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {}
 
 
+def forget(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.forget`. An exclusive token has a lease of its own, by which it is ended; the one token of a connection that cannot
+    renew it is everybody's."""
+    name, receiver = segment(body, "connection"), text(body, "receiver", limit=200)
+
+    def change(record: Record) -> Record:
+        ends = {one.ref: one for one in _access(upstreams(keeper).facts(record.provider, record.entry), record)}
+        gone = [live.ref for live in record.live if record.renewable and not live.exclusive and live.receiver == receiver]
+        left = tuple(live for live in record.live if live.ref not in gone)
+        return replace(record, live=left, ending=(*record.ending, *(ends[ref] for ref in gone if ref in ends))[-ENDING_KEPT:])
+
+    _change(keeper, name, segment(body, "person"), change)
+    log.info("forgot connection=%s receiver=%s", name, receiver)
+    return {}
+
+
 def end_tokens(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.end_tokens`. A disconnected connection's are ended by `Door.revoke`, with all others."""
     name = segment(body, "connection")
@@ -140,4 +156,4 @@ def _settle(keeper: Keeper, name: str, settled: set[str]) -> None:
         return
 
 
-HANDLERS = {"pause": pause, "resume": resume, "end_tokens": end_tokens}
+HANDLERS = {"pause": pause, "resume": resume, "forget": forget, "end_tokens": end_tokens}

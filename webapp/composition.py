@@ -11,6 +11,7 @@ from vault.door import Door
 from webapp import limits
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import views as approvals
+from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
@@ -88,6 +89,7 @@ def create_app(house: House) -> Flask:
     app.extensions["counterseal"] = house
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
     app.extensions["connection_uses"] = uses.reader
+    app.extensions["broker"] = Tokens(house)
     app.extensions["names"] = lookup.names
     app.extensions["registry"] = registry_pages.Handed(preview.of(settings.policy), schema_check.usable)
     app.config.update(

@@ -56,9 +56,12 @@ class Draft:
     pointers: Mapping[str, Any] = field(default_factory=dict)
     """The pin's context pointers, so that the page can tell a fact from what else the agent wrote."""
 
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """What else makes two calls the same, where that is not said by tool and arguments: the account and scopes of a token."""
+
     @property
     def arguments_digest(self) -> str:
-        return digest_arguments(self.arguments)
+        return digest_arguments({"arguments": self.arguments, **self.beside} if self.beside else self.arguments)
 
     @property
     def owner(self) -> str:
@@ -151,6 +154,11 @@ class Document:
     def recipient_shown(self) -> str:
         """As it was written."""
         return str((self.envelope["facts"].get("recipient") or {}).get("text") or self.recipient or "")
+
+    @property
+    def enforced(self) -> bool:
+        """False where a token client only reported the call, and does it itself with the token it gets."""
+        return self.envelope["facts"].get("enforced") is not False
 
     @property
     def named(self) -> str:

@@ -14,6 +14,7 @@ If the process dies between 3 and 6, the heartbeat falls silent and the sweep ca
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,21 +66,30 @@ class Started:
 def run(house: House, action_id: str, executor: Executor, recheck: Recheck) -> Outcome:
     """Run an approved action once and return its outcome; an action that is void by now says so in its outcome.
 
-    Raises Conflict when it is not approved (or another was first), LogStalled, VaultSealed, VaultAway and KeeperAway when
-    it cannot begin (it stays approved), Tampered.
+    Raises Conflict when it is not approved (or another was first), or is not ours to send; LogStalled, VaultSealed, VaultAway
+    and KeeperAway when it cannot begin (it stays approved), Tampered.
     """
+    started = begin(house, action_id, recheck, enforced=True)
+    if started is not None:
+        _execute(house, started, executor)
+    return _outcome(house, action_id)
+
+
+def begin(house: House, action_id: str, recheck: Recheck, *, enforced: bool) -> Started | None:
+    """Steps 1 to 3: from here on it runs at most once, by whoever called this. None when it is void or expired by now.
+    `enforced`: whether the call is sent from here, or a token client that reported it gets the token. Raises as `run` does."""
     opened = _approved(house, action_id)
+    if opened.document.enforced is not enforced:
+        raise Conflict("This action is run in another way.", detail=action_id)
     why = _unmet(house, opened)
     if why is not None:
-        return _void(house, opened, why)
+        house.database.write(lambda s: void(s, _reread(s, opened), why, house.clock()))
+        return None
     _ready(house)
     audit.covered(house, list(opened.verified.entries), COVER)
     key = sealer(house)
     started = house.database.write(lambda s: _start(s, house, opened, key, recheck))
-    if isinstance(started, str):
-        return _outcome(house, action_id)
-    _execute(house, started, executor)
-    return _outcome(house, action_id)
+    return None if isinstance(started, str) else started
 
 
 def delivered(session: Session, action_id: str, now: datetime) -> None:
@@ -112,11 +122,6 @@ def _unmet(house: House, opened: Opened) -> str | None:
     if resolution.state != "approved" or isinstance(verdict, evidence.Unmet):
         return "its decisions do not verify"
     return None
-
-
-def _void(house: House, opened: Opened, why: str) -> Outcome:
-    house.database.write(lambda s: void(s, _reread(s, opened), why, house.clock()))
-    return _outcome(house, opened.action.id)
 
 
 def _ready(house: House) -> None:
@@ -190,10 +195,12 @@ def _account(session: Session, opened: Opened) -> Connection | str | None:
 
 def _plan(session: Session, house: House, opened: Opened, account: Connection, now: datetime) -> Lease:
     envelope = opened.document.envelope
+    actors: Sequence[str] = envelope["facts"].get("actors") or ()
     return leases.plan(
-        session, connection=account, scopes=envelope["scopes"], person=account.person, client=envelope["client"]["id"],
-        grant=envelope["client"]["grant"], server=envelope["server"]["name"], tool=envelope["tool"]["name"],
-        action=opened.action.id, exclusive=True, cap=house.settings.broker.cap, now=now,
+        session, connection=account, scopes=envelope["scopes"], person=account.person,
+        client=actors[0] if actors else envelope["client"]["id"], grant=envelope["client"]["grant"],
+        server=envelope["server"]["name"], tool=envelope["tool"]["name"], action=opened.action.id, exclusive=True,
+        cap=house.settings.broker.cap, now=now, consent=envelope["facts"].get("consent", ""), actors=actors,
     )
 
 

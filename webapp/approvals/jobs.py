@@ -9,6 +9,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.approvals import requests
 from webapp.approvals.execution import run
 from webapp.approvals.outcome import Handed
 from webapp.approvals.tables import Action, Payload
@@ -54,7 +55,9 @@ def run_task(house: House, row: Due, handed: Handed) -> datetime | None:
     return None
 
 
-jobs: dict[str, Handler] = {"approvals.expire": expire, "approvals.sweep": sweep, "approvals.clean": clean}
+jobs: dict[str, Handler] = {
+    "approvals.expire": expire, "approvals.sweep": sweep, "approvals.clean": clean, requests.CLEAN: requests.clean,
+}
 
 
 def _expire(session: Session, action_id: str, now: datetime) -> datetime | None:

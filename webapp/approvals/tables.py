@@ -150,6 +150,25 @@ class Decision(Base):
     at: Mapped[datetime]
 
 
+class TokenRequest(Base):
+    """A token client's request that waits for people: what it polls with, and how often it may (OpenID CIBA section 7.3).
+
+    `auth_req_id` is no credential: it is of use only to the client itself, with its key or certificate, and the envelope says
+    which client that is.
+    """
+
+    __tablename__ = "token_request"
+    shown = ("action", "client")
+
+    action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
+    auth_req_id: Mapped[str] = mapped_column(unique=True)
+    client: Mapped[str]
+    interval: Mapped[int]
+    """Seconds between two polls; grows with each that comes too soon."""
+    polled_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+
 class Usage(Base):
     """What a call counts against caps: reserved where it is held or allowed, committed at execution, released on proof that
     nothing ran. Keyed on person, account and recipient: a client can register again under another name."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
@@ -78,6 +78,13 @@ BY_PERSON = _sum.where(Usage.person == bindparam("person"))
 BY_ACCOUNT = _sum.where(Usage.connection == bindparam("connection"))
 TO_RECIPIENT = _sum.where(Usage.recipient == bindparam("recipient"), Usage.person == bindparam("person"))
 INSERT = insert(Usage.__table__)  # type: ignore[arg-type]
+
+
+def one_at_a_time(session: Session, person: str) -> None:
+    """Before caps are read in the transaction that acts on them. SQLite has one writer; on PostgreSQL one person's calls are
+    judged one after the other."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:person, 7))"), {"person": person})
 
 
 def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 from vault.door import Revoked
 from vault.errors import NotKnown
 from webapp import audit
+from webapp.broker.handed_out import withdrawn
 from webapp.broker.leases import END, request_end
 from webapp.broker.ledger import note
 from webapp.broker.tables import Lease
+from webapp.connections.consents import WITHDRAWN
 from webapp.connections.states import REVOKE
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import Due
@@ -21,7 +23,8 @@ from webapp.web.house import House
 
 
 def end_lease(house: House, due: Due) -> datetime | None:
-    """End one exclusive token. A lease that nobody closed is closed first: whoever held it has died."""
+    """End one exclusive token. A lease that nobody closed is closed first: whoever held it has died, or a token client has let
+    its time run out."""
     now = house.clock()
     lease = house.database.write(lambda s: _begin_end(s, due.key, now))
     if lease is None:
@@ -38,8 +41,9 @@ def _begin_end(session: Session, lease_id: str, now: datetime) -> Lease | None:
     if lease is None or lease.state == "ended" or not lease.ref:
         return None
     if lease.state == "planned":
-        lease.state, lease.outcome, lease.closed_at = "closed", "abandoned", now
-        audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": "abandoned"}, at=now)
+        outcome = "expired" if lease.consent else "abandoned"
+        lease.state, lease.outcome, lease.closed_at = "closed", outcome, now
+        audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": outcome}, at=now)
     if session.get(Revocation, lease_id) is None:
         request_end(session, lease, now)
     return lease
@@ -69,4 +73,4 @@ def revoke(house: House, due: Due) -> datetime | None:
     return house.database.write(lambda s: note(s, connection.id, answer, house.clock(), longest))
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {END: end_lease, REVOKE: revoke}
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {END: end_lease, REVOKE: revoke, WITHDRAWN: withdrawn}

@@ -5,8 +5,9 @@ The plan is written in the transaction that says what is about to happen; only t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
@@ -39,16 +40,18 @@ TOKEN = select(Lease.exclusive, Lease.ref).where(Lease.id == bindparam("lease_id
 
 def plan(
     session: Session, *, connection: Connection, scopes: Sequence[str], person: str, client: str, grant: str, server: str,
-    tool: str, action: str | None, exclusive: bool, cap: int, now: datetime,
+    tool: str, action: str | None, exclusive: bool, cap: int, now: datetime, consent: str = "", actors: Sequence[str] = (),
+    more: Mapping[str, Any] | None = None,
 ) -> Lease:
-    """The lease of one call, in the caller's transaction. `cap` is the longest it may live, in seconds. Raises Conflict for a
-    connection of somebody else: the caller mixed them up."""
+    """The lease of one call, in the caller's transaction. `cap` is the longest it may live, in seconds; `more` is what its entry
+    says besides. Raises Conflict for a connection of somebody else: the caller mixed them up."""
     if connection.person != person:
         raise Conflict("This account belongs to somebody else.")
     values = {
         "id": new_id("lea"), "connection": connection.id, "person": person, "client": client, "grant": grant, "server": server,
         "tool": tool, "action": action, "scopes": sorted(set(scopes)), "exclusive": exclusive or action is not None, "cap": cap,
         "state": "planned", "outcome": "", "ref": "", "planned_at": now, "until": now + timedelta(seconds=cap), "closed_at": None,
+        "consent": consent, "actors": list(actors),
     }
     session.connection().execute(INSERT, values)
     lease = Lease(**values)
@@ -56,6 +59,7 @@ def plan(
     detail = {
         "connection": lease.connection, "scopes": lease.scopes, "server": server, "tool": tool, "action": action,
         "exclusive": lease.exclusive, "until": lease.until.isoformat(timespec="seconds"),
+        **({"consent": consent, "actors": lease.actors} if consent else {}), **(more or {}),
     }
     audit.append(session, kind="lease.planned", actor=f"client:{client}", subject=lease.id, detail=detail, at=now)
     return lease

@@ -42,3 +42,8 @@ class Lease(Base):
     planned_at: Mapped[datetime]
     until: Mapped[datetime]
     closed_at: Mapped[datetime | None]
+    consent: Mapped[str] = mapped_column(default="")
+    """Of a token that was handed to a token client: the person's consent for it. Empty where the gateway kept the token."""
+    actors: Mapped[list[str]]
+    """Then who acts for the person (RFC 8693 section 4.1), the current actor first: the token client, and the agent that called
+    it."""

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Envelope, canonical
 from vault.secret import Secret
+from webapp.approvals import reported
 from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.outcome import Executor, Recheck
 from webapp.approvals.outcome import Upstream as Answer
@@ -76,8 +77,11 @@ def error_result(words: str) -> Json:
 def recheck(house: House) -> Recheck:
     """Why an action is void by now, in a sentence; None when all it depended on still holds. Raises Unavailable (503) where that
     cannot be told: this process holds another policy set than the active one."""
+    of_reported = reported.recheck(house)
 
     def compare(session: Session, envelope: Envelope, now: datetime) -> str | None:
+        if envelope["facts"].get("enforced") is False:
+            return of_reported(session, envelope, now)
         try:
             return _changed(session, house, envelope, now)
         except Unavailable:  # nothing drifted: it cannot be told now, and the approval must not be lost for that

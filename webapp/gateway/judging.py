@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from webapp.approvals import usage
@@ -108,12 +108,6 @@ def account(session: Session, person: str, pin: PinnedTool) -> Connection | None
 def judge(session: Session, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
     """What is to become of the call, given what was used before. In the transaction that acts on it: two calls at once must
     not both pass under one cap."""
-    _one_at_a_time(session, case.who.person)
+    usage.one_at_a_time(session, case.who.person)
     used = usage.facts(session, case.counted(), now, excluding=excluding)
     return rules.decide(case.call(used, now)), used
-
-
-def _one_at_a_time(session: Session, person: str) -> None:
-    """SQLite has one writer; on PostgreSQL one person's calls are judged one after the other."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:person, 7))"), {"person": person})

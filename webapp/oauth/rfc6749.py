@@ -27,6 +27,7 @@ from webapp.oauth.tables import AuthorizationCode, RefreshToken
 
 LONGEST = 2048
 """Characters of any one parameter."""
+LONGER = {"authorization_details": 32_000}
 TokenAnswer = tuple[int, dict[str, object], list[tuple[str, str]]]
 
 
@@ -36,8 +37,9 @@ def once_each(parameters: Parameters) -> None:
     for name, values in parameters.lists():
         if name != "resource" and len(values) > 1:
             raise InvalidRequestError("A parameter was sent twice")
-        if any(len(value) > LONGEST for value in values):
-            raise InvalidRequestError(f"A parameter is longer than {LONGEST} characters")
+        longest = LONGER.get(name, LONGEST)
+        if any(len(value) > longest for value in values):
+            raise InvalidRequestError(f"A parameter is longer than {longest} characters")
 
 
 def scoped(parameters: Parameters) -> None:

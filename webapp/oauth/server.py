@@ -26,6 +26,7 @@ from webapp.errors import BadInput
 from webapp.oauth import client_auth, metadata, rfc9207
 from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.consent import Decide
+from webapp.oauth.handed import Broker
 from webapp.oauth.offers import Offer
 from webapp.web.house import House
 
@@ -110,7 +111,10 @@ class Known(ClientMixin):  # type: ignore[misc]
 
 
 class Server(AuthorizationServer):  # type: ignore[misc]
-    """One for each app. `offer` finds the server that a resource names, or None; `decide` gives the rules of the moment."""
+    """One for each app. `offer` finds the server that a resource names, or None; `decide` gives the rules of the moment;
+    `broker` gives token clients the tokens of connected accounts."""
+
+    broker: Broker
 
     def __init__(self, house: House, offer: Callable[[Session, str], Offer | None], decide: Callable[[], Decide]) -> None:
         super().__init__()

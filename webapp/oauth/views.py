@@ -12,12 +12,16 @@ from webapp.clients import lookup
 from webapp.clients.rules import read_redirect_uri
 from webapp.errors import BadInput
 from webapp.oauth import consent, endpoints, grants, metadata, offers, rfc9207
+from webapp.oauth.ciba import PollGrant
 from webapp.oauth.endpoints import server
+from webapp.oauth.handed import Broker
 from webapp.oauth.rfc6749 import CodeGrant, RefreshGrant
+from webapp.oauth.rfc6749_4_4 import OwnGrant
 from webapp.oauth.rfc7009 import Revocation
 from webapp.oauth.rfc7591 import RegistrationEndpoint
 from webapp.oauth.rfc7636 import S256Only
 from webapp.oauth.rfc7662 import Introspection
+from webapp.oauth.rfc8693 import ExchangeGrant
 from webapp.oauth.server import Parameters, Server
 from webapp.policy import active
 from webapp.web import guards, headers
@@ -34,10 +38,16 @@ CARRIED = frozenset({
 would become a field of our form, ahead of the person's own."""
 
 
-def make_server(the_house: House) -> Server:
+def make_server(the_house: House, broker: Broker | None = None) -> Server:
+    """Without a broker it gives no tokens of connected accounts."""
     made = Server(the_house, offers.find, lambda: active.current(the_house).decide)
     made.register_grant(CodeGrant, [S256Only(required=True)])
     made.register_grant(RefreshGrant)
+    if broker is not None:
+        made.broker = broker
+        made.register_grant(ExchangeGrant)
+        made.register_grant(OwnGrant)
+        made.register_grant(PollGrant)
     made.register_endpoint(RegistrationEndpoint(the_house))
     made.register_endpoint(Revocation)
     made.register_endpoint(Introspection)
@@ -46,7 +56,9 @@ def make_server(the_house: House) -> Server:
 
 @blueprint.record_once
 def _open(state: BlueprintSetupState) -> None:
-    state.app.extensions["oauth"] = make_server(state.app.extensions["counterseal"])
+    state.app.extensions["oauth"] = make_server(
+        state.app.extensions["counterseal"], state.app.extensions.get("broker"),
+    )
 
 
 @blueprint.get(metadata.AUTHORIZE)

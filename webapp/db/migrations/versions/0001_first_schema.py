@@ -234,6 +234,8 @@ def upgrade() -> None:
     sa.Column('planned_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('until', sa.DateTime(timezone=True), nullable=False),
     sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('consent', sa.String(), nullable=False),
+    sa.Column('actors', sa.JSON(), nullable=False),
     sa.CheckConstraint("state IN ('planned', 'closed', 'ended')", name=op.f('ck_leases_state')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_leases'))
     )
@@ -481,6 +483,17 @@ def upgrade() -> None:
     sa.UniqueConstraint('resource', name=op.f('uq_token_client_resource')),
     sa.UniqueConstraint('spiffe', name=op.f('uq_token_client_spiffe'))
     )
+    op.create_table('token_request',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('auth_req_id', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('interval', sa.Integer(), nullable=False),
+    sa.Column('polled_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_token_request_action_action')),
+    sa.PrimaryKeyConstraint('action', name=op.f('pk_token_request')),
+    sa.UniqueConstraint('auth_req_id', name=op.f('uq_token_request_auth_req_id'))
+    )
     op.create_table('tool',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('server_id', sa.String(), nullable=False),
@@ -600,6 +613,7 @@ def downgrade() -> None:
 
     op.drop_table('usage')
     op.drop_table('tool')
+    op.drop_table('token_request')
     op.drop_table('token_client')
     with op.batch_alter_table('session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_session_person'))

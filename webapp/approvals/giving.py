@@ -1,0 +1,180 @@
+"""Giving tokens of connected accounts to token clients: at once where policy allows it, else a held action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from sqlalchemy import update
+from sqlalchemy.orm import Session
+
+from vault.door import Minted
+from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ScopeRefused
+from webapp import audit
+from webapp.approvals import holding, requests, usage
+from webapp.approvals.envelope import Draft
+from webapp.approvals.handing_over import answer, given
+from webapp.approvals.holding import CallKey, Held
+from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.reported import Case, draft, judge, open_case
+from webapp.approvals.same_call import Existing, same
+from webapp.approvals.usage import Used
+from webapp.broker import handed_out, leases
+from webapp.broker.exchange import WIDER, Subject, Wanted, wider
+from webapp.broker.tables import Lease
+from webapp.connections import consents
+from webapp.errors import LimitReached
+from webapp.oauth.client_auth import Authenticated
+from webapp.oauth.handed import Asked, Given, NotGiven
+from webapp.oauth.tokens import Caller
+from webapp.policy import active
+from webapp.policy.calls import Deny, Hold
+from webapp.web.house import House
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """`oauth.handed.Broker`, for the token endpoint."""
+
+    house: House
+
+    def give(self, asked: Asked) -> Given:
+        """1. what registration, consent and account allow; 2. an action that answers this request already; 3. policy; 4. the
+        token, or a held action."""
+        house, wanted = self.house, _wanted(asked)
+        try:
+            case, existing = _prepare(house, wanted)  # 1, 2
+        except NotGiven as error:
+            _write_refusal(house, wanted, error)
+            raise
+        if existing is not None:
+            return answer(house, wanted.client.id, existing.action_id)
+        admitted = house.database.write(lambda s: _admit(s, house, case))  # 3
+        if isinstance(admitted, Deny):
+            raise NotGiven(f"Policy refuses this: {admitted.reason}")
+        if isinstance(admitted, Lease):
+            return given(house, admitted, _minted(house, case, admitted), wanted.call)  # 4
+        return _hold(house, case, *admitted)
+
+    def poll(self, client: Authenticated, request: str) -> Given:
+        with self.house.database.read() as session:
+            action_id = requests.find(session, request, client.client.id).action
+        return answer(self.house, client.client.id, action_id)
+
+    def end(self, client: str, lease: str) -> None:
+        self.house.database.write(lambda s: handed_out.give_back(s, lease, client, self.house.clock()))
+
+    def about(self, client: str, lease: str) -> Mapping[str, Any]:
+        with self.house.database.read() as session:
+            return handed_out.about(session, lease, client, self.house.clock())
+
+
+def _wanted(asked: Asked) -> Wanted:
+    return Wanted(
+        client=asked.client.client, subject=_subject(asked.subject) if asked.subject else None, provider=asked.provider,
+        connection=asked.connection, scopes=asked.scopes, call=asked.call,
+    )
+
+
+def _subject(caller: Caller) -> Subject:
+    return Subject(caller.person, caller.person_name, caller.client, caller.client_name, caller.grant)
+
+
+def _prepare(house: House, wanted: Wanted) -> tuple[Case, Existing | None]:
+    """All reads in one session."""
+    with house.database.read() as session:
+        case = open_case(session, house.settings, wanted)
+        return case, same(session, _key(case), house.clock(), house.settings.approvals)
+
+
+def _key(case: Case) -> CallKey:
+    return CallKey(case.found.subject.person, case.found.subject.grant, case.found.wanted.client.id, case.tool, case.digest)
+
+
+def _write_refusal(house: House, wanted: Wanted, error: NotGiven) -> None:
+    """What never came before policy is in the log too."""
+    detail = {
+        "code": error.code, "provider": wanted.provider, "connection": wanted.connection, "scopes": list(wanted.scopes),
+        "person": wanted.subject.person if wanted.subject else "", "grant": wanted.subject.grant if wanted.subject else "",
+    }
+    house.database.write(lambda s: audit.append(
+        s, kind="token.refused", actor=f"client:{wanted.client.id}", subject=wanted.client.id, detail=detail, at=house.clock()
+    ))
+
+
+def _admit(session: Session, house: House, case: Case) -> Lease | Deny | tuple[Hold, Used]:
+    """The verdict and what follows from it, in one transaction: the lease and its entry say what is about to happen."""
+    now, found = house.clock(), case.found
+    verdict, used = judge(session, active.current(house, session), case, now)
+    if isinstance(verdict, Hold):
+        return verdict, used
+    detail = {"policy": verdict.digest, "rules": list(verdict.rules), "arguments": case.digest, "enforced": False}
+    actor = f"client:{found.wanted.client.id}"
+    if isinstance(verdict, Deny):
+        detail |= {"connection": found.connection.id, "scopes": list(found.wanted.scopes), "tool": case.tool}
+        audit.append(session, kind="token.denied", actor=actor, subject=found.wanted.client.id, detail=detail, at=now)
+        return verdict
+    consent = consents.live(session, found.wanted.client.id, found.connection.id)
+    if consent is None or consent.id != found.consent.id:
+        raise NotGiven("The person took back what this rests on.")
+    lease = leases.plan(
+        session, connection=found.connection, scopes=found.wanted.scopes, person=found.connection.person,
+        client=found.wanted.client.id, grant=found.subject.grant, server=found.wanted.client.id, tool=case.tool, action=None,
+        exclusive=False, cap=house.settings.broker.cap, now=now, consent=found.consent.id, actors=found.actors, more=detail,
+    )
+    usage.record(session, case.counted(), now)
+    consents.used(session, found.consent.id, now)
+    return lease
+
+
+def _minted(house: House, case: Case, lease: Lease) -> Minted:
+    """The token of an allowed request. One that can do graver things than policy was asked about is not handed out."""
+    try:
+        minted = leases.mint(house, lease)
+    except KeeperError as error:
+        _failed(house, lease, error.code)
+        raise _keeper_refused(house, case, error) from error
+    if wider(case.found.facts, minted.scopes, case.found.cls):
+        _failed(house, lease, "wider")
+        raise NotGiven(WIDER, code="invalid_scope")
+    if minted.expires_at < lease.until:
+        house.database.write(lambda s: s.execute(update(Lease).where(Lease.id == lease.id).values(until=minted.expires_at)))
+    return minted
+
+
+def _failed(house: House, lease: Lease, code: str) -> None:
+    def work(session: Session) -> None:
+        now, detail = house.clock(), {"code": code}
+        leases.close(session, lease.id, "failed", now)
+        audit.append(session, kind="token.failed", actor=f"client:{lease.client}", subject=lease.id, at=now, detail=detail)
+
+    house.database.write(work)
+
+
+def _keeper_refused(house: House, case: Case, error: KeeperError) -> NotGiven | KeeperError:
+    page = f"{house.settings.public_url}/connections/new?connection={case.found.connection.id}"
+    if isinstance(error, NeedsConsent):
+        return NotGiven(error.hint, code="interaction_required", url=page)
+    if isinstance(error, ScopeRefused):
+        return NotGiven(error.hint, code="invalid_scope")
+    if isinstance(error, NotKnown | Disconnected):
+        return NotGiven("There is no such account.", code="invalid_target")
+    return error
+
+
+def _hold(house: House, case: Case, verdict: Hold, used: Used) -> NoReturn:
+    """Store the action and what the client polls it with, in one transaction."""
+    planned, key = draft(case, used, house.settings.broker.cap), sealer(house)
+    try:
+        held = house.database.write(lambda s: _store(s, house, planned, verdict, key))
+    except LimitReached as error:
+        raise NotGiven(error.hint, code="access_denied") from error
+    raise requests.waits(house, held.action_id)
+
+
+def _store(session: Session, house: House, planned: Draft, verdict: Hold, key: Sealer) -> Held:
+    now = house.clock()
+    held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now)
+    requests.open_(session, held.action_id, planned.server["name"], now)
+    return held

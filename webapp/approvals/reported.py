@@ -1,0 +1,185 @@
+"""What a token client reports: judged by what the token can do, held like any call, and never better for what was said of it.
+
+Such a client gets the token itself and does the call itself: `enforced` is false. Policy is asked with the class of the gravest
+scope; what the client says of tool and arguments may add a hold and removes none (promise 10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from vault.evidence import Account, Envelope
+from vault.providers.catalogue import EFFECTS, ProviderFacts
+from webapp.approvals import usage
+from webapp.approvals.envelope import Draft, digest_arguments, facts_document
+from webapp.approvals.outcome import Recheck
+from webapp.approvals.usage import Used
+from webapp.broker.exchange import Entitled, Subject, Wanted, entitled
+from webapp.canonical import canonical, digest, parse
+from webapp.clients import lookup as clients
+from webapp.clients.tables import Client
+from webapp.config import Settings
+from webapp.errors import CountersealError, Unavailable
+from webapp.oauth import grants
+from webapp.oauth.handed import ToolCall
+from webapp.people.tables import Person
+from webapp.policy import active, calls, facts
+from webapp.policy.calls import Agent, Call, Deny, Hold, Verdict
+from webapp.policy.engine import PolicySet
+from webapp.policy.facts import Facts
+from webapp.web.house import House
+
+UNSAID = "(token)"
+"""Stands for the tool where the client said nothing of a call. No reported tool can have this name."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request as policy judges it. Usage and time change with every call and are not in it."""
+
+    found: Entitled
+    groups: tuple[str, ...]
+    facts: Facts
+
+    @property
+    def tool(self) -> str:
+        return self.found.wanted.call.tool if self.found.wanted.call else UNSAID
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return dict(self.found.wanted.call.arguments) if self.found.wanted.call else {}
+
+    @property
+    def beside(self) -> dict[str, Any]:
+        """Of two requests that differ in one of these, neither answers for the other."""
+        found = self.found
+        return {"connection": found.connection.id, "scopes": list(found.wanted.scopes), "resources": list(found.resources)}
+
+    @property
+    def digest(self) -> str:
+        return digest_arguments({"arguments": self.arguments, **self.beside})
+
+    def counted(self) -> usage.Call:
+        """What was only reported counts too: it may only tighten."""
+        amount = self.facts.amount if self.facts.amount.status != "none" else self.facts.inferred_amount
+        amount = amount if amount is not None and amount.status == "ok" else None
+        recipient = self.facts.recipient or self.facts.inferred_recipient
+        return usage.Call(
+            person=self.found.subject.person, connection=self.found.connection.id, client=self.found.wanted.client.id,
+            server=self.found.wanted.client.id, tool=self.tool, recipient=recipient.value if recipient else None,
+            recipient_shown=recipient.text if recipient else "", minor=amount.minor if amount else None,
+            currency=amount.currency if amount else None, base_minor=amount.base_minor if amount else None,
+        )
+
+    def call(self, used: Used, now: datetime) -> Call:
+        found, client = self.found, self.found.wanted.client
+        return Call(
+            person=found.subject.person, groups=self.groups, agent=Agent(client.id, client.verified, found.mtls),
+            server=client.id, tool=self.tool, cls=found.cls, now=now, facts=self.facts, usage=used.for_policy(),
+            account=calls.Account(found.connection.id, found.connection.provider, found.connection.person), enforced=False,
+        )
+
+
+def open_case(session: Session, settings: Settings, wanted: Wanted) -> Case:
+    """Raises NotGiven for what registration, consent or account do not allow."""
+    found = entitled(session, settings, wanted)
+    groups = session.scalar(select(Person.groups).where(Person.id == found.subject.person)) or []
+    arguments = wanted.call.arguments if wanted.call else {}
+    return Case(found, tuple(groups), facts.read({}, arguments, settings.policy, cls=found.cls))
+
+
+def judge(session: Session, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
+    """In the transaction that acts on it: two requests at once must not both pass under one cap."""
+    usage.one_at_a_time(session, case.found.subject.person)
+    used = usage.facts(session, case.counted(), now, excluding=excluding)
+    return rules.decide(case.call(used, now)), used
+
+
+def draft(case: Case, used: Used, lifetime: int) -> Draft:
+    """`lifetime` is the longest that the token lives, in seconds."""
+    found, client, subject, row = case.found, case.found.wanted.client, case.found.subject, case.found.connection
+    account: Account = {
+        "id": row.id, "owner": row.person, "provider": row.provider, "account": row.account, "label": row.label,
+    }
+    shown = facts_document(case.facts, used, enforced=False) | {
+        "actors": list(found.actors), "consent": found.consent.id, "resources": list(found.resources),
+        "token": token_facts(found.facts, found.reach, lifetime),
+    }
+    return Draft(
+        server={"name": client.id, "url": found.resource, "manifest": found.registration},
+        tool={"name": case.tool, "pin": digest(canonical([case.tool, list(found.resources)])), "title": "", "cls": found.cls},
+        arguments=case.arguments, principal={"person": subject.person, "name": subject.name},
+        client={"id": subject.client, "grant": subject.grant, "name": subject.client_name, "owner": subject.person},
+        connection=account, scopes=found.wanted.scopes, facts=shown, server_title=client.name, beside=case.beside,
+    )
+
+
+def token_facts(provider: ProviderFacts, reach: tuple[str, ...], lifetime: int) -> dict[str, Any]:
+    """What the page leads with, and what is signed: what the token can do in plain words, gravest first, and for how long."""
+    told = sorted(set(reach) - set(provider.base_scopes), key=lambda scope: (EFFECTS.index(provider.effect(scope)), scope))
+    can = [{"scope": scope, "effect": provider.effect(scope), "words": provider.words(scope)} for scope in told]
+    return {"provider": provider.title, "can": can, "lifetime": lifetime, "narrowed": provider.narrows}
+
+
+def recheck(house: House) -> Recheck:
+    """Why a reported action is void by now; None while all it depended on still holds. Raises Unavailable where that cannot be
+    told."""
+
+    def compare(session: Session, envelope: Envelope, now: datetime) -> str | None:
+        try:
+            return _changed(session, house, envelope, now)
+        except Unavailable:  # nothing drifted: it cannot be told now, and the approval must not be lost for that
+            raise
+        except CountersealError as error:
+            return error.hint
+
+    return compare
+
+
+def _changed(session: Session, house: House, envelope: Envelope, now: datetime) -> str | None:
+    """The steps: 1. the client and the grant; 2. what it was registered for, the consent, the account; 3. what the token could
+    do; 4. policy's verdict, asked again with the request's own reservation left out."""
+    client, shown = clients.find(session, envelope["server"]["name"]), envelope["facts"]
+    if client is None or client.status != "active":
+        return "the server that asked was paused or revoked."
+    if not _own_use(envelope) and not grants.live(session, envelope["client"]["grant"], now):
+        return "the agent's access was revoked."
+    case = open_case(session, house.settings, _wanted(envelope, client))
+    found = case.found
+    if found.registration != envelope["server"]["manifest"]:
+        return "what the server is registered for changed since it was held."
+    if found.consent.id != shown.get("consent"):
+        return "what the person allowed the server changed since it was held."
+    if token_facts(found.facts, found.reach, shown["token"]["lifetime"]) != shown["token"]:
+        return "what the token could do changed since it was held."
+    verdict, _ = judge(session, active.current(house, session), case, now, excluding=envelope["action"])
+    if isinstance(verdict, Deny):
+        return f"policy refuses it now: {verdict.reason}"
+    if isinstance(verdict, Hold) and not all(need in envelope["requirement"] for need in verdict.needs):
+        return "policy asks for more decisions now."
+    return None
+
+
+def _own_use(envelope: Envelope) -> bool:
+    return envelope["client"]["grant"] == envelope["facts"].get("consent")
+
+
+def _wanted(envelope: Envelope, client: Client) -> Wanted:
+    account, agent, principal = envelope["connection"], envelope["client"], envelope["principal"]
+    subject = Subject(principal["person"], principal["name"], agent["id"], agent["name"], agent["grant"])
+    return Wanted(
+        client=client, subject=None if _own_use(envelope) else subject, provider=account["provider"] if account else "",
+        connection=account["id"] if account else "", scopes=tuple(sorted(envelope["scopes"])),
+        call=call_of(envelope),
+    )
+
+
+def call_of(envelope: Envelope) -> ToolCall | None:
+    """What the client said of the call; None where it said nothing."""
+    tool, resources = envelope["tool"]["name"], tuple(envelope["facts"].get("resources") or ())
+    return None if tool == UNSAID else ToolCall(tool, parse(canonical(envelope["arguments"])), resources)

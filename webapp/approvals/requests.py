@@ -1,0 +1,112 @@
+"""Held requests for tokens, as token clients poll them: what is waited for, how often may be asked, and what it came to."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from webapp.approvals.execution import delivered
+from webapp.approvals.outcome import link
+from webapp.approvals.tables import Action, TokenRequest
+from webapp.db.count import changed
+from webapp.db.due import Due, enqueue
+from webapp.db.once import insert_once
+from webapp.oauth.handed import NotGiven
+from webapp.web.house import House
+
+INTERVAL = 5
+SLOWER = 5
+"""CIBA section 11: `slow_down` makes the interval longer by at least five seconds."""
+SLOWEST = 60
+KEPT = timedelta(days=1)
+"""After its action can no longer be decided or picked up."""
+CLEAN = "approvals.token_request"
+
+
+def open_(session: Session, action_id: str, client: str, now: datetime) -> None:
+    """In the transaction that holds the action."""
+    insert_once(
+        session, TokenRequest, action=action_id, auth_req_id=f"car_{secrets.token_urlsafe(32)}", client=client, interval=INTERVAL,
+        polled_at=now, created_at=now,
+    )
+    expires_at = session.scalars(select(Action.expires_at).where(Action.id == action_id)).one()
+    enqueue(session, CLEAN, action_id, expires_at + KEPT)
+
+
+def find(session: Session, auth_req_id: str, client: str) -> TokenRequest:
+    """CIBA section 11: one of another client is an invalid_grant, like one that never was."""
+    row = session.scalar(select(TokenRequest).where(TokenRequest.auth_req_id == auth_req_id))
+    if row is None or row.client != client:
+        raise NotGiven("This auth_req_id is not known here.", code="invalid_grant")
+    return row
+
+
+def too_soon(session: Session, action_id: str, now: datetime) -> bool:
+    """Whether the last poll was less than the interval ago. Of two polls at once one comes too soon. Kept in the database: the
+    next poll may reach another process. One that was cleaned away has ended, and is told so."""
+    row = session.get(TokenRequest, action_id, with_for_update=True)
+    if row is None:
+        return False
+    if now >= row.polled_at + timedelta(seconds=row.interval):
+        taken = session.execute(
+            update(TokenRequest).where(TokenRequest.action == action_id, TokenRequest.polled_at == row.polled_at)
+            .values(polled_at=now), execution_options={"synchronize_session": False},
+        )
+        if changed(taken) == 1:
+            return False
+    row.interval = min(SLOWEST, row.interval + SLOWER)
+    return True
+
+
+def waits(house: House, action_id: str, code: str = "authorization_pending") -> NotGiven:
+    """CIBA section 11, with what a client needs to go on polling."""
+    with house.database.read() as session:
+        action, row = session.get_one(Action, action_id), session.get_one(TokenRequest, action_id)
+    address = link(house.settings.public_url, action_id)
+    left = int((action.expires_at - house.clock()).total_seconds())
+    hint = f"A person has to decide first. Show them this page: {address}"
+    return NotGiven(
+        hint if code == "authorization_pending" else f"Ask again after {row.interval} seconds, and no sooner. {hint}",
+        code=code, url=address, request=row.auth_req_id, interval=row.interval, expires_in=max(1, left),
+    )
+
+
+def ended(house: House, action_id: str) -> NotGiven:
+    """How it ended, told once: after that the same request is a new one. A rejection stands for a while, and what is uncertain is
+    refused until a person has looked."""
+    with house.database.read() as session:
+        action = session.get_one(Action, action_id)
+    if action.state != "uncertain":
+        house.database.write(lambda s: delivered(s, action_id, house.clock()))
+    code, words = WORDS[action.state]
+    reason = f" {action.reason[:1].upper()}{action.reason[1:]}" if action.reason and action.state != "expired" else ""
+    return NotGiven(words + reason, code=code, url=link(house.settings.public_url, action_id))
+
+
+WORDS = {
+    "done": ("invalid_grant", "The token was handed out already: a decision gives one token. Ask anew for another one."),
+    "rejected": ("access_denied", "A person rejected this."),
+    "expired": ("expired_token", "Nobody decided, or nobody came for the token, in time. Ask anew."),
+    "withdrawn": ("access_denied", "This was withdrawn."),
+    "void": ("access_denied", "What this depended on changed while it waited. Ask anew."),
+    "failed": ("access_denied", "No token was given."),
+    "uncertain": (
+        "access_denied",
+        "The token may have been handed out: nobody knows. No other is given for the same request until a person has looked.",
+    ),
+}
+
+
+def clean(house: House, due: Due) -> datetime | None:
+    """Forget a request long after it lapsed; its action stays."""
+
+    def work(session: Session) -> None:
+        row = session.get(TokenRequest, due.key)
+        if row is not None:
+            session.delete(row)
+
+    house.database.write(work)
+    return None
