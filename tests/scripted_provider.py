@@ -34,6 +34,13 @@ class Scripted:
     ignores_scope: bool = False
     account: str = "acc-1"
     revocation: int = 200
+    speaks: Callable[[dict[str, Any], str], tuple[str, bytes]] | None = None
+    """How it puts a token answer: the answer and the grant type to a content type and a body. JSON as RFC 6749 says if None."""
+    me: Any = None
+    """What it says of the account, where that is not `sub` and `label`."""
+    told: int = 200
+    heard: list[tuple[str, str, dict[str, str], str]] = field(default_factory=list)
+    """Method, path, headers (lower case) and body of every request."""
     before: list[Fault] = field(default_factory=list)
     after: list[Fault] = field(default_factory=list)
     refreshes: list[dict[str, str]] = field(default_factory=list)
@@ -82,11 +89,26 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_args: Any) -> None:
         """Quiet."""
 
+    def hear(self) -> str:
+        text = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.scripted.heard.append((self.command, self.path, headers, text))
+        return text
+
+    def do_DELETE(self) -> None:
+        self.hear()
+        self.answer(self.scripted.told, {})
+
     def do_POST(self) -> None:
-        form = {
-            key: values[0] for key, values in parse_qs(self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()).items()
-        }
-        path = urlsplit(self.path).path
+        text, path = self.hear(), urlsplit(self.path).path
+        if path == "/userinfo":
+            self.answer(200, self.scripted.me)
+            return
+        if path == "/told":
+            self.answer(self.scripted.told, {"ok": True})
+            return
+        found = json.loads(text) if "json" in self.headers["Content-Type"] else parse_qs(text)
+        form = {key: value if isinstance(value, str) else value[0] for key, value in found.items()}
         if path == "/revoke":
             self.scripted.revoked.append(form)
             if self.scripted.revocation == 200:
@@ -94,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(self.scripted.revocation, {})
         elif form.get("grant_type") == "authorization_code":
             self.scripted.codes.append(form)
-            self.answer(200, self.scripted.issue(self.scripted.scopes))
+            self.tokens(self.scripted.issue(self.scripted.scopes), "authorization_code")
         else:
             self.refresh(form)
 
@@ -110,19 +132,32 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(400, {"error": "invalid_grant"})
             return
         scope = made.scopes if made.ignores_scope else form.get("scope") or made.scopes
-        self.body = json.dumps(made.issue(scope, refresh=None if made.rotates else form["refresh_token"])).encode()
+        answer = made.issue(scope, refresh=None if made.rotates else form["refresh_token"])
+        if made.speaks is not None:
+            self.tokens(answer, "refresh_token")
+            return
+        self.body = json.dumps(answer).encode()
         if after is None or not after(self):
             self.send(200, self.body)
 
+    def tokens(self, answer: dict[str, Any], grant: str) -> None:
+        if self.scripted.speaks is None:
+            self.answer(200, answer)
+            return
+        kind, body = self.scripted.speaks(answer, grant)
+        self.send(200, body, kind)
+
     def do_GET(self) -> None:
-        self.answer(200, {"sub": self.scripted.account, "label": f"Account {self.scripted.account}"})
+        self.hear()
+        account = self.scripted.account
+        self.answer(200, self.scripted.me or {"sub": account, "label": f"Account {account}"})
 
     def answer(self, status: int, body: dict[str, Any]) -> None:
         self.send(status, json.dumps(body).encode())
 
-    def send(self, status: int, body: bytes) -> None:
+    def send(self, status: int, body: bytes, kind: str = "application/json") -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

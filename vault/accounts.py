@@ -8,15 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from vault.connecting import stored
-from vault.ending import tell
 from vault.errors import BadRequest, NotKnown
 from vault.kv import CasConflict
 from vault.record import Record
 from vault.renewal import load, rescue, save
-from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, segment, strings
-from vault.upstream import revoke
-from vault.upstreams import checked_record, endpoints, upstreams
+from vault.telling import end_all
+from vault.upstreams import checked_record
 
 log = logging.getLogger("counterseal.keeper.accounts")
 
@@ -84,34 +82,10 @@ def revoke_connection(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         return {"outcome": record.revocation, "detail": ""}
     if record.claim is not None and record.claim.until > keeper.clock():
         return {"outcome": "pending", "detail": "a renewal has not ended"}
-    outcome = _end_all(keeper, record)
+    outcome, version = end_all(keeper, name, record, version)
     if outcome != "pending":
         _shred(keeper, name, record, version, outcome)
     return {"outcome": outcome, "detail": ""}
-
-
-def _end_all(keeper: Keeper, record: Record) -> str:
-    """RFC 7009 section 2.1: ending the refresh token should end the access tokens too; where one can be ended alone, it is."""
-    try:
-        at = endpoints(keeper, record.provider)
-    except NotKnown:
-        return "unsupported"
-    live: list[Secret[str]] = [one.token for one in record.live]
-    whole = record.refresh if at.facts.revoke_style == "rfc7009" and record.refresh is not None else (live[0] if live else None)
-    if at.facts.revoke_style == "none" or not at.revoke_url or (whole is None and at.facts.revoke_style != "rfc7009"):
-        return "unsupported"
-    transport = upstreams(keeper).transport
-    told = list(tell(keeper, record).values())
-    told += [
-        revoke(
-            at, transport, token=token, hint="access_token"
-        ) for token in live if at.facts.revoke_effect == "token" and token is not whole
-    ]
-    if whole is not None:
-        told.append(revoke(at, transport, token=whole, hint="refresh_token"))
-    return "pending" if "pending" in told else (
-        "unsupported" if "unsupported" in told and "confirmed" not in told else "confirmed"
-    )
 
 
 def _shred(keeper: Keeper, name: str, record: Record, version: int, outcome: str) -> None:

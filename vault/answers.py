@@ -158,7 +158,7 @@ def _scopes(found: Any) -> tuple[str, ...] | None:
 
 def said(found: Mapping[str, Any], path: str) -> str:
     """The text or number at a path of the catalogue (`a.b` reaches inside, `a+b` joins both), or nothing."""
-    parts = [_at(found, one) for one in path.split("+")]
+    parts = [_at(found, one) for one in ([path] if path in found else path.split("+"))]
     whole = "/".join(parts)
     return whole if all(parts) and len(whole) <= SAID_LENGTH else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,7 @@ from vault.shapes import (
     FactorKind,
     Json,
     KeeperStatus,
+    KeyStored,
     Minted,
     PublicKeys,
     Revoked,
@@ -43,8 +45,8 @@ from vault.tickets import verify as verify_ticket
 
 __all__ = [
     "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event", "Evidence", "Factor",
-    "FactorKind", "Json", "KeeperStatus", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer",
-    "WrappingKey", "verify_ticket",
+    "FactorKind", "Json", "KeeperStatus", "KeyStored", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket",
+    "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
@@ -229,6 +231,17 @@ class Door:
         return Connected(
             found["account"], found["label"], tuple(found["scopes"]), expires, found["renewable"], found["connection"]
         )
+
+    def key_put(
+        self, *, connection: str, person: str, provider: str, key: Secret[str], label: str, expires_at: datetime | None = None
+    ) -> KeyStored:
+        """Store an API key as a connection, or replace the one that is there. `expires_at` is the last moment it is handed out.
+        Raises BadRequest with a hint for what is no key, NotKnown, Stale."""
+        found = self._line.ask(
+            "key_put", connection=connection, person=person, provider=provider, key=key.reveal(), label=label,
+            expires_at=expires_at.isoformat() if expires_at is not None else "",
+        )
+        return KeyStored(found["account"], found["label"], tuple(found["scopes"]))
 
     def mint(
         self, *, connection: str, person: str, scopes: Sequence[str], receiver: str, cap: int, exclusive: bool = False,

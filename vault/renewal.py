@@ -43,6 +43,7 @@ log = logging.getLogger("counterseal.keeper.renewal")
 
 REFUSED = "The provider refused the last renewal. Nothing can use this account until you reconnect it."
 LOST = "The provider's answer to a renewal was lost twice. Nothing can use this account until you reconnect it."
+KEY_ENDED = "The key has passed the last day that you gave for it. Replace it to go on."
 ENDED = "The provider's access token has ended, and it gave no way to renew it. Reconnect the account."
 
 
@@ -94,7 +95,7 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
         if record.claim is not None and rescue(keeper, connection):
             continue
         if not record.renewable:
-            raise _over(keeper, connection, record, version, ENDED, "ended")
+            raise _over(keeper, connection, record, version, KEY_ENDED if record.entry == "key" else ENDED, "ended")
         at = at or endpoints(keeper, record.provider)
         if _must_wait(record, at, now, end):
             time.sleep(ours.timing.poll)

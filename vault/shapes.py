@@ -131,6 +131,15 @@ class Connected:
 
 
 @dataclass(frozen=True)
+class KeyStored:
+    """A key was stored. `account` is a name of ours for this very key, `scopes` all that the catalogue says it can do."""
+
+    account: str
+    label: str
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a held action's mint needs: the canonical envelope, byte for byte, and the signed statements on it."""
 

@@ -18,7 +18,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vault.answers import WORDS, Tokens, parse_tokens
-from vault.errors import NeedsConsent, ProviderAway, ProviderRefused, Stale
+from vault.errors import BadRequest, NeedsConsent, ProviderAway, ProviderRefused, Stale
 from vault.providers.catalogue import ProviderFacts
 from vault.secret import Secret
 from vault.transport import AnswerLost, Reply, Transport, document, read_document
@@ -86,7 +86,7 @@ def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transpor
         return str(record.get(key) or getattr(facts, key))
 
     known = Endpoints(
-        facts=facts, client_id=str(record["client_id"]), client_secret=Secret(str(record.get("client_secret") or "")),
+        facts=facts, client_id=str(record.get("client_id") or ""), client_secret=Secret(str(record.get("client_secret") or "")),
         iss_advertised=facts.iss or bool(record.get("iss")), picker=facts.picker,
         auth=str(record.get("client_auth") or facts.client_auth), **{key: named(key) for key in ADDRESSES},
     )
@@ -95,7 +95,7 @@ def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transpor
         raise ProviderRefused(f"{facts.name}: placeholders", hint=hint)
     if known.issuer and (facts.discovery or record.get("discovery")):
         known = _discovered(known, discovery.find(transport, known.issuer))
-    for url in (known.authorize_url, known.token_url):
+    for url in (known.authorize_url, known.token_url) if facts.kind != "key" else ():
         transport.check(url)
     return known
 
@@ -130,6 +130,8 @@ def pick(at: Endpoints) -> dict[str, str]:
 def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, scopes: Sequence[str], **extra: str) -> str:
     """Where to send the browser. PKCE S256 (RFC 7636 section 4.2) always, but where a provider is known to stumble over it:
     others that do not know it ignore it (RFC 6749 section 3.1)."""
+    if not at.authorize_url:
+        raise BadRequest(f"{at.facts.name} has no consent", hint="This service has no sign-in: paste its key instead.")
     more = {**at.facts.authorize_params, **{key: value for key, value in extra.items() if value}}
     if "openid" in scopes:
         more["nonce"] = request.nonce

@@ -107,8 +107,17 @@ def freely(keeper: Keeper, provider: str) -> frozenset[str]:
     return frozenset(keeper.settings.widen.get(provider, ()))
 
 
+def _no_client(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    if set(record) - {"entry"} or name == "key":
+        hint = "A service of keys has no client; `key` itself is for files of your own to extend."
+        raise BadRequest(f"provider {name}: {sorted(record)}", hint=hint)
+    return {"entry": "key"}
+
+
 def checked_record(keeper: Keeper, name: str, record: Mapping[str, Any]) -> dict[str, Any]:
     """A provider's record as it may be stored. Raises BadRequest naming what is wrong."""
+    if upstreams(keeper).facts(name, "").kind == "key":
+        return _no_client(name, record)
     unknown = set(record) - RECORD_KEYS
     if unknown or not isinstance(record.get("client_id"), str) or not record["client_id"]:
         raise BadRequest(

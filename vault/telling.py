@@ -1,0 +1,79 @@
+"""The last word to a provider about a disconnected account: everything that was granted ends there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vault.answers import Tokens
+from vault.ending import tell
+from vault.errors import NeedsConsent, NotKnown, ProviderAway, ProviderRefused
+from vault.kv import CasConflict
+from vault.record import Live, Record, fingerprint
+from vault.renewal import save
+from vault.secret import Secret
+from vault.table import Keeper
+from vault.transport import AnswerLost
+from vault.upstream import Endpoints, refresh, revoke
+from vault.upstreams import endpoints, upstreams
+
+SHOWS_ACCESS = ("github", "slack", "bearer")
+"""Styles of revocation for which an access token has to be shown, and a refresh token does not do."""
+
+
+def end_all(keeper: Keeper, name: str, record: Record, version: int) -> tuple[str, int]:
+    """`confirmed`, `unsupported` or `pending`, and the record's version, which changes where a token had to be fetched first."""
+    try:
+        at = endpoints(keeper, record.provider)
+    except NotKnown:
+        return "unsupported", version
+    if at.facts.revoke_style == "none" or not at.revoke_url:
+        return "unsupported", version
+    if _lacks_access(keeper, at, record):
+        try:
+            record, version = _fetched(keeper, at, name, record, version)
+        except NeedsConsent:
+            return "confirmed", version  # the provider says that the grant is over
+        except (AnswerLost, ProviderAway, ProviderRefused, CasConflict):
+            return "pending", version
+    return _said(_told(keeper, at, record)), version
+
+
+def _lacks_access(keeper: Keeper, at: Endpoints, record: Record) -> bool:
+    now = keeper.clock()
+    return at.facts.revoke_style in SHOWS_ACCESS and record.renewable and not any(live.alive(now) for live in record.live)
+
+
+def _fetched(keeper: Keeper, at: Endpoints, name: str, record: Record, version: int) -> tuple[Record, int]:
+    """The record with an access token to show. Written before it is used: the refresh token may have been traded in for it."""
+    if record.refresh is None:
+        return record, version
+    tokens: Tokens = refresh(
+        at, upstreams(keeper).transport, token=record.refresh, scopes=record.scopes, now=keeper.clock()
+    )
+    token = tokens.refresh or record.refresh
+    live = Live("tok_last", tokens.access, "", record.scopes, record.scopes, tokens.expires_at)
+    changed = replace(record, refresh=token, print=fingerprint(token), live=(live,))
+    return changed, save(keeper, name, changed, version)
+
+
+def _told(keeper: Keeper, at: Endpoints, record: Record) -> list[str]:
+    """RFC 7009 section 2.1: ending the refresh token should end the access tokens too; where one can be ended alone, it is."""
+    live: list[Secret[str]] = [one.token for one in record.live]
+    by_refresh = at.facts.revoke_style in ("rfc7009", "stripe") and record.refresh is not None
+    whole = record.refresh if by_refresh else (live[-1] if live else None)
+    transport = upstreams(keeper).transport
+    told = list(tell(keeper, record).values())
+    if at.facts.revoke_effect == "token":
+        told += [revoke(at, transport, token=one, hint="access_token") for one in live if one is not whole]
+    if whole is not None:
+        told.append(revoke(at, transport, token=whole, hint="refresh_token", account=record.account))
+    elif at.facts.revoke_style != "rfc7009":
+        told.append("unsupported")
+    return told
+
+
+def _said(told: Sequence[str]) -> str:
+    if "pending" in told:
+        return "pending"
+    return "confirmed" if "confirmed" in told else ("unsupported" if told else "confirmed")
