@@ -12,6 +12,7 @@ from vault.errors import FactorRefused, Stale
 from webapp.approvals import deciding, page, queue, showing
 from webapp.approvals.forms import answer_of, found_of, tab_of
 from webapp.approvals.outcome import Handed
+from webapp.connections import lookup as accounts
 from webapp.errors import BadInput, Conflict, Unavailable
 from webapp.people.streams import still_signed_in
 from webapp.web.guards import person
@@ -78,18 +79,20 @@ def history() -> str:
 @blueprint.get("/actions/count")
 @person
 def count() -> Response:
-    """The one live stream of a page: the badge, and the event `actions` that its other parts wait for."""
+    """The one live stream of a page: the badge, and the event `actions` that its other parts wait for. It tells of the person's
+    accounts too."""
     app, the_house, who = current_app._get_current_object(), house(), viewer()  # type: ignore[attr-defined]
     seats: Seats = app.extensions["seats"]
 
     def render() -> str:
         with app.app_context():
             with the_house.database.read() as session:
-                version = queue.version(session)
+                version = f"{queue.version(session)} {accounts.version(session, who.person)}"
             return render_template("approvals/_badge.html", version=version, waiting_count=lambda: waiting_count(the_house, who))
 
     alive = still_signed_in(the_house, who)
-    return stream(the_house.database.changes, seats, who.person, ("queue",), render, alive=alive, also="actions")
+    topics = ("queue", accounts.topic(who.person))
+    return stream(the_house.database.changes, seats, who.person, topics, render, alive=alive, also="actions")
 
 
 @blueprint.get("/actions/<action_id>")

@@ -9,14 +9,15 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault.door import Revoked
-from vault.errors import NotKnown
+from vault.errors import Disconnected, NotKnown
 from webapp import audit
 from webapp.broker.handed_out import withdrawn
 from webapp.broker.leases import END, request_end
 from webapp.broker.ledger import note
 from webapp.broker.tables import Lease
 from webapp.connections.consents import WITHDRAWN
-from webapp.connections.states import REVOKE
+from webapp.connections.lookup import TOKENS
+from webapp.connections.states import END_TOKENS, REVOKE, told
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import Due
 from webapp.web.house import House
@@ -70,7 +71,37 @@ def revoke(house: House, due: Due) -> datetime | None:
     except NotKnown:
         answer = Revoked("confirmed", "nothing is stored")
     longest = house.settings.broker.revoke_backoff_max
-    return house.database.write(lambda s: note(s, connection.id, answer, house.clock(), longest))
+    return house.database.write(lambda s: _told(s, connection.id, connection.id, answer, house.clock(), longest))
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {END: end_lease, REVOKE: revoke, WITHDRAWN: withdrawn}
+def end_tokens(house: House, due: Due) -> datetime | None:
+    """End what a pause or a new consent left behind. The keeper is told of a pause first, again: it may have been away; and told
+    back, if the pause was over before it heard."""
+    connection = _connection(house, due.key)
+    if connection is None or connection.status == "disconnected":
+        return None
+    try:
+        if connection.status == "paused":
+            house.door.pause(connection=connection.id, person=connection.person)
+            if (now := _connection(house, due.key)) is not None and now.status == "active":
+                house.door.resume(connection=connection.id, person=connection.person)
+        answer = house.door.end_tokens(connection=connection.id)
+    except (NotKnown, Disconnected):
+        answer = Revoked("confirmed", "nothing is stored")
+    longest = house.settings.broker.revoke_backoff_max
+    return house.database.write(lambda s: _told(s, connection.id, connection.id + TOKENS, answer, house.clock(), longest))
+
+
+def _connection(house: House, connection: str) -> Connection | None:
+    with house.database.read() as session:
+        return session.get(Connection, connection)
+
+
+def _told(session: Session, connection: str, subject: str, answer: Revoked, now: datetime, longest: int) -> datetime | None:
+    told(session, connection)
+    return note(session, subject, answer, now, longest)
+
+
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {
+    END: end_lease, REVOKE: revoke, END_TOKENS: end_tokens, WITHDRAWN: withdrawn,
+}

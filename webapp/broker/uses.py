@@ -4,44 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from webapp.broker.tables import Lease
 from webapp.clients.tables import Client
-from webapp.connections.uses import Reader, Summary, Use
+from webapp.connections.uses import After, Summary, Use
 
 AGENTS_SHOWN = 8
+GONE = "An agent that is gone"
 
 
 def _use(lease: Lease, name: str | None) -> Use:
     return Use(
-        client=name or "An agent that is gone", server=lease.server, tool=lease.tool, at=lease.planned_at, outcome=lease.outcome,
-        action=lease.action, exclusive=lease.exclusive,
+        id=lease.id, connection=lease.connection, client=name or GONE, server=lease.server, tool=lease.tool, at=lease.planned_at,
+        outcome=lease.outcome, action=lease.action, exclusive=lease.exclusive,
     )
 
 
-def latest(session: Session, connection: str, limit: int) -> list[Use]:
-    rows = session.execute(
-        select(Lease, Client.name).outerjoin(Client, Client.id == Lease.client)
-        .where(Lease.connection == connection).order_by(Lease.planned_at.desc(), Lease.id.desc()).limit(limit)
-    )
-    return [_use(lease, name) for lease, name in rows]
+class Uses:
+    """`connections.uses.Reader`, from the broker's leases."""
+
+    def latest(self, session: Session, connections: Sequence[str], limit: int, after: After | None = None) -> list[Use]:
+        asked = (
+            select(Lease, Client.name).outerjoin(Client, Client.id == Lease.client)
+            .where(Lease.connection.in_(connections)).order_by(Lease.planned_at.desc(), Lease.id.desc()).limit(limit)
+        )
+        if after is not None:
+            asked = asked.where(or_(
+                Lease.planned_at < after.at, and_(Lease.planned_at == after.at, Lease.id < after.id)
+            ))
+        return [_use(lease, name) for lease, name in session.execute(asked)]
+
+    def summaries(self, session: Session, connections: Sequence[str]) -> Mapping[str, Summary]:
+        newest = func.max(Lease.planned_at)
+        rows = session.execute(
+            select(Lease.connection, Client.name, func.count(), newest).outerjoin(Client, Client.id == Lease.client)
+            .where(Lease.connection.in_(connections)).group_by(Lease.connection, Lease.client, Client.name)
+            .order_by(newest.desc())
+        ).all()
+        found: dict[str, Summary] = {}
+        for connection in connections:
+            own = [(name or GONE, count) for one, name, count, _at in rows if one == connection]
+            names = tuple(dict.fromkeys(name for name, _count in own))
+            last = self.latest(session, [connection], 1) if own else []
+            found[connection] = Summary(names[:AGENTS_SHOWN], sum(count for _name, count in own), last[0] if last else None)
+        return found
 
 
-def summaries(session: Session, connections: Sequence[str]) -> Mapping[str, Summary]:
-    """The agents that used each connection, the latest first, and its last use."""
-    newest = func.max(Lease.planned_at)
-    rows = session.execute(
-        select(Lease.connection, Client.name, newest).outerjoin(Client, Client.id == Lease.client)
-        .where(Lease.connection.in_(connections)).group_by(Lease.connection, Lease.client, Client.name).order_by(newest.desc())
-    ).all()
-    found: dict[str, Summary] = {}
-    for connection in connections:
-        names = tuple(dict.fromkeys(name or "An agent that is gone" for one, name, _at in rows if one == connection))
-        last = latest(session, connection, 1) if names else []
-        found[connection] = Summary(names[:AGENTS_SHOWN], last[0] if last else None)
-    return found
-
-
-reader = Reader(summaries, latest)
+reader = Uses()

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, or_, select, text, update
 from sqlalchemy.orm import Session
 
+from vault.providers.catalogue import facts, load
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection, Revocation
 from webapp.errors import Conflict, Missing
 
 USED_EVERY = timedelta(seconds=60)
+TOKENS = ":tokens"
+"""Ends the ledger's subject for what a pause or a new consent of a connection left behind."""
 
 
 class NoConnection(Conflict):
-    """No connected account serves this; `url` (a path) is where the person changes that."""
+    """No connected account serves this; `url` (a path) is where the person changes that. The hint may name the provider as
+    `{title}`."""
 
     default = "no_connection"
 
-    def __init__(self, hint: str, *, url: str, code: str | None = None) -> None:
-        super().__init__(hint, code=code)
+    def __init__(self, hint: str, *, url: str, code: str | None = None, provider: str = "") -> None:
+        super().__init__(hint.replace("{title}", title(provider)), code=code)
+        self.worded = hint
         self.url = url
+        self.provider = provider
+
+    def named(self, called: str) -> str:
+        """The hint with the provider's title as the operator's own catalogue has it."""
+        return self.worded.replace("{title}", called)
+
+
+def title(provider: str) -> str:
+    """As the shipped catalogue calls it."""
+    return facts(load(), provider).title
 
 
 OF_PERSON = (
@@ -37,27 +54,39 @@ OF_PERSON = (
 
 
 def usable(session: Session, person: str, provider: str, scopes: Sequence[str]) -> Connection:
-    """The person's connection at the provider that grants these scopes, the one consented to last if there are several.
-    Raises NoConnection, which says what to do and where."""
+    """The person's account at the provider, if it grants these scopes: the default one, or the only one. Never another than the
+    person would expect: one that is paused or grants less is not stepped around. Raises NoConnection, which says what to do and
+    where."""
     rows = session.scalars(OF_PERSON, {"person": person, "provider": provider}).all()
-    found = next((row for row in rows if row.status == "active" and not missing(row.scopes, scopes)), None)
-    if found is not None:
+    found = chosen(rows)
+    if found is not None and found.status == "active" and not missing(found.scopes, scopes):
         return found
-    raise _why(rows, provider)
+    raise _why(rows, found, provider, scopes)
 
 
-def _why(rows: Sequence[Connection], provider: str) -> NoConnection:
-    name = provider.replace("-", " ").title()
-    states = {row.status: row for row in rows}
+def chosen(rows: Sequence[Connection]) -> Connection | None:
+    """The account of one provider that a call uses which does not say which: None where there is none, or no telling."""
+    return next((row for row in rows if row.preferred), rows[0] if len(rows) == 1 else None)
+
+
+def _why(rows: Sequence[Connection], found: Connection | None, provider: str, scopes: Sequence[str]) -> NoConnection:
+    """The hint names the provider by its shipped title; `NoConnection.named` puts another in its place."""
     if not rows:
-        return NoConnection(f"No {name} account is connected. Connect one to go on.", url=f"/connections/new?provider={provider}")
-    if "active" in states:
-        hint = f"The connected {name} account does not allow this. Reconnect it and allow it there."
-        return NoConnection(hint, url=f"/connections/new?connection={states['active'].id}", code="scope_missing")
-    if "paused" in states:
-        return NoConnection(f"The {name} account is paused by its owner. Resume it to go on.", url="/connections", code="paused")
-    hint = f"{name} no longer accepts this connection. Reconnect the account to go on."
-    return NoConnection(hint, url=f"/connections/new?connection={rows[0].id}", code="needs_consent")
+        query = urlencode([("provider", provider), *(("add", scope) for scope in sorted(scopes))])
+        hint, url, code = "No {title} account is connected. Connect one to go on.", f"/connections/new?{query}", None
+    elif found is None:
+        hint = "Several {title} accounts are connected and none is the default. Choose the one that agents use."
+        url, code = "/connections", "no_default"
+    elif found.status == "active":
+        query = urlencode([("connection", found.id), *(("add", scope) for scope in missing(found.scopes, scopes))])
+        hint = "The connected {title} account does not allow this yet. Allow it there to go on."
+        url, code = f"/connections/new?{query}", "scope_missing"
+    elif found.status == "paused":
+        hint, url, code = "The {title} account is paused by its owner. Resume it to go on.", f"/connections/{found.id}", "paused"
+    else:
+        hint = "{title} no longer accepts this connection. Reconnect the account to go on."
+        url, code = f"/connections/new?connection={found.id}", "needs_consent"
+    return NoConnection(hint, url=url, code=code, provider=provider)
 
 
 def own(session: Session, connection: str, person: str) -> Connection:
@@ -75,6 +104,40 @@ def of_person(session: Session, person: str) -> list[Connection]:
             Connection.person == person, Connection.status != "disconnected"
         ).order_by(Connection.connected_at.desc(), Connection.id.desc())
     ))
+
+
+def ever(session: Session, person: str) -> list[Connection]:
+    """All that there ever were, disconnected ones too."""
+    return list(session.scalars(select(Connection).where(Connection.person == person).order_by(Connection.id)))
+
+
+def at_provider(session: Session, person: str, provider: str) -> list[Connection]:
+    """The person's live accounts there, the one consented to last first."""
+    return list(session.scalars(OF_PERSON, {"person": person, "provider": provider}))
+
+
+def alone(session: Session, person: str) -> None:
+    """One person's accounts change one after the other: SQLite has one writer, PostgreSQL is asked for a lock."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:person, 11))"), {"person": person})
+
+
+def topic(person: str) -> str:
+    """Who waits for a person's accounts to change waits for this (`webapp.db.changes`)."""
+    return f"accounts:{person}"
+
+
+def version(session: Session, person: str) -> str:
+    """Another text whenever what the person's account pages show has changed, but for uses."""
+    rows = session.execute(
+        select(
+            Connection.id, Connection.status, Connection.name, Connection.preferred, Connection.connected_at, Revocation.state,
+            Revocation.tries,
+        )
+        .outerjoin(Revocation, or_(Revocation.subject == Connection.id, Revocation.subject == Connection.id + TOKENS))
+        .where(Connection.person == person).order_by(Connection.id, Revocation.subject)
+    )
+    return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()[:16]
 
 
 def ended_lately(session: Session, person: str, since: datetime) -> list[tuple[Connection, Revocation | None]]:

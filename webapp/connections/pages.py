@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from urllib.parse import urlsplit
+
+from sqlalchemy.orm import Session
 
 from vault.door import ConnectionState
 from vault.errors import KeeperError
 from vault.providers.catalogue import ProviderFacts
-from webapp.connections import lookup, providers
-from webapp.connections.rules import HEALTH, Allowed, Health, allowed, offered
+from webapp.connections import consents, lookup, providers
+from webapp.connections.agents import Agent, may_use
+from webapp.connections.health import Health, health
+from webapp.connections.rules import Allowed, allowed, listed, missing
 from webapp.connections.tables import Connection, Revocation
 from webapp.connections.uses import Summary, Use, reader
-from webapp.errors import BadInput
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 ENDED_SHOWN = timedelta(days=7)
 USES_SHOWN = 50
+TILES = 9
+"""With more providers than these the page leads to a list of its own."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """One account as its owner sees it."""
+    """One account as its owner sees it. `agents` may use it by the person's grants, `servers` by a consent for this account;
+    `instead` is the default account, where it is another: agents use that one."""
 
     row: Connection
     facts: ProviderFacts
     health: Health
     allowed: list[Allowed]
     summary: Summary
+    state: ConnectionState | None
+    agents: list[Agent]
+    servers: list[consents.Allowed]
+    siblings: int
+    instead: Connection | None
+
+    @property
+    def called(self) -> str:
+        return self.row.name or self.row.label
+
+    @property
+    def default(self) -> bool:
+        return self.siblings > 0 and self.row.preferred
+
+    def short(self, agent: Agent) -> list[str]:
+        """What the agent's server may need and the account does not grant, in words."""
+        return [self.facts.words(scope) for scope in missing(self.row.scopes, agent.scopes)]
 
 
 @dataclass(frozen=True)
@@ -44,87 +66,113 @@ class Ended:
 
 @dataclass(frozen=True)
 class Accounts:
+    """`undecided`: providers of which several accounts are connected and none is the default."""
+
     cards: list[Card]
     ended: list[Ended]
     offered: list[ProviderFacts]
+    undecided: list[str]
     away: str
     """Why the providers cannot be listed at the moment, or empty."""
 
 
 @dataclass(frozen=True)
 class Detail:
+    """`tokens` is the ledger on what a pause or a new consent left behind; `more` are scopes in words that could be asked for."""
+
     card: Card
     uses: Sequence[Use]
-    state: ConnectionState | None
     revocation: Revocation | None
+    tokens: Revocation | None
+    more: list[Allowed]
 
 
 @dataclass(frozen=True)
-class Form:
-    """The page that asks for a connection. `origin` is where its form will lead."""
+class Offers:
+    """The list of providers. `listed` under their headings; `wanted` is what was searched for."""
 
-    facts: ProviderFacts
-    connection: str
-    groups: list[tuple[str, list[tuple[str, str]]]]
-    chosen: frozenset[str]
-    origin: str
+    wanted: str
+    listed: list[tuple[str, list[ProviderFacts]]]
+    total: int
+    connected: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What all cards of a person are made of."""
+
+    rows: list[Connection]
+    summaries: Mapping[str, Summary]
+    agents: Mapping[str, list[Agent]]
+    servers: list[consents.Allowed]
+    states: Mapping[str, ConnectionState]
 
 
 def accounts(house: House, viewer: Viewer) -> Accounts:
     """The accounts themselves are shown even when the keeper is away."""
     with house.database.read() as session:
         rows = lookup.of_person(session, viewer.person)
-        summaries = reader().summaries(session, [row.id for row in rows])
+        seen = _seen(session, house, viewer, rows, [row.id for row in rows])
         ended = lookup.ended_lately(session, viewer.person, house.clock() - ENDED_SHOWN)
     try:
         available, away = providers.offered(house), ""
     except KeeperError as error:
         available, away = [], error.hint
-    cards = [_card(house, row, summaries[row.id]) for row in rows]
+    cards = [_card(house, row, seen) for row in rows]
     gone = [Ended(row, providers.find(house.settings, row.provider), revocation) for row, revocation in ended]
-    return Accounts(cards, gone, available, away)
+    undecided = {card.facts.title for card in cards if card.siblings and card.instead is None and not card.row.preferred}
+    return Accounts(cards, gone, available, sorted(undecided), away)
 
 
-def _card(house: House, row: Connection, summary: Summary) -> Card:
-    facts = providers.find(house.settings, row.provider)
-    return Card(row, facts, HEALTH[row.status], allowed(facts, row.scopes), summary)
+def _seen(session: Session, house: House, viewer: Viewer, rows: list[Connection], shown: Sequence[str]) -> _Seen:
+    summaries = reader().summaries(session, shown)
+    agents = may_use(session, house.settings, viewer.person)
+    servers = consents.of_person(session, viewer.person)
+    try:
+        states = house.door.connections(shown)
+    except KeeperError:
+        states = {}
+    return _Seen(rows, summaries, agents, servers, states)
+
+
+def _card(house: House, row: Connection, seen: _Seen) -> Card:
+    facts, state = providers.find(house.settings, row.provider), seen.states.get(row.id)
+    there = [other for other in seen.rows if other.provider == row.provider]
+    default = lookup.chosen(there)
+    used_by_agents = row.status != "disconnected" and default is not None and default.id == row.id
+    return Card(
+        row=row, facts=facts, health=health(row, state, facts.title, house.clock()), allowed=allowed(facts, row.scopes),
+        summary=seen.summaries[row.id], state=state, agents=seen.agents.get(row.provider, []) if used_by_agents else [],
+        servers=[one for one in seen.servers if one.connection == row.id],
+        siblings=sum(other.id != row.id for other in there),
+        instead=default if default is not None and default.id != row.id else None,
+    )
 
 
 def detail(house: House, viewer: Viewer, connection: str) -> Detail:
     """Raises Missing. What the keeper knows of renewals is left out while it is away."""
     with house.database.read() as session:
         row = lookup.own(session, connection, viewer.person)
-        summary = reader().summaries(session, [row.id])[row.id]
-        uses = reader().latest(session, row.id, USES_SHOWN)
+        rows = lookup.at_provider(session, viewer.person, row.provider)
+        seen = _seen(session, house, viewer, rows, [row.id])
+        uses = reader().latest(session, [row.id], USES_SHOWN)
         revocation = session.get(Revocation, row.id)
-    try:
-        state = house.door.connection(row.id)
-    except KeeperError:
-        state = None
-    return Detail(_card(house, row, summary), uses, state, revocation)
+        tokens = session.get(Revocation, row.id + lookup.TOKENS)
+    card = _card(house, row, seen)
+    own = set(card.facts.scopes) - set(card.facts.base_scopes)
+    return Detail(card, uses, revocation, tokens, allowed(card.facts, missing(row.scopes, own)))
 
 
-def form(house: House, viewer: Viewer, *, provider: str, connection: str) -> Form:
-    """Raises BadInput, Missing, and the keeper's errors: it alone knows where the provider's form is."""
-    chosen: frozenset[str] = frozenset()
-    if connection:
-        with house.database.read() as session:
-            row = lookup.own(session, connection, viewer.person)
-        if row.status == "disconnected":
-            raise BadInput("This account was disconnected. Connect it anew.")
-        provider, chosen = row.provider, frozenset(row.scopes)
-    if provider not in house.door.providers():
-        raise BadInput("This provider is not set up here.")
-    facts = providers.find(house.settings, provider)
-    chosen = chosen or frozenset(facts.default_scopes)
-    return Form(facts, connection, offered(facts), chosen, _origin(house, viewer, facts))
+def own_rows(house: House, viewer: Viewer, connection: str = "") -> list[Connection]:
+    """The person's own accounts, or one of them, disconnected ones too. Raises Missing."""
+    with house.database.read() as session:
+        return [lookup.own(session, connection, viewer.person)] if connection else lookup.ever(session, viewer.person)
 
 
-def _origin(house: House, viewer: Viewer, facts: ProviderFacts) -> str:
-    """The origin that the browser will be sent to, for this page's `form-action` and nothing wider."""
-    url = facts.authorize_url or house.door.connect_begin(
-        provider=facts.name, person=viewer.person, redirect_uri=house.settings.public_url + providers.callback(facts),
-        scopes=list(facts.default_scopes),
-    ).url
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def offers(house: House, viewer: Viewer, wanted: str) -> Offers:
+    """Raises the keeper's errors: it alone knows which providers can be connected."""
+    available = providers.offered(house)
+    with house.database.read() as session:
+        rows = lookup.of_person(session, viewer.person)
+    connected = {one.name: sum(row.provider == one.name for row in rows) for one in available}
+    return Offers(wanted, listed(available, wanted), len(available), connected)

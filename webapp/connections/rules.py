@@ -17,28 +17,17 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 
 @dataclass(frozen=True)
-class Health:
-    """A chip: its colour class and its word."""
-
-    tone: str
-    word: str
-
-
-HEALTH = {
-    "active": Health("good", "Healthy"),
-    "paused": Health("", "Paused by you"),
-    "needs_consent": Health("warn", "Reconnect"),
-    "disconnected": Health("", "Disconnected"),
-}
-
-
-@dataclass(frozen=True)
 class Allowed:
-    """What is allowed, of one effect: `money`, its word, and a sentence."""
+    """What is allowed, of one effect: `money`, its word, and it in sentences."""
 
     effect: Effect
     word: str
-    sentence: str
+    sentences: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """`See balances, see payees`."""
+        return sentence(self.sentences)
 
 
 GOES_WITHOUT_SAYING = frozenset({"openid", "offline_access"})
@@ -49,7 +38,7 @@ def allowed(facts: ProviderFacts, scopes: Iterable[str]) -> list[Allowed]:
     saying."""
     told = sorted(set(scopes) - set(facts.base_scopes) - GOES_WITHOUT_SAYING)
     groups = [(effect, [facts.words(scope) for scope in told if facts.effect(scope) == effect]) for effect in EFFECTS]
-    return [Allowed(effect, EFFECT_WORDS[effect], sentence(words)) for effect, words in groups if words]
+    return [Allowed(effect, EFFECT_WORDS[effect], tuple(words)) for effect, words in groups if words]
 
 
 def sentence(words: Sequence[str]) -> str:
@@ -77,3 +66,20 @@ def missing(granted: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(asked) - set(granted)))
 
 
+def ends_alone(facts: ProviderFacts) -> bool:
+    """Whether the provider can end one token and leave the grant."""
+    return facts.revoke_style != "none" and facts.revoke_effect == "token"
+
+
+def listed(offers: Sequence[ProviderFacts], wanted: str) -> list[tuple[str, list[ProviderFacts]]]:
+    """Providers under their headings, by title, those without one last. `wanted` is searched for in title, name, heading and what
+    they allow."""
+    words = wanted.casefold().split()
+    found = sorted((one for one in offers if all(word in _searched(one) for word in words)), key=lambda one: one.title.casefold())
+    headings = sorted({one.category for one in found}, key=lambda heading: (heading == "", heading))
+    return [(heading, [one for one in found if one.category == heading]) for heading in headings]
+
+
+def _searched(facts: ProviderFacts) -> str:
+    told = (facts.title, facts.name, facts.category, *(scope.words for scope in facts.scopes.values()))
+    return " ".join(told).casefold()

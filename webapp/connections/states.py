@@ -2,52 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
+from vault.providers.catalogue import ProviderFacts
 from webapp import audit
-from webapp.connections.rules import TRANSITIONS
+from webapp.connections import lookup, providers
+from webapp.connections.rules import TRANSITIONS, ends_alone
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import Conflict
+from webapp.errors import BadInput, Conflict
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 REVOKE = "broker.revoke"
+END_TOKENS = "broker.end_tokens"
+NAME_LENGTH = 60
 AWAY = ("vault_away", "vault_sealed", "keeper_away")
 
 
-def change(session: Session, connection: str, *, to: str, actor: str, kind: str, now: datetime, **values: Any) -> None:
-    """Raises Conflict when the connection is in no state from which it may go there: somebody was first."""
-    before = [state for state, after in TRANSITIONS.items() if to in after]
+def told(session: Session, connection: str) -> None:
+    """Wake whoever waits for the owner's accounts: pages, and calls that want for an account."""
+    person = session.scalar(select(Connection.person).where(Connection.id == connection))
+    session.info.setdefault("topics", set()).add(lookup.topic(str(person)))
+
+
+def change(
+    session: Session, connection: str, *, to: str, actor: str, kind: str, now: datetime, before: Iterable[str] = (), **values: Any
+) -> None:
+    """Raises Conflict when the connection is in no state from which it may go there (or none of `before`): somebody was first."""
+    states = list(before) or [state for state, after in TRANSITIONS.items() if to in after]
     done = session.execute(
-        update(Connection).where(Connection.id == connection, Connection.status.in_(before)).values(status=to, **values),
+        update(Connection).where(Connection.id == connection, Connection.status.in_(states))
+        .values(status=to, status_at=now, **values),
         execution_options={"synchronize_session": "fetch"},
     )
     if changed(done) != 1:
         raise Conflict("This account has changed meanwhile. Look at it again.")
+    told(session, connection)
     audit.append(session, kind=kind, actor=actor, subject=connection, detail={"status": to}, at=now)
 
 
-def pause(session: Session, connection: str, viewer: Viewer, now: datetime) -> None:
-    change(session, connection, to="paused", actor=f"person:{viewer.person}", kind="connection.paused", now=now)
+def pause(house: House, connection: Connection, viewer: Viewer) -> None:
+    """From the next request on nothing uses it: the row refuses, and the keeper refuses. What was handed out before is ended
+    where the provider can end one token alone. If the keeper is out of service, the row refuses alone, and the keeper is told
+    when it is back."""
+    now, facts = house.clock(), providers.find(house.settings, connection.provider)
+    house.database.write(lambda s: _pause(s, connection.id, f"person:{viewer.person}", now, facts))
+    _tell(lambda: house.door.pause(connection=connection.id, person=connection.person))
 
 
-def resume(session: Session, connection: str, viewer: Viewer, now: datetime) -> None:
-    """Only from `paused`: an account that needs consent is not resumed but reconnected."""
+def _pause(session: Session, connection: str, actor: str, now: datetime, facts: ProviderFacts) -> None:
+    change(session, connection, to="paused", actor=actor, kind="connection.paused", now=now)
+    end_tokens(session, connection, now, now, facts)
+
+
+def end_tokens(session: Session, connection: str, at: datetime, now: datetime, facts: ProviderFacts) -> None:
+    """Have tokens that nobody uses any more ended at the provider, from `at` on, until it has answered for good. Where it can end
+    none alone the ledger says nothing of it."""
+    session.execute(delete(Revocation).where(Revocation.subject == connection + lookup.TOKENS))
+    if ends_alone(facts):
+        session.add(Revocation(subject=connection + lookup.TOKENS, connection=connection, requested_at=now))
+    enqueue(session, END_TOKENS, connection, at)
+
+
+def resume(house: House, connection: Connection, viewer: Viewer) -> None:
+    """Only from `paused`: an account that needs consent is not resumed but reconnected. The keeper is asked first: what the page
+    then says is true of the keeper too. Raises Conflict and the keeper's errors."""
+    if connection.status != "paused":
+        raise Conflict("This account has changed meanwhile. Look at it again.")
+    house.door.resume(connection=connection.id, person=connection.person)
+    actor, now = f"person:{viewer.person}", house.clock()
+    house.database.write(lambda s: change(
+        s, connection.id, to="active", actor=actor, kind="connection.resumed", now=now, before=("paused",)
+    ))
+
+
+def rename(session: Session, connection: str, name: str, actor: str, now: datetime) -> None:
+    """`name` is the person's own, empty for none. Raises BadInput."""
+    chosen = " ".join(name.split())
+    if len(chosen) > NAME_LENGTH or not chosen.isprintable():
+        raise BadInput(f"A name has at most {NAME_LENGTH} letters, all of which can be seen.")
+    session.execute(update(Connection).where(Connection.id == connection).values(name=chosen))
+    told(session, connection)
+    audit.append(session, kind="connection.named", actor=actor, subject=connection, detail={"named": bool(chosen)}, at=now)
+
+
+def prefer(session: Session, connection: Connection, actor: str, now: datetime) -> None:
+    """Calls that do not say which account use this one from the next on. Raises Conflict for one that is disconnected."""
+    lookup.alone(session, connection.person)
+    others = (Connection.person == connection.person, Connection.provider == connection.provider, Connection.preferred)
+    session.execute(update(Connection).where(*others).values(preferred=False))
     done = session.execute(
-        update(Connection).where(Connection.id == connection, Connection.status == "paused").values(status="active"),
-        execution_options={"synchronize_session": "fetch"},
+        update(Connection).where(Connection.id == connection.id, Connection.status != "disconnected").values(preferred=True)
     )
     if changed(done) != 1:
-        raise Conflict("This account has changed meanwhile. Look at it again.")
-    actor = f"person:{viewer.person}"
-    audit.append(session, kind="connection.resumed", actor=actor, subject=connection, detail={"status": "active"}, at=now)
+        raise Conflict("This account was disconnected meanwhile.")
+    told(session, connection.id)
+    detail = {"provider": connection.provider}
+    audit.append(session, kind="connection.preferred", actor=actor, subject=connection.id, detail=detail, at=now)
 
 
 def needs_consent(session: Session, connection: str, reason: str, now: datetime) -> None:
@@ -61,7 +120,10 @@ def needs_consent(session: Session, connection: str, reason: str, now: datetime)
 
 def end(session: Session, connection: str, actor: str, now: datetime) -> None:
     """Disconnected here, at once; the provider is told by the revocation ledger, until it confirms."""
-    change(session, connection, to="disconnected", actor=actor, kind="connection.disconnected", now=now, ended_at=now)
+    change(
+        session, connection, to="disconnected", actor=actor, kind="connection.disconnected", now=now, ended_at=now,
+        preferred=False,
+    )
     session.add(Revocation(subject=connection, connection=connection, requested_at=now))
     enqueue(session, REVOKE, connection, now)
 
@@ -71,8 +133,13 @@ def disconnect(house: House, connection: Connection, viewer: Viewer) -> None:
     keeper is out of service, the row refuses alone, and the ledger tells the keeper when it is back."""
     now = house.clock()
     house.database.write(lambda s: end(s, connection.id, f"person:{viewer.person}", now))
+    _tell(lambda: house.door.disconnect(connection=connection.id, person=connection.person))
+
+
+def _tell(keeper: Callable[[], None]) -> None:
+    """A keeper that is out of service is told again by a due row."""
     try:
-        house.door.disconnect(connection=connection.id, person=connection.person)
+        keeper()
     except KeeperError as error:
         if error.code not in AWAY:
             raise

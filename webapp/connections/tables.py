@@ -9,17 +9,27 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
 
+CONNECTED = text("status <> 'disconnected'")
 STATUSES = ("active", "paused", "needs_consent", "disconnected")
 
 
 class Connection(Base):
-    """One person's connected account. `account` is the provider's own id of it, `scopes` what the provider granted;
-    `reason` says in words why it needs the person's consent again."""
+    """One person's connected account. `account` is the provider's own id of it, `label` what the provider calls it, `name` what
+    the person does; `scopes` is what the provider granted, `reason` says in words why it needs the person's consent again.
+    `preferred` is the one that calls use which do not say which; an account is connected once."""
 
     __tablename__ = "connections"
     __table_args__ = (
         CheckConstraint("status IN ('active', 'paused', 'needs_consent', 'disconnected')", name="status"),
         Index("ix_connections_person_provider", "person", "provider"),
+        Index(
+            "uq_connections_live_account", "person", "provider", "account", unique=True,
+            sqlite_where=CONNECTED, postgresql_where=CONNECTED,
+        ),
+        Index(
+            "uq_connections_preferred", "person", "provider", unique=True,
+            sqlite_where=text(f"preferred AND {CONNECTED}"), postgresql_where=text(f"preferred AND {CONNECTED}"),
+        ),
     )
     shown = ("id", "provider", "status")
 
@@ -28,8 +38,12 @@ class Connection(Base):
     provider: Mapped[str]
     account: Mapped[str]
     label: Mapped[str]
+    name: Mapped[str] = mapped_column(default="")
+    preferred: Mapped[bool] = mapped_column(default=False)
     scopes: Mapped[list[str]]
     status: Mapped[str]
+    status_at: Mapped[datetime | None]
+    """Since when it is so."""
     reason: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime]
     connected_at: Mapped[datetime]
@@ -53,6 +67,8 @@ class Attempt(Base):
     connection: Mapped[str]
     callback: Mapped[str]
     """The path the provider was told to return to."""
+    scopes: Mapped[list[str]]
+    """What was asked for."""
     sealed: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -60,7 +76,8 @@ class Attempt(Base):
 
 
 class Revocation(Base):
-    """What a provider was asked to end, and whether it said that it did. `subject` is a connection or an exclusive lease."""
+    """What a provider was asked to end, and whether it said that it did. `subject` is a connection, an exclusive lease, or
+    `<connection>:tokens`: what a pause or a new consent left behind."""
 
     __tablename__ = "revocations"
     __table_args__ = (CheckConstraint("state IN ('pending', 'confirmed', 'unsupported')", name="state"),)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from flask import current_app
 from sqlalchemy.orm import Session
@@ -12,8 +13,10 @@ from sqlalchemy.orm import Session
 
 @dataclass(frozen=True)
 class Use:
-    """One lease, as a person reads it."""
+    """One lease, as a person reads it. `id` tells one from another; it opens nothing."""
 
+    id: str
+    connection: str
     client: str
     server: str
     tool: str
@@ -25,21 +28,29 @@ class Use:
 
 @dataclass(frozen=True)
 class Summary:
-    """Which agents used a connection, and its last use."""
+    """Which agents used a connection (the latest first), how often it was used, and its last use."""
 
     agents: tuple[str, ...]
+    count: int
     last: Use | None
 
 
-class Reader:
-    """What the broker offers; `summaries` by connection, `latest` newest first."""
+@dataclass(frozen=True)
+class After:
+    """Where a list of uses goes on: after this one."""
 
-    def __init__(
-        self, summaries: Callable[[Session, Sequence[str]], Mapping[str, Summary]],
-        latest: Callable[[Session, str, int], Sequence[Use]],
-    ) -> None:
-        self.summaries = summaries
-        self.latest = latest
+    at: datetime
+    id: str
+
+
+class Reader(Protocol):
+    """What the broker offers."""
+
+    def summaries(self, session: Session, connections: Sequence[str]) -> Mapping[str, Summary]:
+        """By connection; every one asked for has one."""
+
+    def latest(self, session: Session, connections: Sequence[str], limit: int, after: After | None = None) -> Sequence[Use]:
+        """Newest first."""
 
 
 def reader() -> Reader:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy.orm import Session
 
-from vault.errors import Disconnected, KeeperError, NeedsConsent
+from vault.errors import Disconnected, KeeperError, NeedsConsent, Paused
 from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import usage
@@ -23,8 +23,8 @@ from webapp.broker import leases
 from webapp.broker.tables import Lease
 from webapp.canonical import canonical
 from webapp.connections.lookup import NoConnection
-from webapp.errors import BadInput
-from webapp.gateway import holding, mirrored
+from webapp.errors import BadInput, CountersealError
+from webapp.gateway import holding, lacking, mirrored
 from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
 from webapp.gateway.judging import Case, Who, groups, judge, open_case
@@ -60,8 +60,11 @@ def call(room: Room, ask: Ask) -> Step:
         _refused(room, ask, tool, error.code)
         raise RpcError(INVALID_PARAMS, error.hint, data={"code": error.code}) from error
     except NoConnection as error:
-        _refused(room, ask, tool, error.code)
-        yield _error(ask, f"{error.hint} {room.house.settings.public_url}{error.url}")
+        if state.round == 0:  # the later legs wait for the same account
+            _refused(room, ask, tool, error.code)
+        yield from lacking.answer(
+            room, ask, error, state, bound(ask), lambda: _served(room, ask, tool), lambda: call(room, ask)
+        )
         return
     except BadInput as error:
         _refused(room, ask, tool, error.code)
@@ -100,6 +103,17 @@ def _prepare(room: Room, ask: Ask, tool: str) -> tuple[Case, Existing | None]:
         case = open_case(session, settings.policy, who, pin, arguments)
         key = CallKey(caller.person, caller.grant, pin.server, pin.tool, case.digest)
         return case, same(session, key, room.house.clock(), settings.approvals)
+
+
+def _served(room: Room, ask: Ask, tool: str) -> bool:
+    """Whether an account is there for it now. Whatever else is wrong with the call is said when it is asked again."""
+    try:
+        _prepare(room, ask, tool)
+    except NoConnection:
+        return False
+    except CountersealError:
+        return True
+    return True
 
 
 def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
@@ -157,7 +171,7 @@ def _run(room: Room, ask: Ask, case: Case, allowed: Allowed, state: State) -> Re
         token = _mint(room, allowed)
     except KeeperError as error:
         _ended(room, ask, allowed, Outcome("not_sent", detail=error.code, nothing_ran=True))
-        if isinstance(error, NeedsConsent | Disconnected):
+        if isinstance(error, NeedsConsent | Disconnected | Paused):
             return _error(ask, f"{error.hint} {room.house.settings.public_url}/connections")
         raise
     placement = case.pin.credential.placement if case.pin.credential else "authorization"

@@ -16,6 +16,8 @@ from webapp.approvals.outcome import Upstream as Answer
 from webapp.canonical import parse
 from webapp.clients.lookup import by_mtls
 from webapp.clients.tables import Client
+from webapp.connections import providers
+from webapp.connections.lookup import NoConnection
 from webapp.errors import BadInput, CountersealError, Unavailable
 from webapp.gateway.judging import Who, groups, judge, open_case
 from webapp.gateway.negotiation import Target
@@ -86,6 +88,8 @@ def recheck(house: House) -> Recheck:
             return _changed(session, house, envelope, now)
         except Unavailable:  # nothing drifted: it cannot be told now, and the approval must not be lost for that
             raise
+        except NoConnection as error:
+            return error.named(providers.find(house.settings, error.provider).title)
         except BadInput as error:
             return f"the tool no longer takes these arguments: {error.hint}"
         except CountersealError as error:

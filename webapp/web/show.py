@@ -73,6 +73,15 @@ def moment(when: datetime | None) -> str | Markup:
     return _element(when, format_datetime(when, "d MMM yyyy, HH:mm", tzinfo=_zone(), locale=_locale()))
 
 
+def at(when: datetime) -> Markup:
+    """`at 10:02` today, `on 3 Nov 2026, 23:38` otherwise, in the viewer's zone."""
+    zone = _zone()
+    today = when.astimezone(zone).date() == house().clock().astimezone(zone).date()
+    words = "at {}" if today else "on {}"
+    text = format_datetime(when, "HH:mm" if today else "d MMM yyyy, HH:mm", tzinfo=zone, locale=_locale())
+    return _element(when, words.format(text))
+
+
 def until(when: datetime) -> Markup:
     """`3 h 58 min left`; counts down where JavaScript runs."""
     seconds = max(0, int((when - house().clock()).total_seconds()))
@@ -124,7 +133,7 @@ def visible(text: str) -> Markup:
 
 
 def register(app: Flask, *, evaluation: bool) -> None:
-    for filter_ in (ago, moment, until, money, visible):
+    for filter_ in (ago, at, moment, until, money, visible):
         app.jinja_env.filters[filter_.__name__] = filter_
     app.jinja_env.globals["evaluation"] = evaluation
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

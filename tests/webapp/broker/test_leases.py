@@ -187,4 +187,5 @@ def test_the_page_shows_what_used_the_account(account: Connection, house: House,
     page, one = ada.get("/connections").text, ada.get(f"/connections/{account.id}").text
     for words in ("Ledger Desk", "Last used", "get_balance"):
         assert words in page
-    assert "done" in one
+    assert "Done" in one
+    assert "a call that needed no approval" in one

@@ -34,7 +34,8 @@ def bank(real_bank: Provider, house: House, keeper: KeeperParts) -> Iterator[Pro
     """npm `oidc-provider`, known to the keeper under Harbour Bank's name: it names itself, narrows and rotates. It says whose
     account a token is for only where `openid` was asked for, and ends the whole grant when one access token is revoked: the
     operator's own catalogue says so."""
-    extra = own_file(keeper, "harbour", "{overrides: harbour, base_scopes: [openid], revoke_effect: grant}")
+    own = "{overrides: harbour, base_scopes: [openid], revoke_effect: grant, grants_apart: false}"
+    extra = own_file(keeper, "harbour", own)
     house.door.provider_put("harbour", record(real_bank))
     yield real_bank
     extra.unlink()

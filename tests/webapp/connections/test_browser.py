@@ -23,6 +23,7 @@ from webapp.db.due import Due
 from webapp.people import cookies
 from webapp.web.house import House
 
+PATIENCE = 30_000
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
 
@@ -74,7 +75,16 @@ def test_an_account_is_connected_looked_at_paused_and_taken_back(page: Page, hou
     looked_at(page, "paused")
     page.get_by_role("button", name="Resume Harbour Bank").click()
     page.get_by_role("link", name=re.compile("See every use")).click()
+    page.wait_for_url(re.compile("/connections/con_"))
     looked_at(page, "one")
+    page.get_by_label("Your own name for it").fill("Household")
+    page.get_by_role("button", name="Keep this name").click()
+    assert page.get_by_role("heading", name="Harbour Bank, Household").is_visible()
+    page.get_by_role("button", name="Pause Harbour Bank").click()
+    assert page.get_by_text("Paused by you").is_visible()
+    looked_at(page, "one-paused")
+    page.get_by_role("button", name="Resume Harbour Bank").click()
+    assert page.get_by_text("Healthy").is_visible()
     page.get_by_role("link", name="Disconnect…").click()
     looked_at(page, "disconnect")
     page.get_by_role("button", name="Disconnect Harbour Bank").click()

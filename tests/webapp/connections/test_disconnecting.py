@@ -126,5 +126,6 @@ def test_what_an_account_was_not_granted_leads_to_where_it_can_be(signed_in: Peo
             lookup.usable(session, ada.person, "harbour", ("payments:send",))
         with pytest.raises(NoConnection) as none:
             lookup.usable(session, "per_stranger", "harbour", READ)
-    assert wider.value.url == f"/connections/new?connection={connection}"
-    assert none.value.url == "/connections/new?provider=harbour"
+    assert wider.value.url == f"/connections/new?connection={connection}&add=payments%3Asend"
+    assert none.value.url == "/connections/new?provider=harbour&add=accounts%3Aread"
+    assert none.value.hint == "No Harbour Bank account is connected. Connect one to go on."

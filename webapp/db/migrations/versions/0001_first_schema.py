@@ -145,6 +145,7 @@ def upgrade() -> None:
     sa.Column('provider', sa.String(), nullable=False),
     sa.Column('connection', sa.String(), nullable=False),
     sa.Column('callback', sa.String(), nullable=False),
+    sa.Column('scopes', sa.JSON(), nullable=False),
     sa.Column('sealed', sa.Text(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
@@ -161,8 +162,11 @@ def upgrade() -> None:
     sa.Column('provider', sa.String(), nullable=False),
     sa.Column('account', sa.String(), nullable=False),
     sa.Column('label', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('preferred', sa.Boolean(), nullable=False),
     sa.Column('scopes', sa.JSON(), nullable=False),
     sa.Column('status', sa.String(), nullable=False),
+    sa.Column('status_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reason', sa.String(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('connected_at', sa.DateTime(timezone=True), nullable=False),
@@ -173,6 +177,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('connections', schema=None) as batch_op:
         batch_op.create_index('ix_connections_person_provider', ['person', 'provider'], unique=False)
+        batch_op.create_index('uq_connections_live_account', ['person', 'provider', 'account'], unique=True, sqlite_where=sa.text("status <> 'disconnected'"), postgresql_where=sa.text("status <> 'disconnected'"))
+        batch_op.create_index('uq_connections_preferred', ['person', 'provider'], unique=True, sqlite_where=sa.text("preferred AND status <> 'disconnected'"), postgresql_where=sa.text("preferred AND status <> 'disconnected'"))
 
     op.create_table('due',
     sa.Column('id', sa.String(), nullable=False),
@@ -683,6 +689,8 @@ def downgrade() -> None:
 
     op.drop_table('due')
     with op.batch_alter_table('connections', schema=None) as batch_op:
+        batch_op.drop_index('uq_connections_preferred', sqlite_where=sa.text("preferred AND status <> 'disconnected'"), postgresql_where=sa.text("preferred AND status <> 'disconnected'"))
+        batch_op.drop_index('uq_connections_live_account', sqlite_where=sa.text("status <> 'disconnected'"), postgresql_where=sa.text("status <> 'disconnected'"))
         batch_op.drop_index('ix_connections_person_provider')
 
     op.drop_table('connections')
