@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwt
 from joserfc.jwk import ECKey, Key
 
+from tests.clock import Clock
 from tests.csr import csr, new_key
 from vault.door import Certified
 from webapp.clients import certificates, permissions, token_clients
@@ -71,6 +73,8 @@ def with_key(house: House, name: str = "Payments", *, key: Key | None = None, **
 
 def with_certificate(house: House, name: str = "Payments", *, lifetime: int = 24 * 3600, **asked: Any) -> TokenClientParts:
     key, client = new_key(), new_id("client")
+    if isinstance(house.clock, Clock):  # the authority's clock is the real one
+        house.clock.now = max(house.clock.now, datetime.now(UTC))
     given = house.door.certify(client=client, csr=csr(key), lifetime=lifetime)
     return _registered(house, name, key, given, client, **asked)
 
@@ -87,3 +91,19 @@ def _registered(
     return TokenClientParts(
         house, client, key, proof if isinstance(proof, Certified) else None, resource, list(redirect_uris)
     )
+
+
+class Peer:
+    """What gunicorn has in `environ["gunicorn.socket"]` after a handshake with a client certificate, or without one."""
+
+    def __init__(self, der: bytes | None) -> None:
+        self.der = der
+
+    def getpeercert(self, binary: bool) -> bytes | None:
+        assert binary
+        return self.der
+
+
+def with_peer(der: bytes | None) -> dict[str, Any]:
+    """For `environ_overrides` of a test client's request."""
+    return {"gunicorn.socket": Peer(der)}
