@@ -28,4 +28,4 @@ class PollGrant(AccountGrant):
         return Asked(client=self.caller, subject=None, provider="", connection="", scopes=())
 
     def give(self) -> Given:
-        return self.server.broker.poll(self.caller, self.request.form["auth_req_id"])
+        return self.broker.poll(self.caller, self.request.form["auth_req_id"])

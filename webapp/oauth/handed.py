@@ -5,6 +5,7 @@ Values only. The wire (`rfc8693`, `rfc6749_4_4`, `ciba`) reads requests into `As
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,9 @@ from vault.secret import Secret
 from webapp.errors import CountersealError
 from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.tokens import Caller
+
+LEASE = re.compile(r"lea_[0-9a-z]{1,40}", re.ASCII)
+"""A lease's id. The provider's token itself is never sent back to us."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""RFC 7009, token revocation: an agent gives back what it was given."""
+"""RFC 7009, token revocation: a client gives back what it was given. A lease of an account's token is named by its id."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 
 from webapp.clients.tables import Client
 from webapp.oauth import issuing
+from webapp.oauth.handed import LEASE
 from webapp.oauth.rfc6749 import once_each
 from webapp.oauth.server import ANY, Known, Request, Server
 
@@ -31,5 +32,8 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]  # Authlib has no ty
     def revoke_token(self, token: str, request: Request) -> None:
         house, client = self.server.house, request.client.row
         assert isinstance(client, Client)
+        if LEASE.fullmatch(token) and self.server.broker is not None:
+            self.server.broker.end(client.id, token)
+            return
         if not house.database.write(lambda s: issuing.revoke_token(s, token, client, house.clock())):
             raise InvalidGrantError("This token was given to another client")

@@ -1,4 +1,5 @@
-"""RFC 7662, token introspection: for token clients that have authenticated themselves, about tokens for their own `resource`.
+"""RFC 7662, token introspection: for token clients that have authenticated themselves, about tokens for their own `resource`,
+and about their own leases of accounts' tokens, by the lease's id.
 
 An agent may not ask (section 4: an open endpoint is an oracle for guessed and stolen tokens), and of any other token a
 token client hears what it would hear of one that was never given: that it is not active.
@@ -6,6 +7,7 @@ token client hears what it would hear of one that was never given: that it is no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +20,7 @@ from sqlalchemy.orm import Session
 from webapp.clients import certificates, lookup
 from webapp.clients.tables import Client
 from webapp.oauth import client_auth, metadata, tokens
+from webapp.oauth.handed import LEASE
 from webapp.oauth.rfc6749 import once_each
 from webapp.oauth.server import Known, Request, Server
 from webapp.oauth.tables import AccessToken, Grant
@@ -64,22 +67,24 @@ class Introspection(IntrospectionEndpoint):  # type: ignore[misc]  # Authlib has
         """Section 2.1: 401 for a caller that did not authenticate."""
         return self.server.authenticate_client(request, client_auth.METHODS, self.ENDPOINT_NAME)
 
-    def authenticate_token(self, request: Request, client: Known) -> Told | None:
+    def authenticate_token(self, request: Request, client: Known) -> Told | Mapping[str, Any] | None:
         once_each(request.form)
         raw = request.form.get("token")
         if not raw:
             raise InvalidRequestError("Missing: token")
         house = self.server.house
+        if LEASE.fullmatch(raw) and self.server.broker is not None:
+            return self.server.broker.about(client.row.id, raw)
         with house.database.read() as session:
             asking = lookup.token_client(session, client.row.id)
             resource = asking.resource if asking is not None else None
             return find(session, raw, resource, house.clock()) if resource else None
 
-    def create_introspection_payload(self, token: Told | None) -> dict[str, Any]:
+    def create_introspection_payload(self, token: Told | Mapping[str, Any] | None) -> dict[str, Any]:
         """Section 2.2. `act` (RFC 8693 section 4.1): the person is who it is about, the client who acts. `cnf` (RFC 8705 section
         3.2): the resource server compares it with the certificate of its own connection."""
-        if token is None:
-            return {"active": False}
+        if not isinstance(token, Told):
+            return dict(token or {"active": False})
         told: dict[str, Any] = {
             "active": True, "scope": " ".join(token.scopes), "client_id": token.client, "token_type": "Bearer",
             "sub": token.person, "aud": token.resource, "iss": metadata.issuer(self.server.house.settings),

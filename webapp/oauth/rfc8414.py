@@ -7,7 +7,9 @@ from typing import Any
 from authlib.oauth2 import rfc8414, rfc9207
 
 from webapp.config import Settings
-from webapp.oauth import client_auth, metadata, rfc7523
+from webapp.oauth import client_auth, metadata, rfc7523, rfc8693, rfc9396
+from webapp.oauth.ciba import PollGrant
+from webapp.oauth.rfc6749_4_4 import OwnGrant
 from webapp.oauth.rfc7591 import GRANT_TYPES
 from webapp.oauth.server import ANY
 
@@ -25,7 +27,9 @@ def document(settings: Settings) -> dict[str, Any]:
         "scopes_supported": [metadata.SCOPE],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": GRANT_TYPES,
+        "grant_types_supported": [*GRANT_TYPES, rfc8693.GRANT, OwnGrant.GRANT_TYPE, PollGrant.GRANT_TYPE],
+        "authorization_details_types_supported": [rfc9396.TYPE],
+        "service_documentation": base + metadata.OPENAPI,
         "token_endpoint_auth_methods_supported": list(ANY),
         "token_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(ANY),

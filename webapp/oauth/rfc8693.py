@@ -17,7 +17,7 @@ from webapp.config import Settings
 from webapp.errors import HTTP, OAUTH, CountersealError, look_up
 from webapp.oauth import client_auth, rfc9396, tokens
 from webapp.oauth.client_auth import Authenticated
-from webapp.oauth.handed import Asked, Given, NotGiven
+from webapp.oauth.handed import Asked, Broker, Given, NotGiven
 from webapp.oauth.rfc6749 import TokenAnswer, once_each
 from webapp.oauth.rfc8707 import InvalidTarget
 from webapp.oauth.server import Parameters, Request, Server
@@ -118,8 +118,14 @@ class AccountGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         except (CountersealError, KeeperError) as error:
             raise refused(error) from error
 
+    @property
+    def broker(self) -> Broker:
+        """These grants are there only where there is one."""
+        assert self.server.broker is not None
+        return self.server.broker
+
     def give(self) -> Given:
-        return self.server.broker.give(self.asked)
+        return self.broker.give(self.asked)
 
 
 class ExchangeGrant(AccountGrant):
@@ -154,6 +160,6 @@ class ExchangeGrant(AccountGrant):
             if own is None or not own.resource:
                 raise InvalidRequestError("This client has no resource of its own, so no token was given for it")
             try:
-                return tokens.authenticate(session, raw, own.resource, house.clock())
+                return tokens.authenticate(session, raw, own.resource, house.clock(), self.request.peer)
             except tokens.InvalidToken as error:
                 raise InvalidRequestError(f"subject_token: {_described(error.hint)}") from error

@@ -114,7 +114,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
     """One for each app. `offer` finds the server that a resource names, or None; `decide` gives the rules of the moment;
     `broker` gives token clients the tokens of connected accounts."""
 
-    broker: Broker
+    broker: Broker | None = None
 
     def __init__(self, house: House, offer: Callable[[Session, str], Offer | None], decide: Callable[[], Decide]) -> None:
         super().__init__()

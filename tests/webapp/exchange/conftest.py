@@ -23,23 +23,24 @@ from webapp.db import Database
 from webapp.policy import active
 from webapp.web.house import House
 
-CATALOGUE = """
-harbour:
-  scopes:
-    "notes:write": {words: Write notes, effect: write}
-wide: {extends: harbour, title: Wide Bank, narrows: false}
-"""
+CATALOGUE = {
+    "harbour": 'overrides: harbour\nscopes: {"notes:write": {words: Write notes, effect: write}}',
+    "wide": "extends: harbour\ntitle: Wide Bank\nnarrows: false",
+}
 SCOPES = ("accounts:read", "payees:read", "notes:write", "payments:send")
 
 
 @pytest.fixture
 def house(database: Database, keeper: KeeperParts, clock: Clock) -> Iterator[House]:
     """In the keeper's own instance folder, for both to read one catalogue: a scope that writes, and a bank that cannot narrow."""
-    extra = keeper.instance / "providers.yaml"
-    extra.write_text(CATALOGUE)
+    folder = keeper.instance / "providers"
+    folder.mkdir(exist_ok=True)
+    for name, text in CATALOGUE.items():
+        (folder / f"{name}.yaml").write_text(text)
     settings = Settings(instance=keeper.instance, public_url=PUBLIC_URL, database_url=database.url)
     yield House(settings, database, keeper.door, clock)
-    extra.unlink()
+    for name in CATALOGUE:
+        (folder / f"{name}.yaml").unlink()
 
 
 @dataclass
