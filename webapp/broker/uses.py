@@ -16,9 +16,11 @@ GONE = "An agent that is gone"
 
 
 def _use(lease: Lease, name: str | None) -> Use:
+    """What a token client does with a token that it holds is not known here: only that it was handed out."""
+    outcome = lease.outcome or ("handed out" if lease.consent else "")
     return Use(
-        id=lease.id, connection=lease.connection, client=name or GONE, server=lease.server, tool=lease.tool, at=lease.planned_at,
-        outcome=lease.outcome, action=lease.action, exclusive=lease.exclusive,
+        id=lease.id, connection=lease.connection, client=name or GONE, server="" if lease.consent else lease.server,
+        tool=lease.tool, at=lease.planned_at, outcome=outcome, action=lease.action, exclusive=lease.exclusive,
     )
 
 

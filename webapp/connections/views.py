@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, flash, make_response, redirect, re
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperAway, VaultAway, VaultSealed
-from webapp.connections import connecting, export, forms, lookup, pages, providers, rules, states
+from webapp.connections import connecting, consent_views, export, forms, lookup, pages, providers, rules, states
 from webapp.connections.connecting import Finished, Refused, Returned
 from webapp.connections.health import EVENTS
 from webapp.connections.tables import Connection
@@ -17,6 +17,7 @@ from webapp.web.house import house
 from webapp.web.viewer import viewer
 
 blueprint = Blueprint("connections", __name__)
+blueprint.register_blueprint(consent_views.blueprint)
 
 LONGEST = 4096
 """Characters of one value that a provider's redirect brings."""
