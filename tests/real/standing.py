@@ -236,7 +236,7 @@ def add_provider(made: Standing) -> None:
     secret, where = made.keeper.instance / "client-secret", made.accounts.issuer
     secret.write_text(SECRET)
     made.command(
-        "provider", "add", LEDGER, "--client-id", CLIENT, "--client-secret-file", str(secret), "--url", where,
+        "provider", "add", LEDGER, "--client-id", CLIENT, "--client-secret-file", str(secret), "--issuer", where,
         "--authorize-url", f"{where}/auth", "--token-url", f"{where}/token", "--revoke-url", f"{where}/token/revocation",
         "--userinfo-url", f"{where}/me",
     )
