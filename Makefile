@@ -11,11 +11,11 @@ run: .venv/run.stamp
 	@exec $(BIN)/counterseal up --evaluation --instance "$(INSTANCE)" $(if $(PORT),--port $(PORT))
 
 test: .venv/test.stamp tests/node_modules/.stamp lint
-	@.ci/chromium
+	@.ci/programs
 	$(BIN)/python -m pytest -m "not long"
 
 test-long: .venv/test.stamp tests/node_modules/.stamp
-	@.ci/chromium
+	@.ci/programs
 	$(BIN)/python -m pytest -m long
 
 lint: .venv/test.stamp

@@ -9,10 +9,19 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.keeper_parts import KeeperParts
+from tests.keeper_parts import serve as serve_keeper
 from tests.real.scripted import Scripted, serve
 from tests.real.standing import LEDGER, PAY, READ, Standing, standing
 
 NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def tls_keeper() -> Iterator[KeeperParts]:
+    """For web processes of these tests' own, with TLS in them or in front of them."""
+    with serve_keeper() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
