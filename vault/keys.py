@@ -85,7 +85,7 @@ def _record(
     live = Live("tok_key", key, "", scopes, scopes, ends)
     return Record(
         person=person, provider=facts.name, entry=ENTRY, account=f"key_{secrets.token_hex(8)}", label=label, scopes=scopes,
-        status="active", refresh=None, print="", live=(live,), renewed_at=now, events=(event("connected", now),),
+        status="active", refresh=None, print="", live=(live,), renewed_at=now, events=(event("key", now),),
     )
 
 
@@ -94,9 +94,7 @@ def _over(before: Record, made: Record, now: datetime) -> Record:
         raise NotKnown("another person's or service's connection")
     if before.status == "disconnected":
         raise Stale("disconnected meanwhile", hint=GONE)
-    return replace(
-        made, paused=before.paused, renewals=before.renewals + 1, fence=before.fence + 1, events=noted(before, "connected", now)
-    )
+    return replace(made, renewals=before.renewals + 1, fence=before.fence + 1, events=noted(before, "key", now))
 
 
 HANDLERS = {"key_put": key_put}

@@ -107,9 +107,9 @@ class Ending:
         return cls(found["ref"], Secret(found["token"]), found["hint"])
 
 
-EVENTS = ("connected", "renewed", "refused", "lost", "ended", "away")
-"""What can be said of one exchange with the provider: it went well (the first two), it was refused for good, its answer was lost,
-there was nothing to renew with, or the provider could not or would not answer then."""
+EVENTS = ("connected", "key", "renewed", "refused", "lost", "ended", "away")
+"""What can be said of one exchange with the provider: it went well (the first three), it was refused for good, its answer was
+lost, there was nothing to renew with, or the provider could not or would not answer then."""
 
 
 def event(what: str, at: datetime) -> str:

@@ -29,7 +29,8 @@ OVER = {
     "ended": ("The access that {title} gave ended, as was noticed ", f", and it gave no way to renew it. {NOTHING}"),
 }
 EVENTS = {
-    "connected": "You gave your consent", "renewed": "Renewed", "refused": "Refused for good", "lost": "The answer was lost",
+    "connected": "You gave your consent", "key": "You gave a key", "renewed": "Renewed",
+    "refused": "Refused for good", "lost": "The answer was lost",
     "ended": "Ended, with no way to renew it", "away": "Not renewed: no answer, or an error there",
 }
 

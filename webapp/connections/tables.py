@@ -50,6 +50,9 @@ class Connection(Base):
     """The last time the person consented."""
     last_used_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    key_until: Mapped[datetime | None]
+    """Of an API key: the last moment, as the person gave it."""
+    key_reminded_at: Mapped[datetime | None]
 
 
 class Attempt(Base):

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, abort, flash, make_response, redirect, re
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperAway, VaultAway, VaultSealed
-from webapp.connections import connecting, consent_views, export, forms, lookup, pages, providers, rules, states
+from webapp.connections import connecting, consent_views, export, forms, key_views, keys, lookup, pages, providers, rules, states
 from webapp.connections.connecting import Finished, Refused, Returned
 from webapp.connections.health import EVENTS
 from webapp.connections.tables import Connection
@@ -18,6 +18,7 @@ from webapp.web.viewer import viewer
 
 blueprint = Blueprint("connections", __name__)
 blueprint.register_blueprint(consent_views.blueprint)
+blueprint.register_blueprint(key_views.blueprint)
 
 LONGEST = 4096
 """Characters of one value that a provider's redirect brings."""
@@ -43,6 +44,8 @@ def new() -> ResponseReturnValue:
     asked = _asked()
     if not asked.provider and not asked.connection:
         return render_template("connections/list.html", offers=pages.offers(house(), viewer(), request.args.get("q", "")[:80]))
+    if elsewhere := keys.address(house(), viewer(), asked.provider, asked.connection):
+        return redirect(elsewhere, 303)
     form = forms.form(house(), viewer(), asked)
     allow_form_action(form.origin)
     return render_template("connections/new.html", form=form)

@@ -172,6 +172,8 @@ def upgrade() -> None:
     sa.Column('connected_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('last_used_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('key_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('key_reminded_at', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint("status IN ('active', 'paused', 'needs_consent', 'disconnected')", name=op.f('ck_connections_status')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_connections'))
     )
