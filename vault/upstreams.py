@@ -87,7 +87,7 @@ def make(keeper: Keeper) -> Upstreams:
     settings, instance, local = keeper.settings, keeper.settings.instance, keeper.settings.evaluation
     transport = Transport(loopback=local)
     return Upstreams(
-        catalogue=lambda: load(instance, local=local), transport=transport, discovery=Discovery(),
+        catalogue=lambda: load(instance, local=local, writers=settings.operators), transport=transport, discovery=Discovery(),
         keys=Keys(lambda url: document(transport, url)), spool=Spool(instance / "keeper" / "spool"),
         bounds=Bounds(settings.mints_per_minute, settings.refreshes_per_minute),
     )

@@ -7,6 +7,7 @@ say `overrides: NAME`, so that nobody changes a shipped provider unawares. A key
 from __future__ import annotations
 
 import logging
+import stat
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -55,34 +56,46 @@ class Catalogue(dict[str, ProviderFacts]):
         """What the operator's files loosen, in words."""
 
 
-def load(instance: Path | None = None, *, local: bool = False) -> Catalogue:
+def load(instance: Path | None = None, *, local: bool = False, writers: frozenset[int] | None = None) -> Catalogue:
     """The shipped catalogue, with the files of `instance/providers/` over it; do not change what it answers.
 
-    `local`: an evaluation instance, whose files may name this machine without TLS. Never raises for the operator's files:
-    see `Catalogue.problems`."""
+    `local`: an evaluation instance, whose files may name this machine without TLS. `writers`: the users whose files are believed,
+    which is the keeper's to ask: whoever writes there says what is grave. Never raises for the operator's files: see
+    `Catalogue.problems`."""
     folder = instance / FOLDER if instance is not None else None
     files = sorted(folder.glob("*.yaml")) if folder is not None and folder.is_dir() else []
-    return _load(tuple(_version(path) for path in files), local)
+    return _load(tuple(_version(path, writers) for path in files), local)
 
 
-def _version(path: Path) -> tuple[Path, int, int]:
-    """A file and what changes with it. One that went away meanwhile is told of when it is read."""
+Version = tuple[Path, int, int, str]
+"""A file, what changes with it, and why it is not believed."""
+
+
+def _version(path: Path, writers: frozenset[int] | None) -> Version:
+    """A file that went away meanwhile is told of when it is read."""
     try:
-        found = path.stat()
+        found, folder = path.stat(), path.parent.stat()
     except OSError:
-        return path, 0, 0
-    return path, found.st_mtime_ns, found.st_size
+        return path, 0, 0, ""
+    doubt = ""
+    if writers is not None and not {found.st_uid, folder.st_uid} <= writers:
+        doubt = "it, or its folder, belongs to a user who is no operator of the keeper"
+    elif writers is not None and (found.st_mode | folder.st_mode) & stat.S_IWOTH:
+        doubt = "every user of this machine may write it, or its folder"
+    return path, found.st_mtime_ns, found.st_size, doubt
 
 
 @lru_cache(maxsize=16)
-def _load(files: tuple[tuple[Path, int, int], ...], local: bool) -> Catalogue:
+def _load(files: tuple[Version, ...], local: bool) -> Catalogue:
     raw, entries = dict(_shipped()[0]), dict(_shipped()[1])
     problems: dict[str, list[str]] = {}
     notes: list[str] = []
     readable: dict[str, File] = {}
-    for path, _changed, _size in files:
+    for path, _changed, _size, doubt in files:
         try:
             readable[path.stem] = read(path)
+            if doubt:
+                raise BadFile([readable.pop(path.stem).problem((), doubt)])
         except BadFile as error:
             problems[path.stem] = error.problems
     for name in sorted(readable, key=lambda one: readable[one].found.get("extends") in readable):

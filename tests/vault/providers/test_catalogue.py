@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -241,3 +242,28 @@ def test_only_an_evaluation_instance_knows_addresses_without_tls_and_only_on_thi
     assert isinstance(found, Catalogue)
     assert "here" in found
     assert set(found.problems) == {"there"}
+
+
+def test_the_keeper_believes_its_operators_alone(tmp_path: Path) -> None:
+    """Whoever writes these files says what is grave: not the web process, where it is a user of its own."""
+    path, me = own(tmp_path, "erp", "title: Erp\nkind: oauth"), frozenset({os.getuid()})
+    assert "erp" in load(tmp_path, writers=me)
+    assert "no operator" in load(tmp_path, writers=frozenset({os.getuid() + 1})).problems["erp"][0]
+    path.chmod(0o666)
+    assert "every user" in load(tmp_path, writers=me).problems["erp"][0]
+    path.chmod(0o644)
+    path.parent.chmod(0o777)
+    assert "every user" in load(tmp_path, writers=me).problems["erp"][0]
+    assert "erp" in load(tmp_path)
+
+
+def test_the_files_that_the_documentation_shows_are_read(tmp_path: Path) -> None:
+    text = (SHIPPED.parents[2] / "docs" / "operating.md").read_text()
+    shown = re.findall(r"```yaml\n# providers/([a-z-]+)\.yaml\n(.*?)```", text, re.DOTALL)
+    assert len(shown) == 2
+    for name, content in shown:
+        own(tmp_path, name, content)
+    found = load(tmp_path)
+    assert found.problems == {}
+    assert found["erp"].grave(["bills.pay", "books.read"]) == {"bills.pay"}
+    assert found["openai-models"].grave(found["openai-models"].scopes) == set()

@@ -74,7 +74,7 @@ def test_a_key_is_pasted_used_and_nowhere_to_be_seen(
     assert minted.token.reveal() == KEY
     shown = ada.get("/connections").text + ada.get(f"/connections/{row.id}").text + ada.get(f"/connections/keys/{row.id}").text
     assert "Research" in shown
-    assert "This key is 0 days old" in shown
+    assert "This key is from today" in shown
     seen = shown + caplog.text + everything(house) + keeper.log.read_text(errors="replace")
     assert row.id in seen
     assert KEY not in seen
