@@ -72,10 +72,10 @@ class Running:
         return self.process.returncode
 
 
-def start(words: list[str], log: Path, environment: Mapping[str, str]) -> Running:
+def start(words: list[str], log: Path, environment: Mapping[str, str], folder: Path = ROOT) -> Running:
     with log.open("ab") as output:
         process = subprocess.Popen(
-            words, cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            words, cwd=folder, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True,
         )
     return Running(process, log)

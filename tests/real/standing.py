@@ -56,7 +56,7 @@ POLICY = """
 @reason("Somebody from ops has to look at this")
 forbid (principal, action == Action::"call", resource == Tool::"everything/get-sum");
 """
-PEOPLE = {"ada": ["admin", "audit"], "jonas": ["finance", "ops"], "mira": []}
+PEOPLE = {"ada": ["admin", "audit"], "jonas": ["finance", "ops"], "mira": [], "nora": []}
 
 
 @dataclass
@@ -68,6 +68,8 @@ class Standing:
     sso: Provider
     accounts: Provider
     ports: tuple[int, ...]
+    tls: dict[str, str]
+    """Files with which a server is believed here: `key`, `certificate`."""
     web: list[Running] = field(default_factory=list)
     worker: list[Running] = field(default_factory=list)
     visitors: dict[str, Visitor] = field(default_factory=dict)
@@ -218,7 +220,7 @@ def standing(database_url: str, processes: int = 2) -> Iterator[Standing]:
         people = {name: {"groups": groups, "name": name.title()} for name, groups in PEOPLE.items()}
         sso = stack.enter_context(serve_oidc([PUBLIC_URL + CALLBACK], people=people, tls=tls))
         accounts = stack.enter_context(serve_oidc([f"{PUBLIC_URL}/connections/callback"], scopes=[READ, PAY], tls=tls))
-        made = Standing(keeper, database_url, sso, accounts, tuple(free_port() for _ in range(processes)))
+        made = Standing(keeper, database_url, sso, accounts, tuple(free_port() for _ in range(processes)), tls)
         stack.callback(made.close)
         for folder in ("providers", "policies"):
             (keeper.instance / folder).mkdir()

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 
 def certify(folder: Path) -> dict[str, str]:
-    """Make a certificate for 127.0.0.1 that is its own authority: the files `key` and `certificate`."""
+    """Make a certificate for 127.0.0.1 and localhost that is its own authority: the files `key` and `certificate`."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "providers of the tests")])
     now = datetime.datetime.now(datetime.UTC)
@@ -24,7 +24,9 @@ def certify(folder: Path) -> dict[str, str]:
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
         .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost"),
+        ]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

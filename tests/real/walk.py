@@ -1,7 +1,8 @@
 """One walk through every page of an evaluation instance and every state of it, for the pictures and for the tests of the pages.
 
-`look(page, name)` is called at each stop. States that only a fault brings about (an answer that never came, a provider that takes
-its word back, a server that changes a tool) are written into the database: the pages cannot tell, and nothing runs from them.
+`look(page, name)` is called at each stop. An answer that never came, an account that is paused and a vault that hangs are brought
+about; what only time or another company could do (an action lapses, a provider takes its word back, a server changes a tool) is
+written into the database: the pages cannot tell, and nothing runs from them.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
+import psutil
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser_parts import open_page
-from tests.up_parts import Up
+from tests.up_parts import Up, until
 
 PATIENCE = 60_000
 """Milliseconds for what another process has to do first."""
@@ -43,6 +45,8 @@ class Walk:
         self.confirmation()
         self.approval()
         self.endings()
+        self.uncertain()
+        self.void()
         self.faults_of_accounts()
         self.admin()
         self.strangers()
@@ -158,19 +162,69 @@ class Walk:
         self.visit(ada, "/history", "history")
 
     def by_fault(self, page: Page, action: str) -> None:
-        """States of the last action that a fault, or time, brings about."""
-        sent = "started_at = created_at"
+        """States of the last action that time, or the bank's word, brings about."""
         faults = {
-            "expired": "started_at = NULL", "void": "started_at = NULL, reason = 'the bank changed what its tool does.'",
+            "expired": "started_at = NULL",
             "approved": "decided_at = created_at, ended_at = NULL, run_by = datetime(created_at, '+10 minutes')",
-            "executing": f"{sent}, ended_at = NULL", "failed": f"{sent}, reason = 'the server closed the connection.'",
-            "uncertain": f"{sent}, ended_at = NULL",
+            "failed": "started_at = created_at, reason = 'the server closed the connection.'",
         }
         for state, more in faults.items():
             self.sql(f"UPDATE action SET state = '{state}', {more} WHERE id = ?", action)
             self.visit(page, f"/actions/{action}", f"action-{state}")
-        self.visit(page, "/", "start-uncertain")
         self.sql("UPDATE action SET state = 'withdrawn', started_at = NULL, ended_at = created_at WHERE id = ?", action)
+
+    def uncertain(self) -> None:
+        """The bank's server hangs while it is asked to pay, and dies when it has heard: nobody knows, until a person looks."""
+        ada = self.pages["Ada"]
+        self.hold(ada, SMALL)
+        url, server = ada.url, self.up.part("bank_mcp")
+        server.suspend()
+        self.press(ada, re.compile("^Confirm"))
+        self.reach(ada, "executing")
+        self.look(ada, "action-executing")
+        self.visit(ada, "/", "start-executing")
+        self.die_with_what_was_heard(server)
+        ada.goto(url)
+        self.reach(ada, "uncertain")
+        self.look(ada, "action-uncertain")
+        self.visit(ada, "/", "start-uncertain")
+        ada.goto(url)
+        ada.get_by_label("It ran").check()
+        ada.get_by_label("How you know").fill("The statement has it.")
+        self.press(ada, "Close it")
+        self.reach(ada, "done")
+        self.look(ada, "action-closed")
+
+    def die_with_what_was_heard(self, server: psutil.Process) -> None:
+        """The call waits at its door: let it in while the bank behind it hangs, and kill it. What only waits would be answered by
+        the server's successor."""
+        [port] = {one.laddr.port for one in server.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+        bank = self.up.part("evaluation.parts")
+        until(lambda: any(one.raddr and one.raddr.port == port for child in self.up.children()
+                          for one in child.net_connections("tcp")), "the call was sent")
+        bank.suspend()
+        server.resume()
+        until(lambda: any(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED
+                          for one in server.net_connections("tcp")), "the server has it")
+        server.kill()
+        bank.resume()
+
+    def void(self) -> None:
+        """The account is paused while its action waits. The same call before it only hears what the person found."""
+        ada = self.pages["Ada"]
+        self.try_to(ada, SMALL)
+        self.hold(ada, SMALL)
+        url = ada.url
+        ada.goto("/connections")
+        self.press(ada, re.compile("^Pause"))
+        self.look(ada, "accounts-paused")
+        ada.get_by_role("link", name=re.compile("^See every use")).click()
+        ada.wait_for_url("**/connections/con_**")
+        self.look(ada, "account-paused")
+        self.visit(ada, url, "action-void")
+        self.reach(ada, "void")
+        ada.goto("/connections")
+        self.press(ada, re.compile("^Resume"))
 
     def faults_of_accounts(self) -> None:
         ada = self.pages["Ada"]
@@ -179,10 +233,9 @@ class Walk:
         ada.wait_for_url("**/connections/con_**")
         self.look(ada, "account")
         one = ada.url
-        for status in ("paused", "needs_consent"):
-            self.sql("UPDATE connections SET status = ?", status)
-            self.visit(ada, "/connections", f"accounts-{status}")
-            self.visit(ada, one, f"account-{status}")
+        self.sql("UPDATE connections SET status = 'needs_consent'")
+        self.visit(ada, "/connections", "accounts-needs_consent")
+        self.visit(ada, one, "account-needs_consent")
         self.sql("UPDATE connections SET status = 'active'")
         self.visit(ada, f"{one}/disconnect", "account-disconnect")
         ada.get_by_role("button", name="Disconnect Harbour Bank").click()

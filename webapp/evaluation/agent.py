@@ -114,7 +114,7 @@ class Desk:
         emit("finished", "Done.")
 
     async def _run(self, scenario: Scenario) -> None:
-        emit("started", f"{NAME} connects to {self._url}.")
+        emit("started", f"{NAME} connects to {self._url}")
         timeout = httpx2.Timeout(30, read=PATIENCE)
         async with httpx2.AsyncClient(auth=self._auth, timeout=timeout) as http:
             transport = streamable_http_client(self._url, http_client=http)

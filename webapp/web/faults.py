@@ -28,6 +28,14 @@ TITLES = {
     503: "Out of service for the moment",
 }
 
+WORDS = {
+    400: "Something in it was missing, or not as it should be. Go back and try again.",
+    404: "No page has this address. Perhaps it was copied in part, or what it showed is gone.",
+    405: "This address is not for that. Go back to the page you came from.",
+    413: "Nothing here needs as much as was sent.",
+}
+"""In place of the framework's own."""
+
 
 def answer(status: int, hint: str, code: str) -> Response:
     """An error as the caller can read it."""
@@ -59,7 +67,9 @@ def register(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         status = error.code or 500
-        return answer(status, error.description or TITLES.get(status, ""), (error.name or "error").lower().replace(" ", "_"))
+        ours = error.description in (None, type(error).description)
+        words = WORDS.get(status, TITLES.get(status, "")) if ours else error.description
+        return answer(status, words or "", (error.name or "error").lower().replace(" ", "_"))
 
     @app.errorhandler(Exception)
     def unknown(error: Exception) -> Response:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,11 @@ from sqlalchemy import select, update
 from tests.app_parts import PUBLIC_URL
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
+from tests.scripted_provider import Scripted, serve
+from tests.vault.accounts import ALL, connected
 from tests.webapp.gateway.conftest import CLASSES, World, opened
 from tests.webapp.gateway.peers import Peer
-from vault.door import Door, Minted
-from vault.errors import Disconnected, KeeperAway, KeeperError, NeedsConsent, ScopeRefused, VaultSealed
-from vault.secret import Secret
+from vault.door import Door
 from webapp.broker.tables import Lease
 from webapp.config import Settings
 from webapp.connections.tables import Connection
@@ -28,21 +26,7 @@ from webapp.registry.rules import Approval
 from webapp.web.house import House
 
 pytestmark = pytest.mark.real
-TOKEN = "at_ada_secret"
-
-
-@dataclass(frozen=True)
-class Minting(Door):
-    """The keeper's door, but for the mint, which does as it is told: a fault at a chosen point."""
-
-    asked: list[dict[str, Any]] = field(default_factory=list)
-    faults: list[KeeperError] = field(default_factory=list)
-
-    def mint(self, **asked: Any) -> Minted:
-        self.asked.append(asked)
-        if self.faults:
-            raise self.faults[0]
-        return Minted(Secret(TOKEN), Clock().now + timedelta(minutes=5), tuple(asked["scopes"]), exclusive=False)
+READ = ("accounts:read",)
 
 
 def made(tmp_path: Path, keeper: KeeperParts, rules: str = "") -> World:
@@ -52,21 +36,33 @@ def made(tmp_path: Path, keeper: KeeperParts, rules: str = "") -> World:
     if rules:
         (tmp_path / "policies" / "own.cedar").write_text(rules)
     settings = Settings(public_url=PUBLIC_URL, database_url=database.url, instance=tmp_path)
-    return opened(House(settings, database, Minting(keeper.door.socket), Clock()))
+    return opened(House(settings, database, Door(keeper.door.socket), Clock()))
 
 
 @pytest.fixture
-def banked(tmp_path: Path, keeper: KeeperParts, peer: Peer) -> Iterator[World]:
-    """`echo` needs an account at the bank, which Ada has connected."""
+def provider() -> Iterator[Scripted]:
+    with serve() as running:
+        yield running
+
+
+@pytest.fixture
+def banked(tmp_path: Path, keeper: KeeperParts, peer: Peer, provider: Scripted) -> Iterator[World]:
+    """`echo` needs an account at the bank, which Ada has really connected: the keeper has its tokens."""
     world = made(tmp_path, keeper)
-    world.put(peer.url, {**CLASSES, "echo": Approval("read", provider="bank", scopes=("balance",))})
-    now, person = world.house.clock(), world.person("ada")
-    world.house.database.write(lambda s: s.add(Connection(
-        id="con_ada", person=person, provider="bank", account="1", label="Ada", scopes=["balance"], status="active",
-        created_at=now, connected_at=now,
-    )))
+    world.put(peer.url, {**CLASSES, "echo": Approval("read", provider="harbour", scopes=READ)})
+    connect(world, keeper, provider)
     yield world
     shut(world)
+
+
+def connect(world: World, keeper: KeeperParts, provider: Scripted) -> None:
+    now, person, inside = world.house.clock(), world.person("ada"), keeper.inside()
+    connection = connected(inside, provider, person=person)
+    inside.vault.wire.close()
+    world.house.database.write(lambda s: s.add(Connection(
+        id=connection, person=person, provider="harbour", account=provider.account, label="Ada", scopes=list(ALL),
+        status="active", created_at=now, connected_at=now,
+    )))
 
 
 def shut(world: World) -> None:
@@ -75,42 +71,54 @@ def shut(world: World) -> None:
     world.house.door.close()
 
 
-def door(world: World) -> Minting:
-    assert isinstance(world.house.door, Minting)
-    return world.house.door
-
-
 def leases(world: World) -> list[Lease]:
     with world.house.database.read() as session:
-        return list(session.scalars(select(Lease)))
+        return list(session.scalars(select(Lease).order_by(Lease.id)))
+
+
+def bearer(sent: dict[str, Any]) -> str:
+    return str(sent["headers"]["authorization"]).removeprefix("Bearer ")
 
 
 def test_a_token_is_leased_for_the_call_and_goes_to_the_server_alone(banked: World, peer: Peer) -> None:
     answer = banked.agent().call("echo", {"text": "x"})
     assert answer.text == "heard x"
-    sent = peer.seen("tools/call")[-1]
-    assert sent["headers"]["authorization"] == f"Bearer {TOKEN}"
-    assert [(one.state, one.outcome, one.scopes) for one in leases(banked)] == [("closed", "done", ["balance"])]
-    assert door(banked).asked[0]["receiver"] == "peer"
-    assert TOKEN not in str(banked.entries())
-    assert TOKEN not in answer.response.text
+    token = bearer(peer.seen("tools/call")[-1])
+    assert token.startswith("access-secret-"), "the provider's own"
+    assert [(one.state, one.outcome, one.scopes) for one in leases(banked)] == [("closed", "done", list(READ))]
+    assert token not in str(banked.entries())
+    assert token not in answer.response.text
 
 
-def test_what_is_about_to_happen_is_written_before_the_keeper_is_asked(banked: World) -> None:
-    door(banked).faults.append(KeeperAway())
+def test_what_is_about_to_happen_is_written_before_the_keeper_is_asked(banked: World, keeper: KeeperParts) -> None:
+    banked.agent().call("add", {"a": 1, "b": 2})
+    keeper.stop_vault()
     answer = banked.agent().call("echo", {"text": "x"})
-    assert (answer.status, answer.error["data"]["code"]) == (503, "keeper_away")
+    assert (answer.status, answer.error["data"]["code"]) == (503, "vault_away")
     assert [one["kind"] for one in banked.entries("lease.planned", "call.allowed", "call.failed")] == [
-        "lease.planned", "call.allowed", "call.failed",
+        "call.allowed", "lease.planned", "call.allowed", "call.failed",
     ]
     assert leases(banked)[0].outcome == "failed"
-    door(banked).faults.clear()
+    keeper.start_vault()
     assert banked.agent().call("echo", {"text": "x"}).status == 200
 
 
-@pytest.mark.parametrize("fault", [NeedsConsent(), Disconnected()])
-def test_an_account_that_ended_says_what_to_do(banked: World, peer: Peer, fault: KeeperError) -> None:
-    door(banked).faults.append(fault)
+def refused_for_good(_world: World, provider: Scripted) -> None:
+    """The provider no longer takes the refresh token."""
+    provider.living.clear()
+
+
+def disconnected_in_the_vault_alone(world: World, _provider: Scripted) -> None:
+    with world.house.database.read() as session:
+        row = session.scalars(select(Connection)).one()
+    world.house.door.disconnect(connection=row.id, person=row.person)
+
+
+@pytest.mark.parametrize("fault", [refused_for_good, disconnected_in_the_vault_alone])
+def test_an_account_that_ended_says_what_to_do(
+    banked: World, peer: Peer, provider: Scripted, fault: Callable[[World, Scripted], None]
+) -> None:
+    fault(banked, provider)
     before = len(peer.seen("tools/call"))
     answer = banked.agent().call("echo", {"text": "x"})
     assert answer.result["isError"] is True
@@ -118,11 +126,22 @@ def test_an_account_that_ended_says_what_to_do(banked: World, peer: Peer, fault:
     assert len(peer.seen("tools/call")) == before
 
 
-@pytest.mark.parametrize("fault", [VaultSealed(), ScopeRefused()])
-def test_what_the_keeper_refuses_is_an_error_and_nothing_is_sent(banked: World, peer: Peer, fault: KeeperError) -> None:
-    door(banked).faults.append(fault)
+def test_with_the_vault_sealed_nothing_is_sent(banked: World, peer: Peer, keeper: KeeperParts) -> None:
+    banked.agent().call("add", {"a": 1, "b": 2})
     before = len(peer.seen("tools/call"))
-    assert banked.agent().call("echo", {"text": "x"}).error["data"]["code"] == fault.code
+    keeper.seal()
+    assert banked.agent().call("echo", {"text": "x"}).error["data"]["code"] == "vault_sealed"
+    assert len(peer.seen("tools/call")) == before
+    keeper.unseal()
+    assert banked.agent().call("echo", {"text": "x"}).text == "heard x"
+
+
+def test_a_scope_that_the_database_has_and_the_vault_has_not_is_refused_and_nothing_is_sent(banked: World, peer: Peer) -> None:
+    """Whoever writes to the database widens what a connection seems to grant."""
+    banked.put(peer.url, {**CLASSES, "echo": Approval("read", provider="harbour", scopes=("admin:everything",))}, "wider")
+    banked.house.database.write(lambda s: s.execute(update(Connection).values(scopes=[*ALL, "admin:everything"])))
+    before = len(peer.seen("tools/call"))
+    assert banked.agent(server="wider").call("echo", {"text": "x"}).error["data"]["code"] == "scope_refused"
     assert len(peer.seen("tools/call")) == before
 
 
@@ -132,22 +151,24 @@ def test_an_account_that_cannot_be_used_says_where_to_go(banked: World, status: 
     answer = banked.agent().call("echo", {"text": "x"})
     assert answer.result["isError"] is True
     assert f"{PUBLIC_URL}/connections" in answer.text
-    assert door(banked).asked == []
+    assert leases(banked) == []
     assert banked.entries("call.refused")
 
 
 def test_nobody_uses_another_persons_account(banked: World) -> None:
     answer = banked.agent("bob").call("echo", {"text": "x"})
     assert answer.result["isError"] is True
-    assert "/connections/new?provider=bank" in answer.text
-    assert door(banked).asked == []
+    assert "/connections/new?provider=harbour" in answer.text
+    assert leases(banked) == []
 
 
-def test_the_listing_is_asked_with_a_reading_token_and_survives_without(banked: World, peer: Peer) -> None:
+def test_the_listing_is_asked_with_a_reading_token_and_survives_without(
+    banked: World, peer: Peer, keeper: KeeperParts
+) -> None:
     agent = banked.agent()
     assert agent.modern("tools/list").result["tools"]
-    assert peer.seen("tools/list")[-1]["headers"]["authorization"] == f"Bearer {TOKEN}"
-    door(banked).faults.append(KeeperAway())
+    assert bearer(peer.seen("tools/list")[-1]).startswith("access-secret-")
+    keeper.stop_vault()
     assert agent.modern("tools/list").result["tools"]
     assert banked.entries("tools.listed")[-1]["detail"]["upstream"] == "away"
 
