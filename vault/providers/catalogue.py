@@ -7,6 +7,7 @@ say `overrides: NAME`, so that nobody changes a shipped provider unawares. A key
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from collections.abc import Mapping
 from functools import lru_cache
@@ -62,27 +63,41 @@ def load(instance: Path | None = None, *, local: bool = False, writers: frozense
     `local`: an evaluation instance, whose files may name this machine without TLS. `writers`: the users whose files are believed,
     which is the keeper's to ask: whoever writes there says what is grave. Never raises for the operator's files: see
     `Catalogue.problems`."""
-    folder = instance / FOLDER if instance is not None else None
-    files = sorted(folder.glob("*.yaml")) if folder is not None and folder.is_dir() else []
-    return _load(tuple(_version(path, writers) for path in files), local)
+    return _load(_versions(f"{instance}/{FOLDER}", writers) if instance is not None else (), local)
 
 
-Version = tuple[Path, int, int, str]
+Version = tuple[str, int, int, str]
 """A file, what changes with it, and why it is not believed."""
 
 
-def _version(path: Path, writers: frozenset[int] | None) -> Version:
-    """A file that went away meanwhile is told of when it is read."""
+def _versions(folder: str, writers: frozenset[int] | None) -> tuple[Version, ...]:
+    """Looked at for every mint, so that a change counts at once: nothing is opened that did not change."""
     try:
-        found, folder = path.stat(), path.parent.stat()
+        whole = os.stat(folder)
+        with os.scandir(folder) as entries:
+            files = [entry for entry in entries if entry.name.endswith(".yaml")]
+    except FileNotFoundError:
+        return ()
+    return tuple(sorted(_version(entry, whole, writers) for entry in files))
+
+
+def _version(entry: os.DirEntry[str], folder: os.stat_result, writers: frozenset[int] | None) -> Version:
+    """A link that leads nowhere is a file that cannot be read, and not none: it may have been meant to be stricter."""
+    try:
+        found = entry.stat()
     except OSError:
-        return path, 0, 0, ""
-    doubt = ""
-    if writers is not None and not {found.st_uid, folder.st_uid} <= writers:
-        doubt = "it, or its folder, belongs to a user who is no operator of the keeper"
-    elif writers is not None and (found.st_mode | folder.st_mode) & stat.S_IWOTH:
-        doubt = "every user of this machine may write it, or its folder"
-    return path, found.st_mtime_ns, found.st_size, doubt
+        return entry.path, 0, 0, ""
+    return entry.path, found.st_ctime_ns, found.st_size, _doubt(found, folder, writers)
+
+
+def _doubt(file: os.stat_result, folder: os.stat_result, writers: frozenset[int] | None) -> str:
+    if writers is None:
+        return ""
+    if file.st_uid not in writers or folder.st_uid not in writers:
+        return "it, or its folder, belongs to a user who is no operator of the keeper"
+    if (file.st_mode | folder.st_mode) & stat.S_IWOTH:
+        return "every user of this machine may write it, or its folder"
+    return ""
 
 
 @lru_cache(maxsize=16)
@@ -92,12 +107,14 @@ def _load(files: tuple[Version, ...], local: bool) -> Catalogue:
     notes: list[str] = []
     readable: dict[str, File] = {}
     for path, _changed, _size, doubt in files:
+        name = Path(path).stem
         try:
-            readable[path.stem] = read(path)
+            file = read(Path(path))
             if doubt:
-                raise BadFile([readable.pop(path.stem).problem((), doubt)])
+                raise BadFile([file.problem((), doubt)])
+            readable[name] = file
         except BadFile as error:
-            problems[path.stem] = error.problems
+            problems[name] = error.problems
     for name in sorted(readable, key=lambda one: readable[one].found.get("extends") in readable):
         try:
             raw[name], made = _own(readable[name], name, raw, local=local)

@@ -166,6 +166,14 @@ def test_an_override_that_cannot_be_read_does_not_fall_back_to_the_shipped_entry
     assert "gitlab" in found
 
 
+def test_a_link_that_leads_nowhere_does_not_fall_back_either(tmp_path: Path) -> None:
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "github.yaml").symlink_to(tmp_path / "gone.yaml")
+    found = load(tmp_path, writers=frozenset({os.getuid()}))
+    assert "github" not in found
+    assert "cannot be read" in found.problems["github"][0]
+
+
 def test_what_an_override_loosens_is_said() -> None:
     before = EVERY["google"]
     changes = {"narrows": True, "base_scopes": (*before.base_scopes, "profile")}
