@@ -75,7 +75,7 @@ def parse_tokens(reply: Reply, now: datetime, facts: ProviderFacts | None = None
     return Tokens(
         access=Secret(access), refresh=refresh, id_token=_secret(found, "id_token"),
         expires_at=_ends(given.get("expires_in"), now) or _documented(facts, refresh, given, now),
-        scopes=_scopes(given.get(quirks.scope_in)), refresh_expires_at=_ends(given.get("refresh_token_expires_in"), now),
+        scopes=_granted(given, quirks), refresh_expires_at=_ends(given.get("refresh_token_expires_in"), now),
         said=_told(found, facts),
     )
 
@@ -148,6 +148,12 @@ def _documented(
     if facts is None or facts.access_lifetime is None or refresh is None or given.get("expires_in") is not None:
         return None
     return now + timedelta(seconds=facts.access_lifetime)
+
+
+def _granted(given: Mapping[str, Any], quirks: Quirks) -> tuple[str, ...] | None:
+    """Where no scope can be asked for, what the answer calls one says nothing: the entry's one scope is all that can be done."""
+    found = _scopes(given.get(quirks.scope_in)) if quirks.scope_parameter else None
+    return tuple(dict.fromkeys(quirks.scope_aliases.get(one, one) for one in found)) if found is not None else None
 
 
 def _scopes(found: Any) -> tuple[str, ...] | None:

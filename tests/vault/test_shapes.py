@@ -307,7 +307,9 @@ def test_tokens_without_an_end_and_headers_of_their_own(
 ) -> None:
     """No lifetime, no refresh token, no scope in the answer."""
     provider.expires_in, provider.me = None, me
-    provider.speaks = saying(lambda answer, _grant: {"access_token": answer["access_token"], "expires_in": 0, "scope": None})
+    provider.speaks = saying(lambda answer, _grant: {
+        "access_token": answer["access_token"], "expires_in": 0, "scope": None if name == "shopify" else "public",
+    })
     known(inside, name, provider)
     connection = connect(inside, name)
     record = stored(inside, connection)
@@ -350,6 +352,18 @@ def test_facebooks_error_object_is_a_refusal_and_no_answer_that_was_lost(inside:
     known(inside, "facebook", provider)
     with pytest.raises(ProviderRefused):
         connect(inside, "facebook")
+
+
+def test_google_calls_two_scopes_otherwise_than_they_were_asked_for(inside: Keeper, provider: Scripted) -> None:
+    """Else each token would seem to do more than anybody described, and count as destructive."""
+    calendar, info = "https://www.googleapis.com/auth/calendar.readonly", "https://www.googleapis.com/auth/userinfo"
+    provider.scopes = f"openid {info}.email {info}.profile {calendar}"
+    provider.rotates, provider.me = False, {"sub": "g-1", "email": "ada@acme.example"}
+    known(inside, "google", provider, scopes=load()["google"].scopes)
+    assert begin(inside, "google")[1]["access_type"] == "offline"
+    connection = connect(inside, "google")
+    assert stored(inside, connection)["scopes"] == ["openid", "email", "profile", calendar]
+    assert mint(inside, connection, (calendar,))["token"]
 
 
 def test_an_answer_that_names_no_account_connects_nothing(inside: Keeper, provider: Scripted) -> None:

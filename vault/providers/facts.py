@@ -74,6 +74,8 @@ class Quirks(Strict):
     refresh_params: dict[str, str] = {}
     scope_in: str = "scope"
     scope_parameter: str = "scope"
+    scope_aliases: dict[str, str] = {}
+    """What the answer calls a scope, and what it was asked for as."""
     headers: dict[str, str] = {}
     shows_token: str = Field(default="Authorization: Bearer {token}", pattern=r"^[A-Za-z0-9-]+: [^\r\n{}]*\{token\}$")
     userinfo_method: Literal["GET", "POST"] = "GET"
