@@ -43,6 +43,8 @@ class Scripted:
     """Method, path, headers (lower case) and body of every request."""
     before: list[Fault] = field(default_factory=list)
     after: list[Fault] = field(default_factory=list)
+    redeeming: list[Fault] = field(default_factory=list)
+    """Faults when a code is traded in, taken from the front."""
     refreshes: list[dict[str, str]] = field(default_factory=list)
     revoked: list[dict[str, str]] = field(default_factory=list)
     codes: list[dict[str, str]] = field(default_factory=list)
@@ -116,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(self.scripted.revocation, {})
         elif form.get("grant_type") == "authorization_code":
             self.scripted.codes.append(form)
+            if self.scripted.redeeming and self.scripted.redeeming.pop(0)(self):
+                return
             self.tokens(self.scripted.issue(self.scripted.scopes), "authorization_code")
         else:
             self.refresh(form)

@@ -35,17 +35,19 @@ EVENTS = {
 }
 
 
-def health(row: Connection, state: ConnectionState | None, title: str, now: datetime) -> Health:
-    """`state` is what the keeper knows, None while it is away. A row that says less than the keeper is believed where that is
-    the worse news."""
+def health(row: Connection, state: ConnectionState | None, title: str, now: datetime, *, away: bool = False) -> Health:
+    """`state` is what the keeper knows, None where it knows nothing, or is `away`. A row that says less than the
+    keeper is believed where that is the worse news."""
     if row.status == "disconnected":
         return Health("", "Disconnected", "Nothing here can use it any more.")
     if row.status == "needs_consent" or (state is not None and state.status == "needs_consent"):
         return _over(row, state, title)
     if row.status == "paused":
         return Health("", "Paused by you", "Nothing can use this account until you resume it. Paused ", row.status_at, ".")
-    if state is None:
+    if away:
         return Health("", "Connected", "When its access was renewed cannot be told while the vault is away.")
+    if state is None:
+        return Health("warn", "Reconnect", f"The vault holds no access for this account. {NOTHING}")
     return _active(state, title, now)
 
 

@@ -105,7 +105,8 @@ class _Seen:
     summaries: Mapping[str, Summary]
     agents: Mapping[str, list[Agent]]
     servers: list[consents.Allowed]
-    states: Mapping[str, ConnectionState]
+    states: Mapping[str, ConnectionState] | None
+    """None while the keeper is away."""
 
 
 def accounts(house: House, viewer: Viewer) -> Accounts:
@@ -129,19 +130,19 @@ def _seen(session: Session, house: House, viewer: Viewer, rows: list[Connection]
     agents = may_use(session, house.settings, viewer.person)
     servers = consents.of_person(session, viewer.person)
     try:
-        states = house.door.connections(shown)
+        return _Seen(rows, summaries, agents, servers, house.door.connections(shown))
     except KeeperError:
-        states = {}
-    return _Seen(rows, summaries, agents, servers, states)
+        return _Seen(rows, summaries, agents, servers, None)
 
 
 def _card(house: House, row: Connection, seen: _Seen) -> Card:
-    facts, state = providers.find(house.settings, row.provider), seen.states.get(row.id)
+    facts, state = providers.find(house.settings, row.provider), (seen.states or {}).get(row.id)
     there = [other for other in seen.rows if other.provider == row.provider]
     default = lookup.chosen(there)
     used_by_agents = row.status != "disconnected" and default is not None and default.id == row.id
     return Card(
-        row=row, facts=facts, health=health(row, state, facts.title, house.clock()), allowed=allowed(facts, row.scopes),
+        row=row, facts=facts, health=health(row, state, facts.title, house.clock(), away=seen.states is None),
+        allowed=allowed(facts, row.scopes),
         summary=seen.summaries[row.id], state=state, agents=seen.agents.get(row.provider, []) if used_by_agents else [],
         servers=[one for one in seen.servers if one.connection == row.id],
         siblings=sum(other.id != row.id for other in there),
