@@ -220,7 +220,9 @@ def test_tokens_that_nobody_knows_of_are_ended(signed_in: People, bank: Provider
 
 ROUTES = [
     ("GET", "/connections/{}"), ("GET", "/connections/{}/disconnect"), ("POST", "/connections/{}/disconnect"),
-    ("POST", "/connections/{}/pause"), ("POST", "/connections/{}/resume"),
+    ("POST", "/connections/{}/pause"), ("POST", "/connections/{}/resume"), ("POST", "/connections/{}/name"),
+    ("POST", "/connections/{}/default"), ("GET", "/connections/{}/now"), ("GET", "/connections/{}/uses.json"),
+    ("GET", "/connections/{}/uses.csv"), ("GET", "/connections/new?connection={}&add=payments:send"),
 ]
 
 
@@ -236,6 +238,9 @@ def test_a_stranger_and_a_teammate_on_every_route(signed_in: People, bank: Provi
     for method, route in ROUTES:
         assert ask(teammate, method, route) == 404
         assert ask(stranger, method, route) in (302, 303, 401)
-    for path in ("/connections", "/connections/new?provider=harbour", "/connections/callback?state=a&code=b"):
+    for path in (
+        "/connections", "/connections/now", "/connections/uses.json", "/connections/new", "/connections/new?provider=harbour",
+        "/connections/callback?state=a&code=b",
+    ):
         assert stranger.get(path).status_code in (302, 303, 401)
     assert rows(house, ada.person)[0].status == "active"
