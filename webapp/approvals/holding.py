@@ -145,6 +145,7 @@ def _flags(facts: Mapping[str, object], before: Action | None) -> list[str]:
         "new": bool(facts.get("recipient")) and not used.get("approved_before"),
         "unreadable": isinstance(amount, Mapping) and amount.get("status") == "unknown",
         "again": before is not None and before.state == "done",
+        "reported": facts.get("enforced") is False,
     }
     return [name for name, holds in signs.items() if holds]
 

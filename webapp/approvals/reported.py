@@ -24,6 +24,7 @@ from webapp.canonical import canonical, digest, parse
 from webapp.clients import lookup as clients
 from webapp.clients.tables import Client
 from webapp.config import Settings
+from webapp.connections.rules import allowed, ends_alone, sentence
 from webapp.errors import CountersealError, Unavailable
 from webapp.oauth import grants
 from webapp.oauth.handed import ToolCall
@@ -34,6 +35,7 @@ from webapp.policy.engine import PolicySet
 from webapp.policy.facts import Facts
 from webapp.web.house import House
 
+TITLE = 200
 UNSAID = "(token)"
 """Stands for the tool where the client said nothing of a call. No reported tool can have this name."""
 
@@ -108,22 +110,34 @@ def draft(case: Case, used: Used, lifetime: int) -> Draft:
     }
     shown = facts_document(case.facts, used, enforced=False) | {
         "actors": list(found.actors), "consent": found.consent.id, "resources": list(found.resources),
+        "reported": found.wanted.call is not None,
         "token": token_facts(found.facts, found.reach, lifetime),
     }
+    pin = digest(canonical([case.tool, list(found.resources)]))
     return Draft(
         server={"name": client.id, "url": found.resource, "manifest": found.registration},
-        tool={"name": case.tool, "pin": digest(canonical([case.tool, list(found.resources)])), "title": "", "cls": found.cls},
+        tool={"name": case.tool, "pin": pin, "title": _title(found), "cls": found.cls},
         arguments=case.arguments, principal={"person": subject.person, "name": subject.name},
         client={"id": subject.client, "grant": subject.grant, "name": subject.client_name, "owner": subject.person},
         connection=account, scopes=found.wanted.scopes, facts=shown, server_title=client.name, beside=case.beside,
     )
 
 
+def _title(found: Entitled) -> str:
+    """In our words: what the token can do, and not what the server calls its tool."""
+    told = allowed(found.facts, found.reach)
+    return f"Get a token: {sentence([one.sentence for one in told]) if told else 'only to know which account it is'}"[:TITLE]
+
+
 def token_facts(provider: ProviderFacts, reach: tuple[str, ...], lifetime: int) -> dict[str, Any]:
-    """What the page leads with, and what is signed: what the token can do in plain words, gravest first, and for how long."""
+    """What the page leads with, and what is signed: what the token can do in plain words, gravest first, and for how long: also
+    where the provider cannot end it when its lease is over."""
     told = sorted(set(reach) - set(provider.base_scopes), key=lambda scope: (EFFECTS.index(provider.effect(scope)), scope))
     can = [{"scope": scope, "effect": provider.effect(scope), "words": provider.words(scope)} for scope in told]
-    return {"provider": provider.title, "can": can, "lifetime": lifetime, "narrowed": provider.narrows}
+    return {
+        "provider": provider.title, "can": can, "lifetime": lifetime, "narrowed": provider.narrows, "ends": ends_alone(provider),
+        "own_lifetime": provider.access_lifetime,
+    }
 
 
 def recheck(house: House) -> Recheck:

@@ -64,7 +64,7 @@ class Action(Base):
     named: Mapped[str]
     """What the agent calls the recipient, where that is an account number; shortened."""
     flags: Mapped[list[str]]
-    """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`."""
+    """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`, `reported`."""
     rank: Mapped[int]
     """Order in the queue: 0 is what could go most wrong."""
     asks_owner: Mapped[bool]

@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from webapp.clients.rules import source_of
 from webapp.errors import LimitReached, Missing
-from webapp.oauth import metadata, renewal, rfc6750, rfc8414, rfc9728
+from webapp.oauth import metadata, openapi, renewal, rfc6750, rfc8414, rfc9728
 from webapp.oauth.rfc7591 import Registration
 from webapp.oauth.server import Parameters, Request, Server
 from webapp.oauth.tokens import InvalidToken
@@ -51,6 +51,12 @@ def protected_resource(name: str) -> Response:
 @guards.machine
 def authorization_server() -> Response:
     return jsonify(rfc8414.document(house().settings))
+
+
+@blueprint.get(metadata.OPENAPI)
+@guards.machine
+def description() -> Response:
+    return jsonify(openapi.document(house().settings))
 
 
 @blueprint.post(metadata.TOKEN)
