@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from vault.errors import Disconnected, NotKnown
@@ -20,6 +20,7 @@ from webapp.db.due import Due
 from webapp.web.house import House
 
 AGAIN = timedelta(minutes=1)
+WITHDRAWN = "consent withdrawn"
 
 
 def give_back(session: Session, lease_id: str, client: str, now: datetime) -> None:
@@ -82,8 +83,13 @@ def withdrawn(house: House, due: Due) -> datetime | None:
 
 
 def _close_all(session: Session, consent: str, now: datetime) -> str:
-    """The person whose consent it was."""
-    open_ones = select(Lease.id).where(Lease.consent == consent, Lease.state == "planned").order_by(Lease.id)
-    for lease_id in session.scalars(open_ones).all():
-        close(session, lease_id, "consent withdrawn", now)
-    return session.get_one(ConnectionConsent, consent).person
+    """The person whose consent it was. Of shared leases there may be thousands, most of them over by themselves."""
+    row = session.get_one(ConnectionConsent, consent)
+    its = (Lease.connection == row.connection, Lease.consent == consent, Lease.state == "planned")
+    for lease_id in session.scalars(select(Lease.id).where(*its, Lease.exclusive).order_by(Lease.id)).all():
+        close(session, lease_id, WITHDRAWN, now)
+    session.execute(
+        update(Lease).where(*its, Lease.exclusive.is_(False)).values(state="closed", outcome=WITHDRAWN, closed_at=now),
+        execution_options={"synchronize_session": False},
+    )
+    return row.person

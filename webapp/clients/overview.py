@@ -60,7 +60,7 @@ def of(session: Session, clients: Iterable[Client], settings: Settings, now: dat
 
 def asks(allowed: Iterable[Permission], settings: Settings) -> tuple[MayAsk, ...]:
     """What permissions let a client ask for, in the catalogue's words."""
-    catalogue = load(settings.instance / "providers.yaml")
+    catalogue = load(settings.instance, local=settings.evaluation)
     made = []
     for one in sorted(allowed, key=lambda row: row.provider):
         provider = facts(catalogue, one.provider)

@@ -49,7 +49,7 @@ def _permitting(command: F) -> F:
 
 
 def _read(settings: Settings, allow: tuple[str, ...], tool: tuple[str, ...], resource_id: tuple[str, ...]) -> list[Allow]:
-    found, catalogue = permissions.read(allow, tool, resource_id), load(settings.instance / "providers.yaml")
+    found, catalogue = permissions.read(allow, tool, resource_id), load(settings.instance, local=settings.evaluation)
     for one in found:
         known = catalogue.get(one.provider)
         unknown = [scope for scope in one.scopes if known is None or scope not in known.scopes]

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
+from werkzeug.test import TestResponse
+
 from tests.app_parts import People
+from tests.keeper_parts import PUBLIC_URL
+from tests.token_parts import account, agents_token, allow
 from tests.webapp.approvals.parts import action, decide, with_passkey
-from tests.webapp.exchange.conftest import Scene
+from tests.webapp.exchange.conftest import SCOPES, Scene
+from webapp.broker.tables import Lease
 from webapp.oauth import rfc8693
 
 
@@ -46,3 +53,43 @@ def test_money_needs_its_owner_and_finance_since_nobody_here_sees_the_amount(sce
     given = scene.desk.poll(request)
     assert given.status_code == 200, given.text
     assert given.json["scope"] == "payments:send"
+
+
+def test_a_persons_own_session_with_the_server_is_a_subject_with_one_actor(scene: Scene) -> None:
+    """The token client ran the code flow itself, for its own resource: nobody stands between it and the person."""
+    session = agents_token(scene.house, scene.ada.person, scene.desk.resource, client=scene.desk.id)
+    answer = scene.desk.exchange(session)
+    assert answer.status_code == 200, answer.text
+    assert scene.desk.introspect(answer.json["lease_id"])["act"] == {"sub": scene.desk.id}
+
+
+def test_two_exchanges_at_once_both_get_the_shared_token_and_a_lease_of_their_own(scene: Scene) -> None:
+    answers: list[TestResponse] = []
+    start = threading.Barrier(2)
+
+    def ask(proof: dict[str, str]) -> None:
+        start.wait()
+        answers.append(scene.desk.exchange(scene.subject, **proof))
+
+    threads = [threading.Thread(target=ask, args=(proof,)) for proof in (scene.desk.proof(), scene.desk.proof())]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.status_code for answer in answers] == [200, 200], [answer.text for answer in answers]
+    assert len({answer.json["access_token"] for answer in answers}) == 1
+    assert len({answer.json["lease_id"] for answer in answers}) == 2
+    assert len(scene.provider.refreshes) == 1
+
+
+def test_the_account_that_was_allowed_last_is_used_where_only_the_provider_is_named(scene: Scene) -> None:
+    second = account(scene.house, scene.provider, scene.ada.person, scopes=SCOPES)
+    scene.house.clock.forward(seconds=1)
+    allow(scene.house, scene.desk, scene.ada.person, second, scopes=SCOPES)
+    for asked, expected in (
+        ({}, second), ({"resource": f"{PUBLIC_URL}/connections/{scene.account}"}, scene.account),
+        ({"audience": None, "resource": f"{PUBLIC_URL}/connections/{second}"}, second),
+    ):
+        lease = scene.desk.exchange(scene.subject, **asked).json["lease_id"]
+        with scene.house.database.read() as session:
+            assert session.get_one(Lease, lease).connection == expected
