@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault.door import Minted
@@ -138,8 +137,7 @@ def _minted(house: House, case: Case, lease: Lease) -> Minted:
     if wider(case.found.facts, minted.scopes, case.found.cls):
         _failed(house, lease, "wider")
         raise NotGiven(WIDER, code="invalid_scope")
-    if minted.expires_at < lease.until:
-        house.database.write(lambda s: s.execute(update(Lease).where(Lease.id == lease.id).values(until=minted.expires_at)))
+    leases.granted(house, lease, minted)
     return minted
 
 

@@ -77,6 +77,7 @@ def _mint_once(house: House, started: Started) -> Given:
     ended, envelope = LOST, started.opened.document.envelope
     try:
         minted = leases.mint(house, started.lease, Evidence(started.opened.document.raw, started.opened.verified.statements))
+        leases.granted(house, started.lease, minted)
         ended = _judged(house, started, minted)
     except KeeperError as error:
         ended = _none(error.hint)

@@ -91,6 +91,14 @@ def _note(session: Session, lease: Lease, minted: Minted) -> None:
     enqueue(session, END, lease.id, minted.expires_at + GRACE)
 
 
+def granted(house: House, lease: Lease, minted: Minted) -> None:
+    """Note what a token client really got, where that is not what was planned: what its token can do, and until when."""
+    scopes, until = sorted(minted.scopes), min(lease.until, minted.expires_at)
+    if (scopes, until) != (lease.scopes, lease.until):
+        values = update(Lease).where(Lease.id == lease.id).values(scopes=scopes, until=until)
+        house.database.write(lambda s: s.execute(values, execution_options={"synchronize_session": False}))
+
+
 def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
     """The call is over. An exclusive token is ended now, where its provider can end it alone. A lease is closed once."""
     ask = session.connection().execute

@@ -29,7 +29,6 @@ def document(settings: Settings) -> dict[str, Any]:
         "response_modes_supported": ["query"],
         "grant_types_supported": [*GRANT_TYPES, rfc8693.GRANT, OwnGrant.GRANT_TYPE, PollGrant.GRANT_TYPE],
         "authorization_details_types_supported": [rfc9396.TYPE],
-        "service_documentation": base + metadata.OPENAPI,
         "token_endpoint_auth_methods_supported": list(ANY),
         "token_endpoint_auth_signing_alg_values_supported": list(rfc7523.ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(ANY),
