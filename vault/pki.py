@@ -6,6 +6,7 @@ one SPIFFE URI (https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.m
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from vault.client import Refused
 from vault.errors import BadRequest, KeeperError, NoAuthority
 from vault.table import Body, Keeper, number, segment, text
+
+log = logging.getLogger("counterseal.keeper")
 
 ROLE = "client"
 LONGEST = 24 * 3600
@@ -61,6 +64,7 @@ def certify(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     if wrong:
         revoke_certificate(keeper, {"serial": serial})
         raise NoAuthority(wrong, hint=f"The vault's role for client certificates is too wide: it gave {wrong}.")
+    log.info("certified %s as %s", serial, name)
     until = datetime.fromtimestamp(answer["expiration"], UTC)
     return {"pem": str(answer["certificate"]).strip() + "\n", "serial": serial, "not_after": until.isoformat()}
 
