@@ -127,6 +127,9 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
             "max_path_length": 0,
         }),
         Request("pki-role", f"{pki}/roles/client", CLIENT_ROLE),
+        Request("pki-tidy", f"{pki}/config/auto-tidy", {
+            "enabled": True, "tidy_cert_store": True, "tidy_revoked_certs": True, "interval_duration": "24h",
+        }),
         Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy}),
         Request("approle", "sys/auth/approle", {"type": "approle"}),
         Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),
