@@ -99,9 +99,34 @@ class Statement:
     """Transit's form: `vault:v<version>:<base64>`."""
 
 
+ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":"))
+EXACT = 2**53 - 1
+
+
 def canonical(value: Any) -> bytes:
-    """RFC 8785 bytes. Raises ValueError on NaN, infinities and integers beyond 2**53."""
+    """RFC 8785 bytes. Raises ValueError on NaN, infinities and integers beyond 2**53.
+
+    Every entry of the log is made here. For plain values Python's own encoder, in C, writes the same bytes: it escapes strings
+    as section 3.2.2.2 asks, and sorts ASCII keys as section 3.2.3 does."""
+    if _plain(value):
+        try:
+            return ENCODER.encode(value).encode("utf-8")
+        except UnicodeEncodeError:
+            pass  # a lone surrogate: refused below in the library's words
     return rfc8785.dumps(value)
+
+
+def _plain(value: Any) -> bool:
+    """No floats, which RFC 8785 writes as ECMAScript does; no keys that sort differently in UTF-16; exact types, so that no
+    subclass writes itself in its own way."""
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is dict:
+        return all(type(key) is str and key.isascii() and _plain(each) for key, each in value.items())
+    if kind is list or kind is tuple:
+        return all(_plain(each) for each in value)
+    return isinstance(value, int) and -EXACT <= value <= EXACT
 
 
 def digest(envelope: bytes) -> str:

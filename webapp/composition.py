@@ -27,6 +27,7 @@ from webapp.evaluation import views as evaluation
 from webapp.gateway import jobs as gateway_jobs
 from webapp.gateway import room as gateway_room
 from webapp.gateway import views as gateway
+from webapp.gateway.front import Front
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
@@ -113,6 +114,7 @@ def create_app(house: House) -> Flask:
         evaluation.register(app, evaluation_run.read(settings.instance))
     limits.register(app, settings)
     guard.check_marks(app)
+    setattr(app, "wsgi_app", Front(app, room))  # noqa: B010 a method in Flask's types
     if settings.web.trusted_proxies:
         proxies = Proxies(app.wsgi_app, settings.web.trusted_proxies, settings.web.client_certificate_header)
         setattr(app, "wsgi_app", proxies)  # noqa: B010 a method in Flask's types

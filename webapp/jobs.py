@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 
-from sqlalchemy import CursorResult, and_, delete, or_, select, update
+from sqlalchemy import CursorResult, and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
 from webapp.audit import sequence
+from webapp.db.direct import Made
 from webapp.db.due import Due
 from webapp.errors import CountersealError
 from webapp.web.house import House
@@ -33,6 +34,7 @@ PAUSE = 1.0
 """Seconds between looks, when nothing was told; and between two sequencings of the log. Who cannot wait for one (a decision)
 sequences for itself."""
 BACKOFF_MAX = 300
+WAITS = Made(select(Due.id).where(Due.run_at <= bindparam("now")).limit(1))
 
 
 def claim(session: Session, worker: str, now: datetime) -> Due | None:
@@ -123,8 +125,8 @@ class Worker:
         return row
 
     def _next(self) -> Due | None:
-        with self.house.database.read() as session:
-            due = session.scalar(select(Due.id).where(Due.run_at <= self.house.clock()).limit(1))
+        with self.house.database.look() as on:
+            due = on.row(WAITS, {"now": self.house.clock()})
         if due is None:
             return None
         return self.house.database.write(lambda s: claim(s, self.name, self.house.clock()))

@@ -67,6 +67,7 @@ server_software = "counterseal"
 def post_worker_init(worker: Any) -> None:
     """After the app was made in this worker: its loop for due rows, where this process has one."""
     sys.setswitchinterval(SWITCH)
+    _warm()
     if os.environ.get(WORKER_LOOP) == "1":
         from webapp.composition import job_handlers
         from webapp.jobs import Worker
@@ -81,6 +82,15 @@ def post_worker_init(worker: Any) -> None:
         loop = Worker(house, job_handlers(app.extensions["approvals"]))
         worker.counterseal_loop = loop
         threading.Thread(target=loop.run, name="worker", daemon=True).start()
+
+
+def _warm() -> None:
+    """What the first call would wait for is imported now that the process answers, beside it: on a native thread."""
+    from gevent import get_hub
+
+    from webapp.gateway import upstream
+
+    get_hub().threadpool.spawn(upstream.model)
 
 
 def worker_int(worker: Any) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from webapp.approvals.rules import LIVE
 from webapp.approvals.tables import Action
 from webapp.config import Approvals
+from webapp.db.direct import Made, Where, direct
 
 What = Literal["join", "answer", "refuse"]
 
@@ -40,16 +41,20 @@ THE_CALL = (
     Action.person == bindparam("person"), Action.grant_id == bindparam("grant"), Action.server == bindparam("server"),
     Action.tool == bindparam("tool"), Action.arguments == bindparam("arguments"),
 )
-KNOWN = select(Action.id).where(*THE_CALL).limit(1)
+KNOWN = Made(select(Action.id).where(*THE_CALL).limit(1))
 LIVE_ONE = select(Action).where(*THE_CALL, Action.state.in_(LIVE))
 LAST_ONE = select(Action).where(*THE_CALL).order_by(Action.created_at.desc(), Action.id.desc()).limit(1)
 
 
+def held_before(where: Where, key: CallKey) -> bool:
+    """Whether this call was ever held. Most never were, and every call asks."""
+    return direct(where).row(KNOWN, asdict(key)) is not None
+
+
 def last(session: Session, key: CallKey) -> Action | None:
-    """The last action with this call, whatever became of it. A live one comes first: there is at most one. Most calls were never
-    held, and every call asks."""
+    """The last action with this call, whatever became of it. A live one comes first: there is at most one."""
     asked = asdict(key)
-    if session.connection().execute(KNOWN, asked).first() is None:
+    if not held_before(session, key):
         return None
     return session.scalar(LIVE_ONE, asked) or session.scalar(LAST_ONE, asked)
 

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, text, update
+from sqlalchemy import Select, String, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, KnownRecipient, Usage
+from webapp.db.direct import Direct, Made, Where, direct, session_of
 from webapp.db.once import insert_once
 from webapp.ids import new_id
 from webapp.policy import calls
@@ -73,46 +74,58 @@ def key(recipient: str | None) -> str:
 _counts = (Usage.at > bindparam("since")) & (Usage.state != "released")
 _others = Usage.action.is_(None) | (Usage.action != bindparam("excluding"))
 _sum = select(func.sum(Usage.base_minor)).where(_counts, Usage.base_minor.is_not(None))
-CALLS = select(func.count()).select_from(Usage).where(Usage.person == bindparam("person"), _counts)
-BY_PERSON = _sum.where(Usage.person == bindparam("person"))
-BY_ACCOUNT = _sum.where(Usage.connection == bindparam("connection"))
-TO_RECIPIENT = _sum.where(Usage.recipient == bindparam("recipient"), Usage.person == bindparam("person"))
-INSERT = insert(Usage.__table__)  # type: ignore[arg-type]
 
 
-def one_at_a_time(session: Session, person: str) -> None:
+ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("person", type_=String), 7))))
+
+
+def one_at_a_time(session: Where, person: str) -> None:
     """Before caps are read in the transaction that acts on them. SQLite has one writer; on PostgreSQL one person's calls are
     judged one after the other."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:person, 7))"), {"person": person})
+    on = direct(session)
+    if on.dialect.name == "postgresql":
+        on.rows(ALONE, {"person": person})
 
 
-def facts(session: Session, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
+def _both(statement: Select[Any]) -> tuple[Made, Made]:
+    """Of all, and of all but one action's own."""
+    return Made(statement), Made(statement.where(_others))
+
+
+CALLS = _both(select(func.count()).select_from(Usage).where(Usage.person == bindparam("person"), _counts))
+BY_PERSON = _both(_sum.where(Usage.person == bindparam("person")))
+BY_ACCOUNT = _both(_sum.where(Usage.connection == bindparam("connection")))
+TO_RECIPIENT = _both(_sum.where(Usage.recipient == bindparam("recipient"), Usage.person == bindparam("person")))
+INSERT = Made(insert(Usage.__table__), tuple(Usage.__table__.columns.keys()))  # type: ignore[arg-type]
+
+
+def facts(session: Where, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
     """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again."""
     known = _known(session, call)
+    on = direct(session)
     asked = {
         "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "excluding": excluding,
         "since": now - DAY,
     }
     return Used(
-        calls_last_hour=_total(session, CALLS, {**asked, "since": now - HOUR}),
-        base_minor_last_day=_total(session, BY_PERSON, asked),
-        account_base_minor_last_day=_total(session, BY_ACCOUNT, asked) if call.connection else 0,
-        recipient_base_minor_last_day=_total(session, TO_RECIPIENT, asked) if call.recipient else 0,
+        calls_last_hour=_total(on, CALLS, {**asked, "since": now - HOUR}),
+        base_minor_last_day=_total(on, BY_PERSON, asked),
+        account_base_minor_last_day=_total(on, BY_ACCOUNT, asked) if call.connection else 0,
+        recipient_base_minor_last_day=_total(on, TO_RECIPIENT, asked) if call.recipient else 0,
         approved_before=known.times if known else 0,
         up_to_minor=known.up_to_base_minor if known else 0,
         lookalike_of="" if known or not call.recipient else _lookalike(session, call),
     )
 
 
-def _total(session: Session, statement: Select[Any], asked: dict[str, Any]) -> int:
-    counted = statement if asked["excluding"] is None else statement.where(_others)
-    return int(session.connection().execute(counted, asked).scalar_one() or 0)
+def _total(on: Direct, of: tuple[Made, Made], asked: dict[str, Any]) -> int:
+    row = on.row(of[asked["excluding"] is not None], asked)
+    return int((row and row[0]) or 0)
 
 
-def record(session: Session, call: Call, now: datetime) -> None:
+def record(session: Where, call: Call, now: datetime) -> None:
     """Count an allowed call; in the transaction that allows it."""
-    session.connection().execute(INSERT, _values(call, now, state="committed", action=None))
+    direct(session).run(INSERT, _values(call, now, state="committed", action=None))
 
 
 def reserve(session: Session, call: Call, action: str, now: datetime) -> None:
@@ -159,16 +172,16 @@ def _values(call: Call, now: datetime, *, state: str, action: str | None) -> dic
     }
 
 
-def _known(session: Session, call: Call) -> KnownRecipient | None:
+def _known(session: Where, call: Call) -> KnownRecipient | None:
     if not call.recipient:
         return None
-    return session.scalar(select(KnownRecipient).filter_by(
+    return session_of(session).scalar(select(KnownRecipient).filter_by(
         person=call.person, connection=call.connection or "", server=call.server, recipient=key(call.recipient)
     ))
 
 
-def _lookalike(session: Session, call: Call) -> str:
-    names = session.scalars(
+def _lookalike(session: Where, call: Call) -> str:
+    names = session_of(session).scalars(
         select(KnownRecipient.shown_as).filter_by(person=call.person, server=call.server)
         .order_by(KnownRecipient.last_at.desc()).limit(COMPARED)
     )

@@ -17,16 +17,17 @@ from sqlalchemy.orm import Session
 from webapp.audit.sequencer import TOPIC, sequence
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.canonical import canonical
+from webapp.db.direct import Made, Where, direct
 from webapp.errors import LogStalled
 from webapp.ids import new_id
 from webapp.web.house import House
 
-INSERT = insert(Entry.__table__)  # type: ignore[arg-type]
+INSERT = Made(insert(Entry.__table__), ("id", "at", "kind", "actor", "subject", "body"))  # type: ignore[arg-type]
 STALLED = "The audit log is not being signed. Nothing that was held will run until it is; nothing was lost."
 
 
 def append(
-    session: Session, *, kind: str, actor: str, subject: str, detail: Mapping[str, Any], at: datetime
+    session: Where, *, kind: str, actor: str, subject: str, detail: Mapping[str, Any], at: datetime
 ) -> str:
     """Write one entry in the caller's transaction and return its id.
 
@@ -38,7 +39,7 @@ def append(
         "v": 1, "id": entry, "at": at.isoformat(timespec="microseconds"), "kind": kind, "actor": actor, "subject": subject,
         "detail": dict(detail),
     })
-    session.connection().execute(INSERT, {"id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body})
+    direct(session).run(INSERT, {"id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body})
     return entry
 
 

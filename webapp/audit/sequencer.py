@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from vault.errors import HeadRefused
 from webapp.audit import keys, merkle
 from webapp.audit.tables import Checkpoint, Entry, Node, Tree
+from webapp.db.direct import Made, direct
 from webapp.db.once import insert_once
 from webapp.web.house import House
 
@@ -23,8 +24,9 @@ log = logging.getLogger("counterseal.audit")
 TOPIC = "audit"
 BATCH = 2000
 
-NODE = select(Node.hash).where(Node.level == bindparam("level"), Node.index == bindparam("at"))
-NUMBER = update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number"))
+NODE = Made(select(Node.hash).where(Node.level == bindparam("level"), Node.index == bindparam("at")))
+NUMBER = Made(update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number")))
+GROW = Made(insert(Node.__table__), ("level", "index", "hash"))  # type: ignore[arg-type]
 
 
 def sequence(house: House) -> int:
@@ -57,26 +59,24 @@ def _place(session: Session) -> int:
     _number(session, tree.size, [row.id for row in rows])
     leaves = [merkle.leaf_hash(row.body) for row in rows]
     nodes = merkle.grown(tree.size, leaves, node_at(session))
-    grown = [{"level": level, "index": at, "hash": value} for level, at, value in nodes]
-    if grown:
-        session.execute(insert(Node), grown)
+    direct(session).many(GROW, [{"level": level, "index": at, "hash": value} for level, at, value in nodes])
     tree.size += len(rows)
     return len(rows)
 
 
 def _number(session: Session, start: int, ids: Sequence[str]) -> None:
-    if ids:
-        session.connection().execute(NUMBER, [{"entry": entry, "number": place} for place, entry in enumerate(ids, start)])
+    direct(session).many(NUMBER, [{"entry": entry, "number": place} for place, entry in enumerate(ids, start)])
 
 
 def node_at(session: Session) -> merkle.NodeAt:
     session.flush()
-    connection = session.connection()
+    on = direct(session)
 
     def read(level: int, index: int) -> bytes:
-        found: bytes | None = connection.execute(NODE, {"level": level, "at": index}).scalar_one_or_none()
-        if found is None:
+        row = on.row(NODE, {"level": level, "at": index})
+        if row is None:
             raise LookupError(f"the log has no node at level {level}, index {index}")
+        found: bytes = row[0]
         return found
 
     return read

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.orm import Session
 
 from vault.door import Evidence, Minted
@@ -18,6 +18,7 @@ from webapp import audit
 from webapp.broker.tables import Lease
 from webapp.connections import lookup, states
 from webapp.connections.tables import Connection, Revocation
+from webapp.db.direct import Made, Where, copied, direct, session_of
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
 from webapp.errors import Conflict
@@ -30,16 +31,15 @@ GRACE = timedelta(seconds=60)
 
 
 # Made once: every call plans and closes a lease.
-INSERT = insert(Lease.__table__)  # type: ignore[arg-type]
-CLOSE = (
+INSERT = Made(insert(Lease.__table__), tuple(Lease.__table__.columns.keys()))  # type: ignore[arg-type]
+CLOSE = Made(
     update(Lease).where(Lease.id == bindparam("lease_id"), Lease.state == "planned")
-    .values(state="closed", outcome=bindparam("how"), closed_at=bindparam("at"))
+    .values(state="closed", outcome=bindparam("how"), closed_at=bindparam("at")).returning(Lease.exclusive, Lease.ref)
 )
-TOKEN = select(Lease.exclusive, Lease.ref).where(Lease.id == bindparam("lease_id"))
 
 
 def plan(
-    session: Session, *, connection: Connection, scopes: Sequence[str], person: str, client: str, grant: str, server: str,
+    session: Where, *, connection: Connection, scopes: Sequence[str], person: str, client: str, grant: str, server: str,
     tool: str, action: str | None, exclusive: bool, cap: int, now: datetime, consent: str = "", actors: Sequence[str] = (),
     more: Mapping[str, Any] | None = None,
 ) -> Lease:
@@ -53,8 +53,8 @@ def plan(
         "state": "planned", "outcome": "", "ref": "", "planned_at": now, "until": now + timedelta(seconds=cap), "closed_at": None,
         "consent": consent, "actors": list(actors),
     }
-    session.connection().execute(INSERT, values)
-    lease = Lease(**values)
+    direct(session).run(INSERT, values)
+    lease = copied(Lease, values)
     lookup.used(session, connection.id, now)
     detail = {
         "connection": lease.connection, "scopes": lease.scopes, "server": server, "tool": tool, "action": action,
@@ -99,17 +99,17 @@ def granted(house: House, lease: Lease, minted: Minted) -> None:
         house.database.write(lambda s: s.execute(values, execution_options={"synchronize_session": False}))
 
 
-def close(session: Session, lease_id: str, outcome: str, now: datetime) -> None:
+def close(session: Where, lease_id: str, outcome: str, now: datetime) -> None:
     """The call is over. An exclusive token is ended now, where its provider can end it alone. A lease is closed once."""
-    ask = session.connection().execute
-    done = ask(CLOSE, {"lease_id": lease_id, "how": outcome[:64], "at": now})
-    if done.rowcount != 1:
+    closed = direct(session).row(CLOSE, {"lease_id": lease_id, "how": outcome[:64], "at": now})
+    if closed is None:
         return
-    exclusive, ref = ask(TOKEN, {"lease_id": lease_id}).one()
+    exclusive, ref = closed
     if exclusive:
         audit.append(session, kind="lease.closed", actor="system", subject=lease_id, detail={"outcome": outcome[:64]}, at=now)
     if ref:
-        request_end(session, session.get_one(Lease, lease_id, populate_existing=True), now)
+        own = session_of(session)
+        request_end(own, own.get_one(Lease, lease_id, populate_existing=True), now)
 
 
 def request_end(session: Session, lease: Lease, now: datetime) -> None:

@@ -8,13 +8,14 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Certified
 from webapp import audit
 from webapp.clients.tables import Certificate
 from webapp.db.count import changed
+from webapp.db.direct import Made, Where, direct
 from webapp.db.due import enqueue
 from webapp.errors import Conflict, Missing
 
@@ -46,12 +47,13 @@ def live(session: Session, client: str, now: datetime) -> list[Certificate]:
     ))
 
 
-def good(session: Session, x5t: str, now: datetime) -> bool:
+STANDING = Made(select(Certificate.revoked_at, Certificate.not_after).where(Certificate.thumbprint == bindparam("x5t")))
+
+
+def good(session: Where, x5t: str, now: datetime) -> bool:
     """Whether the certificate with this thumbprint is in time and was not taken back."""
-    row = session.execute(
-        select(Certificate.revoked_at, Certificate.not_after).where(Certificate.thumbprint == x5t)
-    ).one_or_none()
-    return row is not None and row.revoked_at is None and row.not_after > now
+    row = direct(session).row(STANDING, {"x5t": x5t})
+    return row is not None and row[0] is None and row[1] > now
 
 
 def revoke(session: Session, serial: str, *, actor: str, now: datetime) -> None:

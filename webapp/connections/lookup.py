@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import bindparam, or_, select, text, update
+from sqlalchemy import Select, bindparam, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from vault.providers.catalogue import facts, load
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection, Revocation
+from webapp.db.direct import Made, Where, copied, direct
 from webapp.errors import Conflict, Missing
 
 USED_EVERY = timedelta(seconds=60)
@@ -42,22 +44,24 @@ def title(provider: str) -> str:
     return facts(load(), provider).title
 
 
-OF_PERSON = (
-    select(Connection)
-    .where(
+def _of_person(asked: Select[Any]) -> Select[Any]:
+    return asked.where(
         Connection.person == bindparam("person"), Connection.provider == bindparam("provider"),
         Connection.status != "disconnected",
-    )
-    .order_by(Connection.connected_at.desc(), Connection.id.desc())
-)
+    ).order_by(Connection.connected_at.desc(), Connection.id.desc())
+
+
+OF_PERSON = Made(_of_person(select(*Connection.__table__.columns)))
 """Made once: every call asks it."""
+COLUMNS = tuple(Connection.__table__.columns.keys())
 
 
-def usable(session: Session, person: str, provider: str, scopes: Sequence[str]) -> Connection:
+def usable(session: Where, person: str, provider: str, scopes: Sequence[str]) -> Connection:
     """The person's account at the provider, if it grants these scopes: the default one, or the only one. Never another than the
-    person would expect: one that is paused or grants less is not stepped around. Raises NoConnection, which says what to do and
-    where."""
-    rows = session.scalars(OF_PERSON, {"person": person, "provider": provider}).all()
+    person would expect: one that is paused or grants less is not stepped around. What is returned is a copy. Raises NoConnection,
+    which says what to do and where."""
+    found_rows = direct(session).rows(OF_PERSON, {"person": person, "provider": provider})
+    rows = [copied(Connection, dict(zip(COLUMNS, row, strict=True))) for row in found_rows]
     found = chosen(rows)
     if found is not None and found.status == "active" and not missing(found.scopes, scopes):
         return found
@@ -113,7 +117,7 @@ def ever(session: Session, person: str) -> list[Connection]:
 
 def at_provider(session: Session, person: str, provider: str) -> list[Connection]:
     """The person's live accounts there, the one consented to last first."""
-    return list(session.scalars(OF_PERSON, {"person": person, "provider": provider}))
+    return list(session.scalars(_of_person(select(Connection)), {"person": person, "provider": provider}))
 
 
 def alone(session: Session, person: str) -> None:
@@ -149,7 +153,7 @@ def ended_lately(session: Session, person: str, since: datetime) -> list[tuple[C
     )]
 
 
-USED = (
+USED = Made(
     update(Connection)
     .where(
         Connection.id == bindparam("connection"),
@@ -159,6 +163,6 @@ USED = (
 )
 
 
-def used(session: Session, connection: str, now: datetime) -> None:
+def used(session: Where, connection: str, now: datetime) -> None:
     """Note a use, at most once a minute: the lease says it exactly."""
-    session.connection().execute(USED, {"connection": connection, "late": now - USED_EVERY, "now": now})
+    direct(session).run(USED, {"connection": connection, "late": now - USED_EVERY, "now": now})

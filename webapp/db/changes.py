@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, String, bindparam, func, select
+
+from webapp.db.direct import Made, Where, direct
 
 CHANNEL = "counterseal"
 EVERYTHING = "*"
 POLL = 0.25
+NOTIFY = Made(select(func.pg_notify(bindparam("channel", type_=String), bindparam("topic", type_=String))))
 
 
 class Changes:
@@ -27,16 +29,16 @@ class Changes:
         self._closed = False
         self._watcher: threading.Thread | None = None
 
-    def tell(self, session: Session, *topics: str) -> None:
+    def tell(self, session: Where, *topics: str) -> None:
         """Tell these topics once the session's transaction has committed."""
         session.info.setdefault("topics", set()).update(topics)
 
-    def told(self, session: Session) -> set[str]:
+    def told(self, session: Where) -> set[str]:
         """What was told in this session; on PostgreSQL the other processes are told by the commit itself."""
         topics: set[str] = session.info.pop("topics", set())
         if self._engine.dialect.name == "postgresql":
             for topic in topics:
-                session.execute(text("SELECT pg_notify(:channel, :topic)"), {"channel": CHANNEL, "topic": topic})
+                direct(session).rows(NOTIFY, {"channel": CHANNEL, "topic": topic})
         return topics
 
     def fire(self, topics: Iterable[str]) -> None:

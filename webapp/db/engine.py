@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, NullPool, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from webapp.db.changes import Changes
+from webapp.db.direct import Direct, NeedsSession, Where, on_connection
+from webapp.db.writer import Work, Writer
 from webapp.errors import Unavailable
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ T = TypeVar("T")
 BUSY_TIMEOUT_MS = 5000
 POOL = 10
 OVERFLOW = 20
+BEGIN = "BEGIN IMMEDIATE"
 
 
 def _pragmas(connection: Any, _record: Any) -> None:
@@ -35,7 +37,7 @@ def _pragmas(connection: Any, _record: Any) -> None:
 
 def _begin_immediate(connection: Any) -> None:
     """SQLite: take the write lock at once. A transaction that begins as a reader cannot wait for the lock later."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql(BEGIN)
 
 
 def _engine(url: str, **options: Any) -> Engine:
@@ -50,6 +52,9 @@ class Database:
     `write` runs a use case in one transaction and commits it. On SQLite all writes of a process run on one
     native thread: a greenlet that met another's lock would freeze every other one for the busy timeout. So what is given to
     `write` waits for nothing but the database: no vault, no network, no sleep.
+
+    `look` and `commit` are the same for what every call does, without a Session (`webapp.db.direct`). On SQLite, works given to
+    `commit` that wait at the same time share one commit; each still fails alone.
     """
 
     def __init__(self, url: str) -> None:
@@ -57,29 +62,60 @@ class Database:
         self.sqlite = make_url(url).get_backend_name() == "sqlite"
         if self.sqlite:
             Path(make_url(url).database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, connect_args={"check_same_thread": False})
-            self.writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None})
+            threads = {"check_same_thread": False}
+            self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, connect_args=threads)
+            self.writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None, **threads})
             event.listen(self.writer, "begin", _begin_immediate)
         else:
             waits = {"connect_timeout": BUSY_TIMEOUT_MS // 1000, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"}
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True, connect_args=waits)
             self.writer = self.engine
         self.changes = Changes(self.engine)
-        self._thread: Any = None
+        self._away = (OperationalError, PoolTimeout, self.engine.dialect.loaded_dbapi.OperationalError)
+        self._thread: Writer | None = None
         self._guard = threading.Lock()
-        self._local = threading.local()
+        self._connection: Connection | None = None
+        self._readers: list[Any] = []
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session to read with; whatever is left uncommitted is rolled back."""
-        with _available(), Session(self.engine, expire_on_commit=False) as session:
+        with self._available(), Session(self.engine, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def look(self) -> Iterator[Direct]:
+        """To read with, all of it as of one moment on SQLite. Raises Unavailable."""
+        with self._available():
+            if not self.sqlite:
+                with self.engine.connect() as connection:
+                    yield on_connection(connection)
+                return
+            reader = self._readers.pop() if self._readers else self._reader()
+            try:
+                reader.execute("BEGIN")
+                yield Direct(self.engine.dialect, reader)
+            finally:
+                reader.rollback()
+                self._readers.append(reader)
 
     def write(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction, commit, and return what it returned. Topics given to `changes.tell` are told
         after the commit. Raises Unavailable if the database does not answer or stays locked."""
-        with _available():
-            result, topics = self._submit(work) if self.sqlite else self._transact(work)
+        with self._available():
+            result, topics = self._hand_over(work, alone=True) if self.sqlite else self._transact(work)
+        self.changes.fire(topics)
+        return result
+
+    def commit(self, work: Callable[[Where], T]) -> T:
+        """As `write`, for work that as a rule needs no Session; where it does, it is undone and run again with one. It may be
+        run beside others' in one transaction: what it raises undoes its own statements alone, and this has returned only when
+        all of it is durable."""
+        with self._available():
+            try:
+                result, topics = self._hand_over(work, alone=False) if self.sqlite else self._commit(work)
+            except NeedsSession:
+                return self.write(work)
         self.changes.fire(topics)
         return result
 
@@ -87,14 +123,69 @@ class Database:
         self.changes.close()
         if self._thread is not None:
             self._thread.close()
+        while self._readers:
+            self._readers.pop().close()
         self.engine.dispose()
 
-    def _submit(self, work: Callable[[Session], T]) -> tuple[T, set[str]]:
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except self._away as error:
+            hint = "The database does not answer. Nothing was done."
+            raise Unavailable(hint, code="database_away", detail=str(error)) from error
+
+    def _reader(self) -> Any:
+        """A connection for `look`, kept open: making a pool's one ready costs more than reading."""
+        made = self.writer.raw_connection()
+        driver = made.driver_connection
+        made.detach()
+        return driver
+
+    def _hand_over(self, work: Callable[[Any], T], *, alone: bool) -> tuple[T, set[str]]:
         with self._guard:
             if self._thread is None:
-                self._thread = _Writer()
-        result: tuple[T, set[str]] = self._thread.run(lambda: self._transact(work))
+                self._thread = Writer(self._batch, self._end)
+        result: tuple[T, set[str]] = self._thread.run(work, alone=alone)
         return result
+
+    def _batch(self, works: Sequence[Work]) -> None:
+        """On the writer's thread."""
+        if works[0].alone:
+            works[0].result = self._transact(works[0].run)
+            return
+        driver = on_connection(self._kept()).driver
+        driver.execute(BEGIN)
+        try:
+            for work in works:
+                self._beside(driver, work, others=len(works) > 1)
+            driver.execute("COMMIT")
+        except BaseException:
+            driver.rollback()
+            raise
+
+    def _beside(self, driver: Any, work: Work, *, others: bool) -> None:
+        """One work of a batch. Where there are others, a savepoint keeps what it raises from them."""
+        if not others:
+            work.result = self._worked(work.run, Direct(self.engine.dialect, driver))
+            return
+        driver.execute("SAVEPOINT one")
+        try:
+            work.result = self._worked(work.run, Direct(self.engine.dialect, driver))
+        except Exception as error:  # noqa: BLE001 it is raised again where the work came from
+            work.error = error
+            driver.execute("ROLLBACK TO one")
+        driver.execute("RELEASE one")
+
+    def _worked(self, work: Callable[[Where], T], on: Direct) -> tuple[T, set[str]]:
+        result = work(on)
+        return result, self.changes.told(on)
+
+    def _commit(self, work: Callable[[Where], T]) -> tuple[T, set[str]]:
+        with self.engine.connect() as connection:
+            done = self._worked(work, on := on_connection(connection))
+            on.driver.commit()
+            return done
 
     def _transact(self, work: Callable[[Session], T]) -> tuple[T, set[str]]:
         connection = self._kept() if self.sqlite else self.writer.connect()
@@ -108,49 +199,12 @@ class Database:
             if not self.sqlite:
                 connection.close()
 
-    def _kept(self) -> Any:
+    def _kept(self) -> Connection:
         """The writer thread's one connection, kept open: opening one costs more than a commit."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None or connection.invalidated:
-            connection = self._local.connection = self.writer.connect()
-        return connection
+        if self._connection is None or self._connection.invalidated:
+            self._connection = self.writer.connect()
+        return self._connection
 
-
-@contextmanager
-def _available() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, PoolTimeout) as error:
-        raise Unavailable("The database does not answer. Nothing was done.", code="database_away", detail=str(error)) from error
-
-
-class _Writer:
-    """One native thread, under gevent or not; waiting for it never blocks another greenlet."""
-
-    def __init__(self) -> None:
-        self._pool: Any
-        if _patched():
-            from gevent.threadpool import ThreadPool
-
-            self._pool = ThreadPool(1)
-        else:
-            self._pool = ThreadPoolExecutor(1, "writes")
-
-    def run(self, work: Callable[[], Any]) -> Any:
-        if isinstance(self._pool, ThreadPoolExecutor):
-            return self._pool.submit(work).result()
-        return self._pool.apply(work)
-
-    def close(self) -> None:
-        if isinstance(self._pool, ThreadPoolExecutor):
-            self._pool.shutdown()
-        else:
-            self._pool.kill()
-
-
-def _patched() -> bool:
-    try:
-        from gevent.monkey import is_module_patched
-    except ImportError:
-        return False
-    return bool(is_module_patched("threading"))
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._connection.close()

@@ -35,7 +35,7 @@ def enter(house: House, server: str, request: Request) -> Caller:
         rfc6750.refuse_in_query(request.args.items(multi=True))
         raw = rfc6750.token_of(request.headers.get("Authorization"))
         if raw is not None:
-            with house.database.read() as session:
+            with house.database.look() as session:
                 resource, presented = metadata.resource(house.settings, server), peer.certificate(request.environ)
                 return authenticate(session, raw, resource, house.clock(), presented)
     except InvalidToken as error:

@@ -10,19 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy.orm import Session
-
 from vault.errors import Disconnected, KeeperError, NeedsConsent, Paused
 from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import usage
 from webapp.approvals.deciding import void_to_recipients
-from webapp.approvals.same_call import CallKey, Existing, same
+from webapp.approvals.same_call import CallKey, Existing, held_before, same
 from webapp.approvals.usage import Used
 from webapp.broker import leases
 from webapp.broker.tables import Lease
 from webapp.canonical import canonical
 from webapp.connections.lookup import NoConnection
+from webapp.db.direct import Where, session_of
 from webapp.errors import BadInput, CountersealError
 from webapp.gateway import holding, lacking, mirrored
 from webapp.gateway.eras import Ask, complete
@@ -91,9 +90,9 @@ def _state(room: Room, ask: Ask) -> State:
 
 
 def _prepare(room: Room, ask: Ask, tool: str) -> tuple[Case, Existing | None]:
-    """All reads in one session."""
+    """All reads as of one moment."""
     settings, caller, arguments = room.house.settings, ask.caller, ask.object("arguments")
-    with room.house.database.read() as session:
+    with room.house.database.look() as session:
         pin = pinned(session, ask.server, tool)
         if ask.era == "modern":
             mirrored.check_params(mirrored.params(pin.input_schema), arguments, ask.headers)
@@ -102,7 +101,13 @@ def _prepare(room: Room, ask: Ask, tool: str) -> tuple[Case, Existing | None]:
         )
         case = open_case(session, settings.policy, who, pin, arguments)
         key = CallKey(caller.person, caller.grant, pin.server, pin.tool, case.digest)
-        return case, same(session, key, room.house.clock(), settings.approvals)
+        known = held_before(session, key)
+    return case, _existing(room, key) if known else None
+
+
+def _existing(room: Room, key: CallKey) -> Existing | None:
+    with room.house.database.read() as session:
+        return same(session, key, room.house.clock(), room.house.settings.approvals)
 
 
 def _served(room: Room, ask: Ask, tool: str) -> bool:
@@ -117,7 +122,7 @@ def _served(room: Room, ask: Ask, tool: str) -> bool:
 
 
 def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
-    admitted = room.house.database.write(lambda s: _admit(s, room, ask, case))
+    admitted = room.house.database.commit(lambda s: _admit(s, room, ask, case))
     if isinstance(admitted, Deny):
         yield _error(ask, f"Policy refused this call: {admitted.reason}")
     elif isinstance(admitted, Allowed):
@@ -127,7 +132,7 @@ def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
         yield from holding.hold(room, ask, case, verdict, used, bound(ask))
 
 
-def _admit(session: Session, room: Room, ask: Ask, case: Case) -> Allowed | Deny | tuple[Hold, Used]:
+def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny | tuple[Hold, Used]:
     """The verdict and what follows from it, in one transaction: an allowed call is counted, its lease planned, and the log
     says that it is about to happen."""
     now = room.house.clock()
@@ -142,7 +147,7 @@ def _admit(session: Session, room: Room, ask: Ask, case: Case) -> Allowed | Deny
     lease = _plan(session, room, case, now) if case.connection is not None else None
     usage.record(session, case.counted(), now)
     if case.pin.changes_recipients and case.connection is not None:
-        void_to_recipients(session, case.connection.id, now)
+        void_to_recipients(session_of(session), case.connection.id, now)
     detail |= {"lease": lease.id if lease else None}
     audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
     return Allowed(call_id, lease)
@@ -156,7 +161,7 @@ def _detail(ask: Ask, case: Case) -> dict[str, Any]:
     }
 
 
-def _plan(session: Session, room: Room, case: Case, now: Any) -> Lease:
+def _plan(session: Where, room: Room, case: Case, now: Any) -> Lease:
     assert case.connection is not None
     return leases.plan(
         session, connection=case.connection, scopes=case.scopes, person=case.who.person, client=case.who.client,
@@ -199,7 +204,7 @@ def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
     now = room.house.clock()
     result = hashlib.sha256(dump(outcome.result)).hexdigest() if outcome.result else None
 
-    def write(session: Session) -> None:
+    def write(session: Where) -> None:
         if allowed.lease is not None:
             leases.close(session, allowed.lease.id, LEASE[outcome.kind], now)
         audit.append(
@@ -207,7 +212,7 @@ def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
             detail={"result": result, "why": outcome.detail[:200]},
         )
 
-    room.house.database.write(write)
+    room.house.database.commit(write)
 
 
 def _answer(room: Room, ask: Ask, outcome: Outcome) -> Result:

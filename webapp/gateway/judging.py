@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
 
 from webapp.approvals import usage
 from webapp.approvals.usage import Used
@@ -19,6 +18,7 @@ from webapp.canonical import canonical, digest
 from webapp.config import Policy
 from webapp.connections import lookup
 from webapp.connections.tables import Connection
+from webapp.db.direct import Made, Where, direct
 from webapp.people.tables import Person
 from webapp.policy import facts, schema_check
 from webapp.policy.calls import Account, Agent, Call, Verdict
@@ -26,7 +26,7 @@ from webapp.policy.engine import PolicySet
 from webapp.policy.facts import Facts
 from webapp.registry.pins import PinnedTool
 
-GROUPS = select(Person.groups).where(Person.id == bindparam("person"))
+GROUPS = Made(select(Person.groups).where(Person.id == bindparam("person")))
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,12 @@ class Case:
         )
 
 
-def groups(session: Session, person: str) -> tuple[str, ...]:
-    found = session.connection().execute(GROUPS, {"person": person}).scalar_one_or_none()
-    return tuple(found or ())
+def groups(session: Where, person: str) -> tuple[str, ...]:
+    found = direct(session).row(GROUPS, {"person": person})
+    return tuple((found and found[0]) or ())
 
 
-def open_case(session: Session, settings: Policy, who: Who, pin: PinnedTool, arguments: Mapping[str, Any]) -> Case:
+def open_case(session: Where, settings: Policy, who: Who, pin: PinnedTool, arguments: Mapping[str, Any]) -> Case:
     """The steps: 1. the arguments fit the pinned schema; 2. what they say, read where the pin says; 3. the account.
 
     Raises BadInput for arguments that do not fit, connections' NoConnection when there is no account to act for."""
@@ -99,13 +99,13 @@ def open_case(session: Session, settings: Policy, who: Who, pin: PinnedTool, arg
     return Case(who, pin, arguments, canonical(arguments), found, account(session, who.person, pin))
 
 
-def account(session: Session, person: str, pin: PinnedTool) -> Connection | None:
+def account(session: Where, person: str, pin: PinnedTool) -> Connection | None:
     if pin.credential is None:
         return None
     return lookup.usable(session, person, pin.credential.provider, pin.credential.scopes)
 
 
-def judge(session: Session, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
+def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
     """What is to become of the call, given what was used before. In the transaction that acts on it: two calls at once must
     not both pass under one cap."""
     usage.one_at_a_time(session, case.who.person)

@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -36,22 +36,34 @@ class _Timed:
     def sendall(self, data: bytes) -> None:
         self.wait().sendall(data)
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reading(self), 65536)
-
     def close(self) -> None:
         self.raw.close()
 
 
-class _Reading(io.RawIOBase):
-    def __init__(self, timed: _Timed) -> None:
-        self._timed = timed
+class _Begun(io.RawIOBase):
+    """A socket of whose answer a first piece was read already, as `http.client` takes it."""
+
+    def __init__(self, timed: _Timed, received: bytes) -> None:
+        self._timed, self._received = timed, received
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self, 65536)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._timed.wait().recv_into(buffer)
+        if not self._received:
+            return self._timed.wait().recv_into(buffer)
+        piece, self._received = self._received[:len(buffer)], self._received[len(buffer):]
+        buffer[:len(piece)] = piece
+        return len(piece)
+
+
+def _named(scheme: str, host: str, port: int) -> str:
+    """The Host field (RFC 9110 section 7.2)."""
+    name = f"[{host}]" if ":" in host else host.encode("idna").decode("ascii")
+    return name if port == {"http": 80, "https": 443}[scheme] else f"{name}:{port}"
 
 
 class Kept:
@@ -65,12 +77,24 @@ class Kept:
             self.http = HTTPConnection(host, port, timeout=connect_timeout)
         self.http.connect()
         self._timed = _Timed(self.http.sock)
-        self.http.sock = self._timed
         self.http.auto_open = 0  # a closed connection is an error here, never a silent second attempt
+        self.host = _named(scheme, host, port)
         self.used = time.monotonic()
 
     def until(self, deadline: float) -> None:
         self._timed.deadline = deadline
+
+    def send(self, message: bytes) -> None:
+        self._timed.sendall(message)
+
+    def receive(self, most: int = 65536) -> bytes:
+        return self._timed.wait().recv(most)
+
+    def response(self, received: bytes) -> HTTPResponse:
+        """What `http.client` makes of the answer, of which `received` was read already."""
+        response = HTTPResponse(_Begun(self._timed, received), method="POST")  # type: ignore[arg-type]
+        response.begin()
+        return response
 
     def alive(self) -> bool:
         """Nothing may be readable on an idle connection: bytes there are a close, or an answer nobody asked for."""

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
-
-from mcp_types import CallToolResult
-from pydantic import ValidationError
 
 from webapp.config import Gateway
 from webapp.gateway import mirrored
@@ -196,11 +195,26 @@ def _result(tongue: Tongue, result: Any) -> Outcome:
         return _asks(result)
     if kind != "complete":
         return Outcome("silent", detail="a kind of result that was not offered")
-    try:
-        CallToolResult.model_validate(result, by_name=False)
-    except ValidationError:
+    if not model()(result):
         return Outcome("silent", detail="not a tool result")
     return Outcome("answered", result={name: value for name, value in result.items() if name != "resultType"})
+
+
+@lru_cache(maxsize=1)
+def model() -> Callable[[Json], bool]:
+    """Whether a result fits the protocol's own model. Its package takes long to import: a process that is starting asks for it
+    when it has started."""
+    from mcp_types import CallToolResult
+    from pydantic import ValidationError
+
+    def fits(result: Json) -> bool:
+        try:
+            CallToolResult.model_validate(result, by_name=False)
+        except ValidationError:
+            return False
+        return True
+
+    return fits
 
 
 def _asks(result: Json) -> Outcome:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import bindparam, select
-from sqlalchemy.orm import Session
 
 from webapp.clients import certificates
 from webapp.clients.tables import Client
+from webapp.db.direct import Made, Where, direct
 from webapp.errors import CountersealError
 from webapp.oauth.tables import AccessToken, Grant
 from webapp.people.tables import Person
@@ -61,7 +61,7 @@ def shaped(raw: str, prefix: str) -> bool:
     return SHAPE[prefix].fullmatch(raw) is not None
 
 
-FIND = (
+FIND = Made(
     select(
         AccessToken.expires_at, AccessToken.revoked_at, Grant.id, Grant.status, Grant.resource, Grant.scopes,
         Client.id, Client.name, Client.status, Client.verified, Person.id, Person.name, AccessToken.confirmation,
@@ -73,7 +73,7 @@ FIND = (
 )
 
 
-def authenticate(session: Session, raw: str, resource: str, now: datetime, peer: bytes | None = None) -> Caller:
+def authenticate(session: Where, raw: str, resource: str, now: datetime, peer: bytes | None = None) -> Caller:
     """The caller that an access token speaks for at `resource`. One read by primary key, nothing cached: what was revoked,
     paused or expired holds from this request on (promise 4). It is looked up by its hash: no comparison of it can be timed.
 
@@ -83,7 +83,7 @@ def authenticate(session: Session, raw: str, resource: str, now: datetime, peer:
     """
     if not shaped(raw, ACCESS):
         raise InvalidToken("That is not an access token of this server.")
-    row = session.connection().execute(FIND, {"hash": digest(raw)}).one_or_none()
+    row = direct(session).row(FIND, {"hash": digest(raw)})
     if row is None:
         raise InvalidToken("The access token is not known here.")
     (expires_at, token_revoked, grant, grant_status, for_resource, scopes,
@@ -101,7 +101,7 @@ def authenticate(session: Session, raw: str, resource: str, now: datetime, peer:
     return Caller(person, person_name, client, client_name, verified, grant, for_resource, tuple(scopes), bool(confirmation))
 
 
-def confirmed(session: Session, confirmation: str, peer: bytes | None, now: datetime) -> None:
+def confirmed(session: Where, confirmation: str, peer: bytes | None, now: datetime) -> None:
     """RFC 8705 section 3: raises InvalidToken unless the request came with the very certificate that the token is bound to, and
     nobody took it back since."""
     if peer is None or not hmac.compare_digest(certificates.thumbprint(peer), confirmation):

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.config import Settings
+from webapp.db.direct import Made, Where, direct
 from webapp.policy.engine import DEFAULTS, PolicySet, load
 from webapp.policy.errors import PolicyDiffers, PolicyRefused
 from webapp.policy.tables import ONLY, ActivePolicy
@@ -29,7 +30,7 @@ DIFFERS = "This process holds another set of rules than the active one. It decid
 REFUSED = "The rules of this process do not load. Nothing is decided until an operator has run `counterseal policy check`."
 NONE = "No set of rules was activated yet. Nothing is decided until one is."
 
-ACTIVE = select(ActivePolicy.digest).where(ActivePolicy.id == ONLY)
+ACTIVE = Made(select(ActivePolicy.digest).where(ActivePolicy.id == ONLY))
 
 _loaded: dict[str, PolicySet] = {}
 _in_vain: dict[str, tuple[str, Files]] = {}
@@ -64,7 +65,7 @@ def reload(settings: Settings) -> PolicySet:
     return fresh
 
 
-def current(house: House, session: Session | None = None) -> PolicySet:
+def current(house: House, session: Where | None = None) -> PolicySet:
     """The set to decide with: the one recorded as active. Raises PolicyDiffers (503) where this process neither holds it nor
     finds it in its files. `session`: the caller's, where it has one open; one indexed read either way."""
     try:
@@ -73,13 +74,14 @@ def current(house: House, session: Session | None = None) -> PolicySet:
         raise PolicyDiffers(REFUSED, detail=error.hint) from error
     if session is not None:
         return agreed(session, house.settings, found)
-    with house.database.read() as own:
+    with house.database.look() as own:
         return agreed(own, house.settings, found)
 
 
-def agreed(session: Session, settings: Settings, found: PolicySet) -> PolicySet:
+def agreed(session: Where, settings: Settings, found: PolicySet) -> PolicySet:
     """`found` if it is the active set, or what the files hold by now if that is. Raises PolicyDiffers."""
-    digest = session.connection().execute(ACTIVE).scalar_one_or_none()
+    row = direct(session).row(ACTIVE)
+    digest = row[0] if row is not None else None
     if digest == found.digest:
         return found
     renewed = None if digest is None else _renewed(settings, digest)

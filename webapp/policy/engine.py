@@ -26,6 +26,8 @@ from webapp.policy.reading import DEFAULTS, Rule
 __all__ = ["DEFAULTS", "Allow", "Call", "Deny", "Hold", "Listing", "PolicyRefused", "PolicySet", "Reason", "Verdict", "load"]
 
 WITHIN = 4 * 3600
+ANSWERS = 4096
+"""Of each part of the set, how many are kept."""
 CLASSES = ("read", "write", "send", "money", "destroy")
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:@-]{0,199}", re.ASCII)
 EVERYTHING: dict[str, Any] = {
@@ -49,6 +51,36 @@ class Listing:
     cls: str
 
 
+@dataclass(frozen=True)
+class Request:
+    """Who calls what. Ids as data, never spliced into Cedar text."""
+
+    person: str
+    groups: tuple[str, ...]
+    server: str
+    tool: str
+    cls: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "principal": {"type": "Person", "id": self.person},
+            "action": {"type": "Action", "id": "call"},
+            "resource": {"type": "Tool", "id": f"{self.server}/{self.tool}"},
+        }
+
+    def entities(self) -> cedarpy.Entities:
+        return _entities(self.person, self.groups, self.server, self.tool, self.cls)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Cedar said: `reasons` and `errors` as it reports them."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
 class PolicySet:
     """A loaded set. Keeps parsed handles: a decision is one evaluation of the rules and, if they allow, one of the holds."""
 
@@ -69,11 +101,10 @@ class PolicySet:
         """
         if call.cls not in CLASSES:
             return Deny("This tool has no known class.", (), self.digest)
-        request = _request(call.person, call.server, call.tool)
-        entities = _entities(call.person, call.groups, call.server, call.tool, call.cls)
+        request = Request(call.person, call.groups, call.server, call.tool, call.cls)
         held: dict[str, None] = {}
         for facts in context.views(call, self.settings):
-            found = self._once(call.cls, request, facts, entities)
+            found = self._once(request, facts)
             if isinstance(found, Deny):
                 return found
             held |= dict.fromkeys(found)
@@ -91,21 +122,19 @@ class PolicySet:
         handle = self._rules[asked.cls].handle
         return any(_possible({**request, "context": json.dumps(each)}, handle, entities) for each in context.unknown(asked))
 
-    def _once(
-        self, cls: str, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities
-    ) -> Deny | list[str]:
+    def _once(self, request: Request, facts: dict[str, Any]) -> Deny | list[str]:
         """The ids that hold the call in this view of it; none: allowed."""
-        first = self._rules[cls].ask(request, facts, entities)
-        if first.diagnostics.errors:
-            return self._erred(first.diagnostics.errors)
+        first = self._rules[request.cls].ask(request, facts)
+        if first.errors:
+            return self._erred(first.errors)
         if not first.allowed:
-            return self._forbidden(first.diagnostics.reasons)
-        second = self._holds[cls].ask(request, facts, entities)
-        if second.diagnostics.errors:
-            return self._erred(second.diagnostics.errors)
+            return self._forbidden(first.reasons)
+        second = self._holds[request.cls].ask(request, facts)
+        if second.errors:
+            return self._erred(second.errors)
         if second.allowed:
             return []
-        return sorted(second.diagnostics.reasons) or [""]
+        return sorted(second.reasons) or [""]
 
     def _erred(self, errors: Sequence[str]) -> Deny:
         ids = tuple(rule.id for rule in self.rules if any(f"`{rule.id}`" in error for error in errors))
@@ -177,11 +206,23 @@ class _Part:
             json.dumps({"templates": {}, "templateLinks": [], "staticPolicies": policies})
         )
         self._read = reading.context_read(policies)
+        self._answers: dict[tuple[Request, str], Answer] = {}
 
-    def ask(self, request: dict[str, Any], facts: dict[str, Any], entities: cedarpy.Entities) -> cedarpy.AuthzResult:
+    def ask(self, request: Request, facts: dict[str, Any]) -> Answer:
+        """An answer is a function of what is asked and of nothing else: this set of policies never changes, and time, usage and
+        every other fact that a condition reads is part of the context. So one that was given is given again."""
         if self._read is not None:
             facts = {name: _below(facts[name], below) for name, below in self._read.items() if name in facts}
-        return cedarpy.is_authorized({**request, "context": json.dumps(facts)}, self.handle, entities)
+        text = json.dumps(facts)
+        known = self._answers.get((request, text))
+        if known is not None:
+            return known
+        found = cedarpy.is_authorized({**request.document(), "context": text}, self.handle, request.entities())
+        answer = Answer(found.allowed, tuple(found.diagnostics.reasons), tuple(found.diagnostics.errors))
+        if len(self._answers) >= ANSWERS:
+            self._answers.clear()
+        self._answers[request, text] = answer
+        return answer
 
 
 def _below(value: Any, names: frozenset[str] | None) -> Any:
@@ -204,15 +245,6 @@ def _digest(rules: Sequence[Rule], settings: config.Policy, within: int) -> str:
 
 def _asked(rule: Rule) -> list[str] | None:
     return None if rule.requirements is None else [str(each) for each in rule.requirements]
-
-
-def _request(person: str, server: str, tool: str) -> dict[str, Any]:
-    """Ids as data, never spliced into Cedar text."""
-    return {
-        "principal": {"type": "Person", "id": person},
-        "action": {"type": "Action", "id": "call"},
-        "resource": {"type": "Tool", "id": f"{server}/{tool}"},
-    }
 
 
 def _uid(kind: str, identity: str) -> str:

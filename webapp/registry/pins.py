@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
+from webapp.db.direct import Made, Where, direct
 from webapp.errors import CountersealError
 from webapp.registry import digest
 from webapp.registry.tables import Server, Tool
@@ -80,7 +81,7 @@ TOOL_COLUMNS = (
     Tool.name, Tool.status, Tool.approved, Tool.cls, Tool.pointers, Tool.changes_recipients, Tool.credential, Tool.pin,
 )
 SERVER_COLUMNS = (Server.id, Server.name, Server.title, Server.url, Server.status, Server.provider, Server.manifest)
-PINNED = (
+PINNED = Made(
     select(*SERVER_COLUMNS, *TOOL_COLUMNS)
     .join_from(Server, Tool, (Tool.server_id == Server.id) & (Tool.name == bindparam("tool")), isouter=True)
     .where(Server.name == bindparam("server"))
@@ -98,9 +99,9 @@ def server(session: Session, name: str) -> ServerPin:
     return found
 
 
-def pinned(session: Session, server_name: str, tool_name: str) -> PinnedTool:
+def pinned(session: Where, server_name: str, tool_name: str) -> PinnedTool:
     """The tool as approved, in one read. Raises ToolRefused unless it is approved and its server active."""
-    row = session.connection().execute(PINNED, {"server": server_name, "tool": tool_name}).one_or_none()
+    row = direct(session).row(PINNED, {"server": server_name, "tool": tool_name})
     if row is None:
         raise ToolRefused(f"There is no server `{server_name[:80]}` here.", code="unknown_server")
     owner = ServerPin(*row[:7])

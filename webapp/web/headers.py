@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from flask import Flask, Response, g
 
 HSTS = "max-age=63072000; includeSubDomains"
@@ -13,8 +15,18 @@ def allow_form_action(origin: str) -> None:
     g.form_action = (*g.get("form_action", ()), origin)
 
 
-def _policy() -> str:
-    forms = " ".join(("'self'", *g.get("form_action", ())))
+def fixed(*, secure: bool) -> dict[str, str]:
+    """What every answer of ours carries; pages add to `form-action`, and say whether they may be kept."""
+    found = {
+        "Content-Security-Policy": policy(()), "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
+    }
+    return {**found, "Strict-Transport-Security": HSTS} if secure else found
+
+
+def policy(form_action: Iterable[str]) -> str:
+    forms = " ".join(("'self'", *form_action))
     return (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         f"connect-src 'self'; manifest-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action {forms}"
@@ -22,16 +34,13 @@ def _policy() -> str:
 
 
 def register(app: Flask, *, secure: bool) -> None:
+    same = fixed(secure=secure)
+
     @app.after_request
     def protect(response: Response) -> Response:
         headers = response.headers
-        headers["Content-Security-Policy"] = _policy()
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "same-origin"
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=()"
+        for name, value in same.items():
+            headers[name] = value
+        headers["Content-Security-Policy"] = policy(g.get("form_action", ()))
         headers.setdefault("Cache-Control", "no-store")
-        if secure:
-            headers["Strict-Transport-Security"] = HSTS
         return response

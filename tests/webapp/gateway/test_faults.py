@@ -205,10 +205,10 @@ def test_without_the_database_there_is_an_error_and_no_call(
     def gone(*_: Any) -> Any:
         raise Unavailable("The database does not answer. Nothing was done.", code="database_away")
 
-    monkeypatch.setattr(banked.house.database, "write", gone)
+    monkeypatch.setattr(banked.house.database, "commit", gone)
     answer = agent.call("echo", {"text": "x"})
     assert (answer.status, answer.error["code"], answer.headers["Retry-After"]) == (503, -31503, "5")
-    monkeypatch.setattr(banked.house.database, "read", gone)
+    monkeypatch.setattr(banked.house.database, "look", gone)
     answer = agent.call("echo", {"text": "x"})
     assert (answer.status, answer.error["data"]["code"]) == (503, "database_away")
     assert len(peer.seen("tools/call")) == before
