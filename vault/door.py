@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
-from vault.lines import Line, b64, moment, moment_or_none, unb64
+from vault.lines import Line, answered, b64, moment, moment_or_none, unb64
 from vault.secret import Secret
 from vault.shapes import (
     Answer,
@@ -42,6 +42,8 @@ from vault.shapes import (
 )
 from vault.tickets import Ticket
 from vault.tickets import verify as verify_ticket
+from vault.together import Answer as Told
+from vault.together import Question, Together
 
 __all__ = [
     "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event", "Evidence", "Factor",
@@ -72,6 +74,15 @@ class Door:
     def _authority(self) -> dict[str, tuple[float, str]]:
         """What is public and read with every certificate: when it was asked for, and the answer."""
         return {}
+
+    @cached_property
+    def _mints(self) -> Together:
+        """Calls that ask for tokens at the same moment ask in one request."""
+        def send(asked: Sequence[Question]) -> Sequence[Told]:
+            answers: list[Told] = self._line.ask("mint_ready", mints=list(asked))["answers"]
+            return answers
+
+        return Together(send)
 
     def close(self) -> None:
         """Close the kept connections; the door can still be used."""
@@ -250,11 +261,14 @@ class Door:
         """An access token for `receiver` (a server's name), at most `cap` seconds of it, for a connection that belongs to
         `person`. Scopes the catalogue marks as money or destructive need `evidence`; evidence is verified in numbered
         steps and spent: the same action mints once. With evidence the token is exclusive."""
-        given = _evidence(evidence) if evidence is not None else None
-        found = self._line.ask(
-            "mint", self.provider_timeout, connection=connection, person=person, scopes=list(scopes), receiver=receiver,
-            cap=cap, exclusive=exclusive, evidence=given,
-        )
+        asked: dict[str, Any] = {
+            "connection": connection, "person": person, "scopes": list(scopes), "receiver": receiver, "cap": cap,
+            "exclusive": exclusive, "evidence": _evidence(evidence) if evidence is not None else None,
+        }
+        shared = evidence is None and not exclusive
+        found = answered("mint", self._mints.ask(asked)) if shared else {}
+        if not found or found.get("alone") is True:
+            found = self._line.ask("mint", self.provider_timeout, again=False, **asked)
         return Minted(
             Secret(found["token"]), moment(found["expires_at"]), tuple(found["scopes"]), found["exclusive"], found["token_ref"]
         )

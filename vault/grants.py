@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault import spending
-from vault.errors import NotApproved, NotKnown, ScopeRefused
+from vault.client import Refused
+from vault.errors import BadRequest, KeeperError, NotApproved, NotKnown, ScopeRefused
 from vault.kv import CasConflict
 from vault.record import Live, Record, Want, lease_end, reusable
 from vault.renewal import active, load, renew, save
@@ -23,6 +24,9 @@ log = logging.getLogger("counterseal.keeper.mint")
 
 LONGEST = 3600
 SHORTEST = 1
+TOGETHER = 64
+ALONE: Mapping[str, Any] = {"alone": True}
+"""Ask for this one by itself: a provider has to be asked, or it may be the only one of its kind."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,59 @@ def mint(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     asked, ours = wanted.asked, upstreams(keeper)
     ours.bounds.count("mint", asked.connection, now, ours.bounds.mints)  # 1
     record = active(keeper, asked.connection)  # 2
+    action = _require_allowed(keeper, wanted, record)
+    want = Want(asked.receiver, asked.scopes, wanted.exclusive, now + timedelta(seconds=wanted.cap))
+    live = reusable(record, want, now) or renew(keeper, asked.connection, want)  # 5
+    return _hand_out(keeper, wanted, record, live, action)
+
+
+def mint_ready(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.mint` for all who ask at the same moment, where no provider has to be asked and nothing was approved: the same steps
+    for each, and each answered, refused or told to ask alone, by itself. A connection's record is read once for all of them:
+    after they had asked, so that a disconnection or a pause holds for each as if it were alone."""
+    asked = body.get("mints")
+    if not isinstance(asked, list) or not 0 < len(asked) <= TOGETHER or not all(isinstance(one, dict) for one in asked):
+        raise BadRequest("mints")
+    records: dict[str, Record] = {}
+    return {"answers": [_one_of_many(keeper, one, records) for one in asked]}
+
+
+def _one_of_many(keeper: Keeper, body: Body, records: dict[str, Record]) -> Mapping[str, Any]:
+    try:
+        return _ready(keeper, _read(body), records)
+    except Refused:
+        raise
+    except KeeperError as error:
+        log.info("mint: %s: %s", error.code, error.detail)
+        return {"error": error.code, "hint": error.hint}
+
+
+def _ready(keeper: Keeper, wanted: Mint, records: dict[str, Record]) -> Mapping[str, Any]:
+    asked, now, ours = wanted.asked, keeper.clock(), upstreams(keeper)
+    if wanted.exclusive:
+        return ALONE
+    record = records.get(asked.connection) or active(keeper, asked.connection)  # 2
+    records[asked.connection] = record
+    _require_allowed(keeper, wanted, record)
+    live = reusable(record, Want(asked.receiver, asked.scopes, exclusive=False, until=now), now)  # 5
+    if live is None:
+        return ALONE
+    ours.bounds.count("mint", asked.connection, now, ours.bounds.mints)  # 1
+    return _hand_out(keeper, wanted, record, live, None)
+
+
+def _require_allowed(keeper: Keeper, wanted: Mint, record: Record) -> str | None:
+    """Steps 2 to 4; the approved action, where there is evidence of one."""
+    asked = wanted.asked
     _require_owner(record, asked.person)
     _require_granted(record, asked.scopes)  # 3
     action = spending.verify(keeper, wanted.evidence, asked=asked, record=record) if wanted.evidence else None  # 4
     _require_covered(keeper, record, _reach(keeper, record, asked.scopes), asked.scopes if action else ())
-    want = Want(asked.receiver, asked.scopes, wanted.exclusive, now + timedelta(seconds=wanted.cap))
-    live = reusable(record, want, now) or renew(keeper, asked.connection, want)  # 5
+    return action
+
+
+def _hand_out(keeper: Keeper, wanted: Mint, record: Record, live: Live, action: str | None) -> Mapping[str, Any]:
+    asked = wanted.asked
     _require_covered(keeper, record, live.scopes, _reach(keeper, record, asked.scopes) if action else ())
     if action is not None:
         spend(keeper, action)  # 6: before the token leaves; a refresh that failed has not cost the approval
@@ -159,4 +210,4 @@ def _forget(keeper: Keeper, connection: str, ref: str, *, keep: bool) -> None:
         return
 
 
-HANDLERS = {"mint": mint, "spend": spend_approval, "end_lease": end_lease}
+HANDLERS = {"mint": mint, "mint_ready": mint_ready, "spend": spend_approval, "end_lease": end_lease}

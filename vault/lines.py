@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,14 @@ class Line:
         raise _named(name, found if isinstance(found, dict) else {})
 
 
-def _named(name: str, found: dict[str, Any]) -> KeeperError:
+def answered(name: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One answer of several, or the error that the keeper names in its place."""
+    if "error" in found:
+        raise _named(name, found)
+    return found
+
+
+def _named(name: str, found: Mapping[str, Any]) -> KeeperError:
     kind = BY_CODE.get(str(found.get("error")), KeeperError)
     return kind(f"{name}: {found.get('error')}", hint=str(found["hint"]) if found.get("hint") else None)
 

@@ -294,3 +294,45 @@ def test_a_reconnect_brings_back_a_connection_that_needed_consent(inside: Keeper
     assert len(provider.refreshes) == 1
     finish(inside, provider, connection)
     assert mint(inside, connection)["token"]
+
+
+def ready(keeper: Keeper, *connections: str, **changed: Any) -> list[dict[str, Any]]:
+    asked = {"person": OWNER, "scopes": list(READ), "receiver": "bank", "cap": 300, "exclusive": False, **changed}
+    return list(grants.mint_ready(keeper, {"mints": [{"connection": one, **asked} for one in connections]})["answers"])
+
+
+def test_many_who_ask_at_once_are_answered_from_one_read(inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    first = mint(inside, connection)
+    inside.kv = counting = Counting(inside.kv)
+    answers = ready(inside, *[connection] * 20)
+    assert {answer["token"] for answer in answers} == {first["token"]}
+    assert (len(answers), counting.reads, counting.writes) == (20, 1, 0)
+
+
+def test_of_many_each_is_refused_by_itself(inside: Keeper, provider: Scripted) -> None:
+    good, gone, fresh = (connected(inside, provider) for _ in range(3))
+    mint(inside, good)
+    mint(inside, gone)
+    accounts.disconnect(inside, {"connection": gone, "person": OWNER})
+    answers = ready(inside, gone, good, "con_none", fresh, "../x")
+    assert [answer.get("error", answer.get("alone", "token")) for answer in answers] == [
+        Disconnected.code, "token", NotKnown.code, True, "bad_request",
+    ]
+
+
+def test_of_many_nobody_gets_more_than_alone(inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    mint(inside, connection)
+    assert ready(inside, connection, person="per_other")[0]["error"] == NotKnown.code
+    assert ready(inside, connection, scopes=list(PAY))[0]["error"] == ScopeRefused.code
+    assert ready(inside, connection, scopes=["more"])[0]["error"] == ScopeRefused.code
+    assert ready(inside, connection, exclusive=True) == [{"alone": True}]
+
+
+def test_a_disconnection_holds_for_the_next_of_many(keeper: KeeperParts, inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    mint(inside, connection)
+    assert "token" in ready(inside, connection)[0]
+    accounts.disconnect(inside, {"connection": connection, "person": OWNER})
+    assert ready(inside, connection)[0]["error"] == Disconnected.code
