@@ -243,7 +243,7 @@ class Walk:
         self.look(ada, "accounts-ended")
         self.visit(ada, one, "account-ended")
         self.try_to(ada, "Check the balance")
-        expect(ada.locator("#agent")).to_contain_text("Refused.", timeout=PATIENCE)
+        expect(ada.locator("#agent")).to_contain_text("Needs an account.", timeout=PATIENCE)
         self.look(ada, "agent-card-disconnected")
 
     def admin(self) -> None:

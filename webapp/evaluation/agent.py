@@ -93,7 +93,8 @@ class Desk:
     def _show_held(self, message: str, url: str) -> None:
         if url != self._shown:
             self._shown = url
-            emit("held", message.replace(url, "").rstrip(" :") + ".", url)
+            kind = "account" if urlsplit(url).path.startswith("/connections") else "held"
+            emit(kind, message.replace(url, "").rstrip(" :") + ".", url)
 
     async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
         if message and not self._shown:

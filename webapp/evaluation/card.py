@@ -41,7 +41,7 @@ class Card:
 
 def _waiting(found: Sequence[Step]) -> Step | None:
     last = found[-1] if found else None
-    return last if last is not None and last.kind in ("consent", "held") and last.url else None
+    return last if last is not None and last.kind in ("consent", "account", "held") and last.url else None
 
 
 def _shown(house: House, found: Sequence[Step], zone: ZoneInfo) -> list[Step]:

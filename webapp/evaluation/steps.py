@@ -15,7 +15,7 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Step:
-    """`kind`: started, consent, connected, tools, calling, held, balance, receipt, refused, error or finished."""
+    """`kind`: started, consent, connected, tools, calling, account, held, balance, receipt, refused, error or finished."""
 
     at: datetime
     kind: str

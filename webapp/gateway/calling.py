@@ -129,7 +129,7 @@ def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
         yield _run(room, ask, case, admitted, state)
     else:
         verdict, used = admitted
-        yield from holding.hold(room, ask, case, verdict, used, bound(ask))
+        yield from holding.hold(room, ask, case, verdict, used, bound(ask), state.round)
 
 
 def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny | tuple[Hold, Used]:

@@ -32,8 +32,9 @@ INPUT: Final = "counterseal_decision"
 AGAIN: Final = "It has not run yet. Call again with identical arguments to go on waiting and to get the outcome."
 
 
-def hold(room: Room, ask: Ask, case: Case, verdict: Hold, used: Used, bound: Bound) -> Step:
-    """Store the action, tell those who may decide, and wait in the client's way. Raises LimitReached, KeeperError."""
+def hold(room: Room, ask: Ask, case: Case, verdict: Hold, used: Used, bound: Bound, spent: int = 0) -> Step:
+    """Store the action, tell those who may decide, and wait in the client's way. `spent` rounds went into waiting for an account:
+    clients count them too. Raises LimitReached, KeeperError."""
     draft, now = _draft(ask, case, used), room.house.clock()
     sealer = payloads.sealer(room.house)
     held = room.house.database.write(lambda s: actions.hold(
@@ -41,7 +42,7 @@ def hold(room: Room, ask: Ask, case: Case, verdict: Hold, used: Used, bound: Bou
     ))
     if held.existing is not None:
         return join(room, ask, held.existing, bound)
-    return _wait(room, ask, State(held.action_id), bound)
+    return _wait(room, ask, State(held.action_id, spent), bound, new=True)
 
 
 def join(room: Room, ask: Ask, existing: Existing, bound: Bound) -> Step:
@@ -73,8 +74,8 @@ def _draft(ask: Ask, case: Case, used: Used) -> Draft:
     )
 
 
-def _wait(room: Room, ask: Ask, state: State, bound: Bound) -> Step:
-    """The ways, in the protocol's order. The first that applies answers."""
+def _wait(room: Room, ask: Ask, state: State, bound: Bound, *, new: bool = False) -> Step:
+    """The ways, in the protocol's order. The first that applies answers. The link of a `new` action was not shown yet."""
     found = waiting.snapshot(room.house, state.action)
     if found.outcome is not None:
         yield deliver(room, ask, found)
@@ -82,8 +83,8 @@ def _wait(room: Room, ask: Ask, state: State, bound: Bound) -> Step:
         yield from _legacy(room, ask, found)
     elif ask.tasks:
         yield Result(tasks.created(room, ask, found))
-    elif ask.url and state.round == 0:
-        yield _link(room, ask, found, bound)
+    elif ask.url and (new or state.round == 0):
+        yield _link(room, ask, found, bound, state.round + 1)
     elif _declined(ask):
         yield give_up(ask, found)
     else:
@@ -111,10 +112,10 @@ def _leg(room: Room, ask: Ask, state: State, bound: Bound) -> Step:
         yield Result(complete(ask, {"resultType": "input_required", "requestState": sealed}))
 
 
-def _link(room: Room, ask: Ask, found: Snapshot, bound: Bound) -> Result:
+def _link(room: Room, ask: Ask, found: Snapshot, bound: Bound, this: int) -> Result:
     """One request to show the person a link. Its `accept` says that the link was opened, and approves nothing."""
     params = {"mode": "url", "url": found.link, "message": found.status_message}
-    sealed = room.states.seal(State(found.action_id, 1), bound, room.house.clock())
+    sealed = room.states.seal(State(found.action_id, this), bound, room.house.clock())
     return Result(complete(ask, {
         "resultType": "input_required", "requestState": sealed,
         "inputRequests": {INPUT: {"method": "elicitation/create", "params": params}},
