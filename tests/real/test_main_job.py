@@ -6,6 +6,7 @@ Everything is real: OpenBao, the keeper, the web server, the bank, and Ledger De
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -45,6 +46,7 @@ class Company:
         page.goto(self.up.link())
         page.get_by_role("button", name=name).click()
         page.get_by_text("Set up a passkey").click()
+        page.wait_for_url("**/you/factors/passkey*")  # with its script: without it the form would go as it is
         page.get_by_role("button", name="Create the passkey").click()
         page.wait_for_url(f"{self.up.url}/")
         return page
@@ -125,6 +127,7 @@ def _confirmed_by_its_owner(company: Company, ada: Page) -> None:
 
 def _decide(page: Page, button: str) -> None:
     """Until the answer to the form is there: the live page may show the outcome before it."""
+    page.wait_for_load_state()
     with page.expect_navigation(timeout=SLOW):
         page.get_by_role("button", name=button).click()
 
@@ -158,7 +161,10 @@ def _disconnected(company: Company, ada: Page) -> None:
     ada.get_by_role("button", name="Disconnect Harbour Bank").click()
     expect(ada.locator("main")).to_contain_text("Nothing here can use it any more.")
     company.ask(ada, "Check the balance")
-    _steps(ada, "/connections/new?provider=harbour")
+    _steps(ada, "No Harbour Bank account is connected.")
+    connect = ada.get_by_role("link", name="Continue: give it the account")
+    expect(connect).to_have_attribute("href", re.compile(r"/connections/new\?provider=harbour"))
+    ada.get_by_role("button", name="Stop the agent").click()
 
 
 def _seen_and_verified(company: Company, ada: Page) -> None:

@@ -77,6 +77,7 @@ class Walk:
             self.visit(page, "/you/factors/totp", "factor-totp")
             page.goto("/you/factors/first")
         page.get_by_role("link", name="Set up a passkey").click()
+        page.wait_for_url("**/you/factors/passkey*")  # with its script: without it the form would go as it is
         see(page, "factor-passkey")
         page.get_by_role("button", name="Create the passkey").click()
         page.wait_for_url(self.up.url + "/")
@@ -245,6 +246,8 @@ class Walk:
         self.try_to(ada, "Check the balance")
         expect(ada.locator("#agent")).to_contain_text("Needs an account.", timeout=PATIENCE)
         self.look(ada, "agent-card-disconnected")
+        self.press(ada, "Stop the agent")
+        self.press(ada, "Stop the agent")
 
     def admin(self) -> None:
         ada = self.pages["Ada"]
@@ -298,6 +301,7 @@ class Walk:
 
     def press(self, page: Page, button: str | re.Pattern[str]) -> None:
         """Until the answer to the form is there: the live page may show the outcome before it, and be left too early."""
+        page.wait_for_load_state()
         with page.expect_navigation():
             page.get_by_role("button", name=button).first.click()
 

@@ -94,7 +94,7 @@ class Desk:
         if url != self._shown:
             self._shown = url
             kind = "account" if urlsplit(url).path.startswith("/connections") else "held"
-            emit(kind, message.replace(url, "").rstrip(" :") + ".", url)
+            emit(kind, message.replace(url, "").rstrip(" :.") + ".", url)
 
     async def _progress(self, progress: float, total: float | None, message: str | None) -> None:
         if message and not self._shown:

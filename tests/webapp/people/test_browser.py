@@ -69,6 +69,7 @@ def test_a_person_enrols_a_passkey_and_an_app_and_comes_back_with_either(browser
     looked_at(page)
 
     page.get_by_role("link", name="Set up a passkey").click()
+    page.wait_for_url("**/you/factors/passkey*")
     looked_at(page)
     page.get_by_role("button", name="Create the passkey").click()
     page.wait_for_url("**/you")
