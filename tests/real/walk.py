@@ -247,7 +247,6 @@ class Walk:
         expect(ada.locator("#agent")).to_contain_text("Needs an account.", timeout=PATIENCE)
         self.look(ada, "agent-card-disconnected")
         self.press(ada, "Stop the agent")
-        self.press(ada, "Stop the agent")
 
     def admin(self) -> None:
         ada = self.pages["Ada"]
