@@ -77,7 +77,7 @@ def _wanted(asked: Asked) -> Wanted:
 
 
 def _subject(caller: Caller) -> Subject:
-    return Subject(caller.person, caller.person_name, caller.client, caller.client_name, caller.grant)
+    return Subject(caller.person, caller.person_name, caller.client, caller.client_name, caller.grant, caller.client_verified)
 
 
 def _prepare(house: House, wanted: Wanted) -> tuple[Case, Existing | None]:
@@ -134,7 +134,7 @@ def _minted(house: House, case: Case, lease: Lease) -> Minted:
     except KeeperError as error:
         _failed(house, lease, error.code)
         raise _keeper_refused(house, case, error) from error
-    if wider(case.found.facts, minted.scopes, case.found.cls):
+    if wider(case.found.facts, minted.scopes, case.found.cls, case.found.reach):
         _failed(house, lease, "wider")
         raise NotGiven(WIDER, code="invalid_scope")
     leases.granted(house, lease, minted)

@@ -92,7 +92,8 @@ def _judged(house: House, started: Started, minted: Minted) -> Ended:
     envelope = started.opened.document.envelope
     account = envelope["connection"]
     facts = providers.find(house.settings, account["provider"] if account else "")
-    return _none(WIDER) if wider(facts, minted.scopes, envelope["tool"]["cls"]) else GIVEN
+    reach = [one["scope"] for one in envelope["facts"]["token"]["can"]]
+    return _none(WIDER) if wider(facts, minted.scopes, envelope["tool"]["cls"], reach) else GIVEN
 
 
 def _none(why: str) -> Ended:

@@ -79,9 +79,12 @@ class Case:
         )
 
     def call(self, used: Used, now: datetime) -> Call:
+        """`caller.verified` is true only where everyone on the way is vouched for. Attack: an agent that nobody knows reaches
+        through a server that is known what it may not reach itself."""
         found, client = self.found, self.found.wanted.client
+        agent = Agent(client.id, client.verified and found.subject.verified, found.mtls)
         return Call(
-            person=found.subject.person, groups=self.groups, agent=Agent(client.id, client.verified, found.mtls),
+            person=found.subject.person, groups=self.groups, agent=agent,
             server=client.id, tool=self.tool, cls=found.cls, now=now, facts=self.facts, usage=used.for_policy(),
             account=calls.Account(found.connection.id, found.connection.provider, found.connection.person), enforced=False,
         )
@@ -163,7 +166,7 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
         return "the server that asked was paused or revoked."
     if not _own_use(envelope) and not grants.live(session, envelope["client"]["grant"], now):
         return "the agent's access was revoked."
-    case = open_case(session, house.settings, _wanted(envelope, client))
+    case = open_case(session, house.settings, _wanted(session, envelope, client))
     found = case.found
     if found.registration != envelope["server"]["manifest"]:
         return "what the server is registered for changed since it was held."
@@ -183,9 +186,11 @@ def _own_use(envelope: Envelope) -> bool:
     return envelope["client"]["grant"] == envelope["facts"].get("consent")
 
 
-def _wanted(envelope: Envelope, client: Client) -> Wanted:
+def _wanted(session: Session, envelope: Envelope, client: Client) -> Wanted:
     account, agent, principal = envelope["connection"], envelope["client"], envelope["principal"]
-    subject = Subject(principal["person"], principal["name"], agent["id"], agent["name"], agent["grant"])
+    caller = clients.find(session, agent["id"])
+    vouched = caller is not None and caller.verified
+    subject = Subject(principal["person"], principal["name"], agent["id"], agent["name"], agent["grant"], vouched)
     return Wanted(
         client=client, subject=None if _own_use(envelope) else subject, provider=account["provider"] if account else "",
         connection=account["id"] if account else "", scopes=tuple(sorted(envelope["scopes"])),

@@ -35,6 +35,8 @@ class Subject:
     client: str
     client_name: str
     grant: str
+    verified: bool
+    """An admin's word on this client. The one that asks may be vouched for and be called by one that is not."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,11 @@ def gravest(facts: ProviderFacts, scopes: Iterable[str]) -> Effect:
 WIDER = "The provider answered a token that can do more than was asked for."
 
 
-def wider(facts: ProviderFacts, scopes: Iterable[str], cls: str) -> bool:
-    """Whether a token can do graver things than was judged. What a provider really answered is known only then."""
+def wider(facts: ProviderFacts, scopes: Sequence[str], cls: str, reach: Iterable[str]) -> bool:
+    """Whether a token can do graver things than was judged, or anything besides `reach` where the provider is said to narrow
+    tokens: the person was told that this client gets no more. What a provider really answered is known only then."""
+    if facts.narrows and missing({*reach, *facts.base_scopes}, scopes):
+        return True
     return EFFECTS.index(gravest(facts, scopes)) < [str(effect) for effect in EFFECTS].index(cls)
 
 
@@ -160,18 +165,30 @@ def _account(
         if consent is not None and _serves(consent, row, wanted):
             return row, consent
         raise _asks(settings, wanted, row, "The person has not allowed this client to use that account.")
-    person = wanted.subject.person if wanted.subject else ""
+    if wanted.subject is None:
+        return _own_account(session, wanted, provider)
+    person = wanted.subject.person
     for consent in consents.at_provider(session, wanted.client.id, provider, person=person):
         found = session.get(Connection, consent.connection)
         if found is not None and _serves(consent, found, wanted):
             return found, consent
-    if wanted.subject is None:
-        raise NotGiven("Nobody gave this client an account there for its own use.", code="invalid_target")
     own = [one for one in lookup.of_person(session, person) if one.provider == provider]
     if not own:
         page = f"{settings.public_url}/connections/new?{urlencode({'provider': provider})}"
         raise NotGiven("The person has connected no account there.", code="interaction_required", url=page)
     raise _asks(settings, wanted, own[0], "The person has not allowed this client to use such an account.", several=len(own) > 1)
+
+
+def _own_account(session: Session, wanted: Wanted, provider: str) -> tuple[Connection, Consent]:
+    """Attack: somebody gives the client an account of their own after everyone else did, and from then on it puts what it keeps
+    for others into that one. Of several accounts the client has to say which."""
+    given = consents.at_provider(session, wanted.client.id, provider, kind="service")
+    if len(given) > 1:
+        raise NotGiven("Several accounts there were given to this client: name one as resource.", code="invalid_target")
+    found = session.get(Connection, given[0].connection) if given else None
+    if found is None or not _serves(given[0], found, wanted):
+        raise NotGiven("Nobody gave this client an account there for its own use.", code="invalid_target")
+    return found, given[0]
 
 
 def _serves(consent: Consent, row: Connection, wanted: Wanted) -> bool:
@@ -207,7 +224,7 @@ def _in_order(settings: Settings, row: Connection, scopes: Sequence[str]) -> Non
 def _owner(session: Session, wanted: Wanted, consent: Consent) -> Subject:
     """A client that asks for itself does so in the name of who gave it the account."""
     name = people.names(session, [consent.person])[consent.person]
-    return Subject(consent.person, name, wanted.client.id, wanted.client.name, consent.id)
+    return Subject(consent.person, name, wanted.client.id, wanted.client.name, consent.id, wanted.client.verified)
 
 
 def _registration(client: Client, resource: str, allowed: Permission) -> str:

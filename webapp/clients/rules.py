@@ -14,6 +14,7 @@ NAMELESS = "An agent without a name"
 NAME_LENGTH = 80
 QUOTES = '"„‚‟＂〝〞〟'
 URI_LENGTH = 500
+DEFAULT_PORTS = {"https": "443", "http": "80"}
 SHAPE = (
     "A redirect URI is https, or http on localhost, 127.0.0.1 or [::1], or has the reverse-domain scheme of an app; "
     f"it has no fragment and no user name, a host in lower case, and at most {URI_LENGTH} characters."
@@ -52,6 +53,13 @@ class RedirectUri:
         """As CSP names it: scheme, host and port, or a private-use scheme alone."""
         return f"{self.scheme}:" if self.private else f"{self.scheme}://{self.host}" + (f":{self.port}" if self.port else "")
 
+    def same_place(self, origin: str) -> bool:
+        """Whether it leads to this origin, also where it spells out the port that goes without saying (RFC 6454 section 4)."""
+        usual = DEFAULT_PORTS.get(self.scheme, "")
+        return origin in (self.origin, f"{self.scheme}://{self.host}:{self.port or usual}") or (
+            self.port == usual and not self.private and origin == f"{self.scheme}://{self.host}"
+        )
+
     @property
     def form_action(self) -> bool:
         """Whether CSP's `form-action` can name the origin, and the browser follow a form there. It has no IPv6 addresses (CSP 3
@@ -76,7 +84,7 @@ def read_redirect_uri(text: str, public_url: str = "") -> RedirectUri:
         raise BadInput(SHAPE, code="invalid_redirect_uri")
     parts = found.groupdict()
     uri = RedirectUri(parts["scheme"], parts.get("host") or "", parts.get("port") or "", parts["tail"])
-    if int(uri.port or 0) > 65535 or _disguised(uri.host) or (public_url and uri.origin == public_url):
+    if int(uri.port or 0) > 65535 or _disguised(uri.host) or (public_url and uri.same_place(public_url)):
         raise BadInput("That redirect URI is not one that a client may use.", code="invalid_redirect_uri")
     return uri
 

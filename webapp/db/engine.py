@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from webapp.db.changes import Changes
 from webapp.db.direct import Direct, NeedsSession, Where, on_connection
 from webapp.db.writer import Work, Writer
-from webapp.errors import Unavailable
+from webapp.errors import BadInput, Unavailable
 
 T = TypeVar("T")
 
@@ -71,7 +71,9 @@ class Database:
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True, connect_args=waits)
             self.writer = self.engine
         self.changes = Changes(self.engine)
-        self._away = (OperationalError, PoolTimeout, self.engine.dialect.loaded_dbapi.OperationalError)
+        driver = self.engine.dialect.loaded_dbapi
+        self._away = (OperationalError, PoolTimeout, driver.OperationalError)
+        self._no_text = (DataError, driver.DataError, UnicodeEncodeError)
         self._thread: Writer | None = None
         self._guard = threading.Lock()
         self._connection: Connection | None = None
@@ -134,6 +136,9 @@ class Database:
         except self._away as error:
             hint = "The database does not answer. Nothing was done."
             raise Unavailable(hint, code="database_away", detail=str(error)) from error
+        except self._no_text as error:
+            # Attack: a stranger's client_id, or a part of a path, with NUL (PostgreSQL has none) or half of a surrogate pair.
+            raise BadInput("A text in the request has a character that none can have.", code="invalid_request") from error
 
     def _reader(self) -> Any:
         """A connection for `look`, kept open: making a pool's one ready costs more than reading."""

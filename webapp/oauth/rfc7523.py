@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ from webapp.oauth.tables import Assertion
 METHOD = "private_key_jwt"
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS = ("ES256", "PS256", "Ed25519")
+CLIENT = re.compile(r"[0-9a-z_]{1,64}", re.ASCII)
+"""A client_id as we give it: nothing else is asked of the database."""
 LONGEST = 4096
 """Characters of an assertion."""
 AHEAD = 300
@@ -55,7 +58,7 @@ def claimed(assertion: str) -> str:
     except (ValueError, binascii.Error, RecursionError) as error:
         raise BadAssertion("client_assertion is not a signed JWT.") from error
     subject = claims.get("sub") if isinstance(claims, dict) else None
-    if not isinstance(subject, str):
+    if not isinstance(subject, str) or CLIENT.fullmatch(subject) is None:
         raise BadAssertion("client_assertion names no client: sub is the client_id.")
     return subject
 
@@ -78,7 +81,7 @@ def verify(
         raise BadAssertion("aud of client_assertion must be this server's issuer, alone.")
     expires = _times(claims, now.timestamp())  # 4
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 0 < len(jti) <= 256:  # 5
+    if not isinstance(jti, str) or not 0 < len(jti) <= 256 or not jti.isprintable():  # 5
         raise BadAssertion("client_assertion needs a jti of at most 256 characters, a new one each time.")
     return Verified(jti, datetime.fromtimestamp(expires, UTC))
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from flask import Flask, Response, g
 
 HSTS = "max-age=63072000; includeSubDomains"
+ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 def allow_form_action(origin: str) -> None:
     """CSP's `form-action` also blocks the redirect after a form: the consent and connect pages add exactly the origin that they
-    validated, for this response."""
+    validated, for this response.
+
+    Attack: an issuer whose metadata names an address with `;` and a blank in its host would write directives of its own into
+    the policy. What is no origin is not added: the form then leads nowhere."""
+    if ORIGIN.fullmatch(origin) is None:
+        return
     g.form_action = (*g.get("form_action", ()), origin)
 
 

@@ -25,6 +25,7 @@ GOOD = [
     "com.example.app:/oauth2redirect",
     "com.example.app-2:/cb?x=1",
 ]
+OURS_TOO = [(f"{OURS}:443/connections/callback", OURS), (f"{OURS}/x", f"{OURS}:443"), ("http://localhost:80/x", "http://localhost")]
 TRICKS = [
     "",
     "javascript:alert(1)",
@@ -88,6 +89,16 @@ def test_a_redirect_uri_that_could_pass_for_another_is_refused(uri: str) -> None
     with pytest.raises(BadInput) as caught:
         read_redirect_uri(uri, OURS)
     assert caught.value.code == "invalid_redirect_uri"
+
+
+@pytest.mark.parametrize(("uri", "ours"), OURS_TOO)
+def test_our_own_address_is_ours_with_its_port_spelled_out_too(uri: str, ours: str) -> None:
+    with pytest.raises(BadInput):
+        read_redirect_uri(uri, ours)
+
+
+def test_another_port_is_another_place() -> None:
+    assert read_redirect_uri(f"{OURS}:8443/cb", OURS).port == "8443"
 
 
 def test_the_origin_that_a_page_allows_is_the_redirects_and_no_more() -> None:

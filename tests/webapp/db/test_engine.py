@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from webapp.db import Database
 from webapp.db.due import Due, enqueue
-from webapp.errors import Unavailable
+from webapp.errors import BadInput, Unavailable
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -32,6 +32,18 @@ def test_an_error_in_the_use_case_leaves_nothing_behind(database: Database) -> N
     with database.read() as session:
         assert session.scalars(select(Due)).all() == []
     database.write(lambda s: enqueue(s, "k", "2", NOW))
+
+
+@pytest.mark.parametrize("name", ["half\ud800", "nul\x00"])
+def test_a_text_that_cannot_be_stored_is_its_senders_mistake(database: Database, name: str) -> None:
+    """Attack: a stranger's client_id or path that no database takes, for an error that looks like ours and fills the log."""
+    if "\x00" in name and database.sqlite:
+        pytest.skip("SQLite stores NUL")
+    with pytest.raises(BadInput), database.read() as session:
+        session.scalars(select(Due).where(Due.key == name)).all()
+    with pytest.raises(BadInput):
+        database.write(lambda s: enqueue(s, "k", name, NOW))
+    database.write(lambda s: enqueue(s, "k", "1", NOW))
 
 
 def test_a_row_enqueued_twice_is_one_row_at_the_earlier_time(database: Database) -> None:

@@ -70,6 +70,12 @@ def by_hand(header: dict[str, Any], server: TokenClientParts, sign: Callable[[by
     return f"{text}.{encoded(sign(text.encode()))}"
 
 
+def named(subject: str) -> str:
+    """A stranger's, with a name that databases choke on."""
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.x"
+
+
 def unsigned(server: TokenClientParts) -> str:
     return by_hand({"alg": "none", "typ": "JWT"}, server)
 
@@ -113,6 +119,9 @@ LIES: dict[str, Callable[[TokenClientParts], dict[str, Any]]] = {
     "no jti": lambda c: c.proof(jti=None),
     "empty jti": lambda c: c.proof(jti=""),
     "endless jti": lambda c: c.proof(jti="x" * 257),
+    "a jti that cannot be kept": lambda c: c.proof(jti="a\x00"),
+    "a name with half a character": lambda c: {**c.proof(), "client_assertion": named("\ud800")},
+    "a name with NUL": lambda c: {**c.proof(), "client_assertion": named("a\x00b")},
     "not a JWT": lambda c: {**c.proof(), "client_assertion": "hello"},
     "claims that are no object": lambda c: {**c.proof(), "client_assertion": "e30.W10.x"},
     "too long": lambda c: {**c.proof(), "client_assertion": "e30." + "A" * 5000 + ".x"},

@@ -1,0 +1,100 @@
+"""A token client gets no more than was judged and shown, for the account that was meant, and nobody hides behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import update
+
+from tests import token_parts
+from tests.app_parts import People
+from tests.webapp.exchange.conftest import SCOPES, Scene
+from webapp.clients.tables import Client
+from webapp.policy import active
+from webapp.web.house import House
+
+VOUCHED_ONLY = """
+@id("vouched-only")
+@reason("Agents that nobody vouched for get nothing")
+forbid (principal, action == Action::"call", resource) unless { context.caller.verified };
+"""
+
+
+@pytest.fixture
+def vouched_only(scene: Scene) -> Iterator[None]:
+    """An operator's own rule. The folder is the keeper's too, and outlives this test."""
+    house, file = scene.house, scene.house.settings.instance / "policies" / "vouched-only.cedar"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(VOUCHED_ONLY)
+    house.database.write(lambda s: active.activate(s, active.reload(house.settings), "test", house.clock()))
+    yield
+    file.unlink()
+    active.reload(house.settings)
+
+
+def vouch(house: House, *names: str) -> None:
+    house.database.write(lambda s: s.execute(update(Client).where(Client.name.in_(names)).values(verified=True)))
+
+
+@pytest.mark.usefixtures("vouched_only")
+def test_an_agent_nobody_vouched_for_does_not_hide_behind_a_server_that_is(scene: Scene) -> None:
+    vouch(scene.house, "Issue Desk")
+    refused = scene.desk.exchange(scene.subject)
+    assert refused.json["error"] == "access_denied", refused.text
+    vouch(scene.house, "Ledger Agent")
+    assert scene.desk.exchange(scene.subject).status_code == 200
+
+
+@pytest.mark.usefixtures("vouched_only")
+def test_a_held_request_is_void_when_the_agent_behind_it_lost_its_vouching(scene: Scene) -> None:
+    vouch(scene.house, "Issue Desk", "Ledger Agent")
+    request, _ = scene.approved()
+    scene.house.database.write(lambda s: s.execute(update(Client).where(Client.name == "Ledger Agent").values(verified=False)))
+    assert scene.desk.poll(request).json["error"] == "access_denied"
+
+
+def test_a_token_that_can_read_what_the_consent_leaves_out_is_not_handed_out(scene: Scene) -> None:
+    """The provider is said to narrow and does not: the page told nobody that the client gets to read the payees too."""
+    narrow = ("accounts:read",)
+    token_parts.allow(scene.house, scene.desk, scene.ada.person, scene.account, scopes=narrow)
+    scene.provider.ignores_scope, scene.provider.scopes = True, "accounts:read payees:read"
+    refused = scene.desk.exchange(scene.subject)
+    assert (refused.status_code, refused.json["error"]) == (400, "invalid_scope"), refused.text
+    assert "access-secret" not in refused.text
+
+
+def test_an_account_that_cannot_be_renewed_has_one_token_and_it_is_not_handed_out_for_less(scene: Scene) -> None:
+    scene.provider.expires_in = None
+    scopes = ("accounts:read", "payees:read")
+    account = token_parts.account(scene.house, scene.provider, scene.ada.person, scopes=scopes)
+    token_parts.allow(scene.house, scene.desk, scene.ada.person, account, scopes=("accounts:read",))
+    refused = scene.desk.exchange(scene.subject)
+    assert (refused.status_code, refused.json["error"]) == (400, "invalid_scope"), refused.text
+    token_parts.allow(scene.house, scene.desk, scene.ada.person, account, scopes=scopes)
+    assert scene.desk.exchange(scene.subject, scope=" ".join(scopes)).status_code == 200
+
+
+def test_an_approved_token_does_what_was_shown_and_no_more(scene: Scene) -> None:
+    request, _ = scene.approved()
+    scene.provider.ignores_scope, scene.provider.scopes = True, "notes:write accounts:read"
+    refused = scene.desk.poll(request)
+    assert refused.json["error"] == "access_denied", refused.text
+    assert "access-secret" not in refused.text
+
+
+def test_a_teammate_cannot_slip_an_account_of_their_own_under_a_servers_own_work(scene: Scene, signed_in: People) -> None:
+    """Attack: mallory gives the server an account after ada did, and its next backup goes there."""
+    token_parts.allow(scene.house, scene.desk, scene.ada.person, scene.account, scopes=SCOPES, kind="service")
+    assert scene.desk.own().status_code == 200
+    mallory = signed_in("mallory")
+    other = token_parts.account(scene.house, scene.provider, mallory.person, scopes=SCOPES)
+    token_parts.allow(scene.house, scene.desk, mallory.person, other, scopes=SCOPES, kind="service")
+    refused = scene.desk.own()
+    assert refused.json["error"] == "invalid_target", refused.text
+    named = scene.desk.own(resource=f"{scene.house.settings.public_url}/connections/{scene.account}")
+    assert named.status_code == 200, named.text
+
+
+def test_consents_for_calls_in_other_peoples_names_do_not_count_for_own_use(scene: Scene) -> None:
+    assert scene.desk.own().json["error"] == "invalid_target"
