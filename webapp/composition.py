@@ -37,7 +37,7 @@ from webapp.policy import preview, schema_check
 from webapp.registry import jobs as registry_jobs
 from webapp.registry import pages as registry_pages
 from webapp.registry import views as registry
-from webapp.web import faults, headers, health, htmx, show
+from webapp.web import faults, headers, health, htmx, serves, show
 from webapp.web.house import House
 from webapp.web.live import Seats
 from webapp.web.proxies import Proxies
@@ -107,6 +107,7 @@ def create_app(house: House) -> Flask:
     headers.register(app, secure=settings.secure)
     faults.register(app)
     show.register(app, evaluation=settings.evaluation)
+    serves.register(app, settings.only)
     guard.register(app, house)
     for blueprint in ROOMS:
         app.register_blueprint(blueprint)
@@ -114,7 +115,8 @@ def create_app(house: House) -> Flask:
         evaluation.register(app, evaluation_run.read(settings.instance))
     limits.register(app, settings)
     guard.check_marks(app)
-    setattr(app, "wsgi_app", Front(app, room))  # noqa: B010 a method in Flask's types
+    if settings.only != "pages":
+        setattr(app, "wsgi_app", Front(app, room))  # noqa: B010 a method in Flask's types
     if settings.web.trusted_proxies:
         proxies = Proxies(app.wsgi_app, settings.web.trusted_proxies, settings.web.client_certificate_header)
         setattr(app, "wsgi_app", proxies)  # noqa: B010 a method in Flask's types
