@@ -82,6 +82,13 @@ def withdrawn(house: House, due: Due) -> datetime | None:
     return house.clock() + AGAIN if told.outcome == "pending" else None
 
 
+def shut_out(house: House, due: Due) -> datetime | None:
+    """A token client was revoked for good. It holds tokens of accounts that no refusal here can reach: they end at their
+    providers, as if each person had withdrawn the consent."""
+    house.database.write(lambda s: consents.shut_out(s, due.key, house.clock()))
+    return None
+
+
 def _close_all(session: Session, consent: str, now: datetime) -> str:
     """The person whose consent it was. Of shared leases there may be thousands, most of them over by themselves."""
     row = session.get_one(ConnectionConsent, consent)

@@ -16,7 +16,11 @@ from webapp.clients import certificates
 from webapp.clients.lookup import get
 from webapp.clients.tables import Client
 from webapp.db.count import changed
+from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict
+
+SHUT_OUT = "clients.shut_out"
+"""The due row, by client, that ends what a revoked token client holds of people's accounts."""
 
 Change = Literal["vouch", "unvouch", "pause", "resume", "revoke"]
 
@@ -42,5 +46,7 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
     session.refresh(client)
     if what == "revoke":
         certificates.revoke_all(session, client_id, actor=actor, now=now)
+        if client.kind == "token":
+            enqueue(session, SHUT_OUT, client_id, now)
     audit.append(session, kind=kind, actor=actor, subject=client.id, at=now, detail={"name": client.name})
     return client

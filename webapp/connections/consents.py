@@ -99,6 +99,11 @@ def withdraw(session: Session, consent_id: str, person: str, now: datetime) -> N
     _end(session, ConnectionConsent.id == consent_id, by=f"person:{person}", now=now)
 
 
+def shut_out(session: Session, client: str, now: datetime) -> None:
+    """An admin revoked the client for good: what anybody allowed it is over, and what was handed out under it is ended."""
+    _end(session, ConnectionConsent.client == client, by="system", now=now)
+
+
 def _end(session: Session, *which: object, by: str, now: datetime) -> None:
     ended = session.execute(
         update(ConnectionConsent).where(*which, ConnectionConsent.status == "active")  # type: ignore[arg-type]

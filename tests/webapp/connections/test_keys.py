@@ -16,7 +16,7 @@ from vault.door import SessionProof
 from vault.errors import Disconnected
 from vault.secret import Secret
 from webapp.broker.jobs import revoke
-from webapp.connections import keys
+from webapp.connections import keys, states
 from webapp.connections.connecting import TIDY
 from webapp.connections.jobs import jobs, tidy
 from webapp.connections.states import REVOKE
@@ -182,6 +182,28 @@ def test_a_key_is_replaced_in_place(signed_in: People, house: House) -> None:
     assert now.account != row.account
     minted = house.door.mint(connection=row.id, person=ada.person, scopes=["search"], receiver="web", cap=60)
     assert minted.token.reveal() == "tvly-the-second-key"
+
+
+def test_a_key_that_is_replaced_while_it_is_paused_stays_paused_here_and_at_the_keeper(signed_in: People, house: House) -> None:
+    ada = signed_in("ada")
+    row = paste(ada)
+    ada.send(f"/connections/{row.id}/pause")
+    ada.send(f"/connections/keys/{row.id}", key="tvly-the-second-key")
+    assert rows(house, ada.person)[0].status == "paused"
+    ada.send(f"/connections/{row.id}/resume")
+    assert rows(house, ada.person)[0].status == "active"
+    minted = house.door.mint(connection=row.id, person=ada.person, scopes=["search"], receiver="web", cap=60)
+    assert minted.token.reveal() == "tvly-the-second-key"
+
+
+def test_a_key_that_ran_out_while_it_was_paused_can_be_used_when_it_was_replaced(signed_in: People, house: House) -> None:
+    ada = signed_in("ada")
+    row = paste(ada)
+    ada.send(f"/connections/{row.id}/pause")
+    house.database.write(lambda s: states.needs_consent(s, row.id, "It ran out.", house.clock()))
+    ada.send(f"/connections/keys/{row.id}", key="tvly-the-second-key")
+    assert rows(house, ada.person)[0].status == "active"
+    assert house.door.mint(connection=row.id, person=ada.person, scopes=["search"], receiver="web", cap=60).token
 
 
 def test_a_key_is_taken_back_and_the_page_says_what_that_does_not_do(signed_in: People, house: House) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from tests import token_parts
 from tests.app_parts import People
 from tests.webapp.exchange.conftest import SCOPES, Scene
+from webapp.broker.jobs import jobs
+from webapp.broker.tables import Lease
+from webapp.clients import status
 from webapp.clients.tables import Client
+from webapp.connections import consents
+from webapp.db.due import Due
 from webapp.policy import active
 from webapp.web.house import House
 
@@ -94,6 +99,27 @@ def test_a_teammate_cannot_slip_an_account_of_their_own_under_a_servers_own_work
     assert refused.json["error"] == "invalid_target", refused.text
     named = scene.desk.own(resource=f"{scene.house.settings.public_url}/connections/{scene.account}")
     assert named.status_code == 200, named.text
+
+
+def work_off(house: House, *kinds: str) -> None:
+    for kind in kinds:
+        with house.database.read() as session:
+            rows = session.scalars(select(Due).where(Due.kind == kind)).all()
+        assert rows, kind
+        for row in rows:
+            jobs[kind](house, row)
+
+
+def test_what_a_revoked_client_still_holds_is_ended_at_the_provider(scene: Scene) -> None:
+    """An admin shuts out a server that was broken into: its next request is refused here, and its tokens there."""
+    given = scene.desk.exchange(scene.subject).json
+    scene.house.database.write(lambda s: status.change(s, scene.desk.id, "revoke", actor="test", now=scene.house.clock()))
+    assert scene.desk.exchange(scene.subject).status_code == 401
+    work_off(scene.house, status.SHUT_OUT, consents.WITHDRAWN)
+    assert given["access_token"] in [one["token"] for one in scene.provider.revoked]
+    with scene.house.database.read() as session:
+        assert consents.of_connection(session, scene.account) == []
+        assert session.get_one(Lease, given["lease_id"]).state == "closed"
 
 
 def test_consents_for_calls_in_other_peoples_names_do_not_count_for_own_use(scene: Scene) -> None:
