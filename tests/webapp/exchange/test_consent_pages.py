@@ -16,6 +16,8 @@ from webapp.connections import consents
 from webapp.db.due import Due
 from webapp.web.house import House
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 def new(scene: Scene, **changed: str) -> str:
     asked = {"client": scene.desk.id, "connection": scene.account, **changed}

@@ -16,6 +16,8 @@ from webapp.people import cookies
 
 CALL = '[{"type":"tool_call","tool":"create_note","arguments":{"title":"<b>Hello</b>","amount":"480.00","currency":"EUR"}}]'
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 @pytest.fixture
 def reporting(scene: Scene) -> Scene:
@@ -46,7 +48,7 @@ def test_after_it_the_page_says_that_the_token_was_handed_over_and_the_account_t
     request, action_id = scene.approved()
     assert scene.desk.poll(request).status_code == 200
     assert "The server got the token" in scene.ada.get(f"/actions/{action_id}").text
-    assert "handed out" in scene.ada.get(f"/connections/{scene.account}").text
+    assert "handed out" in scene.ada.get(f"/connections/{scene.account}").text.lower()
 
 
 def test_a_stranger_sees_no_such_action(scene: Scene, signed_in: People) -> None:
@@ -55,7 +57,6 @@ def test_a_stranger_sees_no_such_action(scene: Scene, signed_in: People) -> None
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_pages_pass_axe_and_fit_a_small_phone(reporting: Scene, app: Flask) -> None:
     """`SHOTS` names a folder for pictures."""
     _request, action_id = reporting.held(authorization_details=CALL)

@@ -28,20 +28,20 @@ REFRESH = "urn:ietf:params:oauth:token-type:refresh_token"
 CALL = {"type": "tool_call", "tool": "create_note"}
 
 
+def details(*calls: Any) -> str:
+    return json.dumps(list(calls))
+
+
 def refused(scene: Scene, code: str, **fields: Any) -> dict[str, Any]:
     asked = len(scene.provider.refreshes)
     answer = scene.desk.exchange(scene.subject, **fields)
-    assert (answer.status_code, answer.json["error"]) == (400, code), answer.text
+    assert (answer.status_code, answer.json["error"]) == (400, code), f"{fields}: {answer.text}"
     assert "access_token" not in answer.json
     assert len(scene.provider.refreshes) == asked
     return dict(answer.json)
 
 
-def details(*calls: Any) -> str:
-    return json.dumps(list(calls))
-
-
-@pytest.mark.parametrize(("fields", "code"), [
+WIRE: list[tuple[dict[str, Any], str]] = [
     ({"requested_token_type": REFRESH}, "invalid_request"),
     ({"actor_token": "csa_x", "actor_token_type": REFRESH}, "invalid_request"),
     ({"subject_token_type": REFRESH}, "invalid_request"), ({"subject_token_type": None}, "invalid_request"),
@@ -55,34 +55,37 @@ def details(*calls: Any) -> str:
     ({"resource": f"{PUBLIC_URL}/connections/../con_1"}, "invalid_target"),
     ({"resource": [f"{PUBLIC_URL}/connections/con_1", f"{PUBLIC_URL}/connections/con_2"]}, "invalid_target"),
     ({"scope": ["accounts:read", "payments:send"]}, "invalid_request"),
-])
-def test_the_wire_is_read_strictly(scene: Scene, fields: dict[str, Any], code: str) -> None:
-    refused(scene, code, **fields)
-
-
-@pytest.mark.parametrize("sent", [
+]
+REPORTED = [
     "", "{}", "[]", "null", "[1]", details(CALL, CALL), details({**CALL, "type": "payment_initiation"}),
     details({"type": "tool_call"}), details({**CALL, "tool": "(token)"}), details({**CALL, "tool": "a b"}),
     details({**CALL, "arguments": []}),
     details({**CALL, "resources": "x"}), details({**CALL, "resources": [""]}), details({**CALL, "resources": ["a\u202eb"]}),
     details({**CALL, "enforced": True}), '[{"type":"tool_call","type":"tool_call","tool":"create_note"}]',
     '[{"type":"tool_call","tool":"create_note","arguments":{"n":1e400}}]', "[" * 40 + "]" * 40,
-])
-def test_what_is_reported_is_read_strictly(scene: Scene, sent: str) -> None:
-    scene.house.database.write(lambda s: permit(s, scene.desk.id, "harbour", SCOPES, ("create_note",)))
-    refused(scene, "invalid_authorization_details", authorization_details=sent)
-
-
-@pytest.mark.parametrize(("tools", "resources", "sent"), [
+]
+BOUNDS: list[tuple[tuple[str, ...], tuple[str, ...], str | None]] = [
     ((), (), details(CALL)), (("create_note",), (), None), (("other",), (), details(CALL)),
     (("create_note",), ("a",), details(CALL)), (("create_note",), ("a",), details({**CALL, "resources": ["a", "b"]})),
     (("create_note",), (), details({**CALL, "resources": ["a"]})), ((), ("a",), None),
-])
-def test_only_registered_tools_and_resources_are_named_and_an_empty_list_names_none(
-    scene: Scene, tools: tuple[str, ...], resources: tuple[str, ...], sent: str | None
-) -> None:
-    scene.house.database.write(lambda s: permit(s, scene.desk.id, "harbour", SCOPES, tools, resources))
-    refused(scene, "invalid_authorization_details", authorization_details=sent)
+]
+
+
+def test_the_wire_is_read_strictly(scene: Scene) -> None:
+    for fields, code in WIRE:
+        refused(scene, code, **fields)
+
+
+def test_what_is_reported_is_read_strictly(scene: Scene) -> None:
+    scene.house.database.write(lambda s: permit(s, scene.desk.id, "harbour", SCOPES, ("create_note",)))
+    for sent in REPORTED:
+        refused(scene, "invalid_authorization_details", authorization_details=sent)
+
+
+def test_only_registered_tools_and_resources_are_named_and_an_empty_list_names_none(scene: Scene) -> None:
+    for tools, resources, sent in BOUNDS:
+        scene.house.database.write(lambda s, t=tools, r=resources: permit(s, scene.desk.id, "harbour", SCOPES, t, r))
+        refused(scene, "invalid_authorization_details", authorization_details=sent)
 
 
 def test_a_registered_tool_and_resource_are_given_and_answered(scene: Scene) -> None:
