@@ -162,7 +162,13 @@ def _identity(keeper: Keeper, at: Endpoints, tokens: Tokens, begun: Mapping[str,
     if not account:
         raise ProviderRefused("no account id", hint="The provider did not say which account this is.")
     label = next(filter(None, (said(claims, path) for path in at.facts.label)), account)
-    return account, label[:120]
+    return account, readable(label) or account
+
+
+def readable(label: str) -> str:
+    """A label as it may stand in our own sentences. Attack: a provider, or whoever names their account there, writes marks that
+    turn the sentence round, breaks its line, or sends NUL, which a database may not take."""
+    return " ".join("".join(char if char.isprintable() else " " for char in label).split())[:120]
 
 
 def _record(made: Redeemed, before: Record | None) -> Record:

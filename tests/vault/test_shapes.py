@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
 from tests.scripted_provider import Scripted, serve
-from tests.vault.accounts import OWNER, mint, name_of, stored
+from tests.vault.accounts import OWNER, connected, mint, name_of, stored
 from vault import accounts, connecting
 from vault.errors import NeedsConsent, ProviderRefused
 from vault.providers.catalogue import ProviderFacts, load
@@ -388,3 +388,14 @@ def test_a_provider_whose_own_file_is_wrong_is_used_for_nothing(inside: Keeper, 
     with pytest.raises(ProviderRefused) as refused:
         begin(inside, "github")
     assert "provider check" in refused.value.hint
+
+
+@pytest.mark.parametrize(("label", "shown"), [
+    ("ada\u202e@moc.live", "ada @moc.live"), ("Ada\r\nApproved by finance", "Ada Approved by finance"), ("nul\x00", "nul"),
+    ("\u200b\u2066", "sub-1"), ("Ådå \u4e2d\u6587", "Ådå \u4e2d\u6587"),
+])
+def test_what_a_provider_calls_an_account_cannot_rearrange_our_sentences(
+    inside: Keeper, provider: Scripted, label: str, shown: str
+) -> None:
+    provider.me = {"sub": "sub-1", "label": label}
+    assert stored(inside, connected(inside, provider))["label"] == shown

@@ -16,7 +16,7 @@ from webapp.broker.leases import END, request_end
 from webapp.broker.ledger import note
 from webapp.broker.tables import Lease
 from webapp.clients.status import SHUT_OUT
-from webapp.connections.consents import WITHDRAWN
+from webapp.connections.consents import WITHDRAWN, WITHDRAWN_SINCE
 from webapp.connections.lookup import TOKENS
 from webapp.connections.states import END_TOKENS, REVOKE, told
 from webapp.connections.tables import Connection, Revocation
@@ -104,5 +104,5 @@ def _told(session: Session, connection: str, subject: str, answer: Revoked, now:
 
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {
-    END: end_lease, REVOKE: revoke, END_TOKENS: end_tokens, WITHDRAWN: withdrawn, SHUT_OUT: shut_out,
+    END: end_lease, REVOKE: revoke, END_TOKENS: end_tokens, WITHDRAWN: withdrawn, WITHDRAWN_SINCE: withdrawn, SHUT_OUT: shut_out,
 }

@@ -22,6 +22,10 @@ from webapp.ids import new_id
 KINDS = ("person", "service")
 WITHDRAWN = "broker.withdrawn"
 """Due row, by consent: the broker ends what was handed out under it."""
+WITHDRAWN_SINCE = "broker.withdrawn_since"
+"""The same once more, for a token that was on its way to the client at that moment."""
+ON_ITS_WAY = timedelta(seconds=60)
+"""Longer than a token takes that somebody asked for: the provider's time, and ours."""
 USED_EVERY = timedelta(seconds=60)
 
 
@@ -114,7 +118,8 @@ def _end(session: Session, *which: object, by: str, now: datetime) -> None:
     for consent, client, connection in ended:
         detail = {"client": client, "connection": connection}
         audit.append(session, kind="consent.withdrawn", actor=by, subject=consent, detail=detail, at=now)
-        enqueue(session, WITHDRAWN, consent, now, {"client": client, "connection": connection})
+        for kind, at in ((WITHDRAWN, now), (WITHDRAWN_SINCE, now + ON_ITS_WAY)):
+            enqueue(session, kind, consent, at, {"client": client, "connection": connection})
 
 
 LIVE_ONE = select(ConnectionConsent).where(

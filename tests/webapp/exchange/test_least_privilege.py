@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from tests import token_parts
 from tests.app_parts import People
+from tests.scripted_provider import Handler
 from tests.webapp.exchange.conftest import SCOPES, Scene
 from webapp.broker.jobs import jobs
 from webapp.broker.tables import Lease
@@ -120,6 +121,22 @@ def test_what_a_revoked_client_still_holds_is_ended_at_the_provider(scene: Scene
     with scene.house.database.read() as session:
         assert consents.of_connection(session, scene.account) == []
         assert session.get_one(Lease, given["lease_id"]).state == "closed"
+
+
+def test_a_token_that_was_on_its_way_when_the_consent_was_withdrawn_is_ended_too(scene: Scene) -> None:
+    """Attack: a client keeps a slow request under way, and is given a token after the person took back what it rests on."""
+    house = scene.house
+
+    def withdraw(_handler: Handler) -> bool:
+        house.database.write(lambda s: consents.withdraw(s, scene.consent, scene.ada.person, house.clock()))
+        work_off(house, consents.WITHDRAWN)
+        return False
+
+    scene.provider.before.append(withdraw)
+    given = scene.desk.exchange(scene.subject)
+    assert given.status_code == 200, given.text
+    work_off(house, consents.WITHDRAWN_SINCE)
+    assert given.json["access_token"] in [one["token"] for one in scene.provider.revoked]
 
 
 def test_consents_for_calls_in_other_peoples_names_do_not_count_for_own_use(scene: Scene) -> None:
