@@ -104,9 +104,6 @@ def put(house: House, viewer: Viewer, pasted: Pasted) -> Connection:
     stored = house.door.key_put(  # 3
         connection=name, person=viewer.person, provider=shown.facts.name, key=pasted.key, label=label, expires_at=ends
     )
-    if shown.row is not None and shown.row.status == "needs_consent":
-        # It may have been paused before it needed a key. The row no longer knows, and shows it as in use from now on.
-        house.door.resume(connection=name, person=viewer.person)
     return house.database.write(lambda s: _store(s, viewer, name, shown.facts, stored, ends, house.clock()))  # 4
 
 
@@ -152,8 +149,7 @@ def _store(
     elif row.status == "disconnected":
         raise Stale("disconnected meanwhile", hint="This account was disconnected meanwhile. Connect it anew.")
     row.account, row.label, row.scopes = stored.account, stored.label, sorted(stored.scopes)
-    row.status = "paused" if row.status == "paused" else "active"  # as the keeper: a new key is no word to go on
-    row.reason, row.connected_at, row.status_at = "", now, now
+    row.status, row.reason, row.connected_at, row.status_at = "active", "", now, now
     row.key_until, row.key_reminded_at = ends, None
     session.flush()
     states.told(session, name)
