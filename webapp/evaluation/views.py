@@ -22,10 +22,10 @@ from webapp.web import guards, live
 from webapp.web.faults import answer
 from webapp.web.headers import allow_form_action
 from webapp.web.house import house
+from webapp.web.proxies import TRACES
 from webapp.web.viewer import Viewer, viewer
 
 blueprint = Blueprint("evaluation", __name__, url_prefix="/evaluation")
-FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 @dataclass
@@ -51,7 +51,7 @@ def register(app: Flask, run: Run) -> None:
 
 def no_proxy() -> Response | None:
     """Whoever forwards requests here has put an evaluation instance where others can reach it."""
-    if any(name in request.headers for name in FORWARDED):
+    if any(name in request.headers for name in TRACES):
         return answer(421, "This is an evaluation instance: it answers on this machine alone, behind no proxy.", "not_local")
     return None
 

@@ -22,10 +22,12 @@ from webapp.gateway.wire import INTERNAL_ERROR, INVALID_REQUEST, RpcError, as_rp
 from webapp.oauth.metadata import NAME
 from webapp.people.rules import same_host
 from webapp.web import headers
+from webapp.web.proxies import TRACES
 
 log = logging.getLogger("counterseal.gateway")
 
 PREFIX = "/mcp/"
+HANDED_ON = frozenset(f"HTTP_{name.upper().replace('-', '_')}" for name in TRACES)
 
 
 class Front:
@@ -37,6 +39,8 @@ class Front:
         self._hosts = (settings.netloc, settings.public_url.partition(":")[0])
         self._headers = list(headers.fixed(secure=settings.secure).items())
         self._largest = settings.gateway.request_bytes
+        self._refused = HANDED_ON if settings.evaluation else frozenset()
+        """An evaluation instance answers behind no proxy: the app says so."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -52,7 +56,7 @@ class Front:
     def _plain(self, environ: dict[str, Any], path: str) -> bool:
         return (
             self._app.secret_key is not None and NAME.fullmatch(path.removeprefix(PREFIX)) is not None
-            and same_host(environ.get("HTTP_HOST", ""), *self._hosts)
+            and same_host(environ.get("HTTP_HOST", ""), *self._hosts) and self._refused.isdisjoint(environ)
         )
 
 

@@ -11,6 +11,8 @@ from webapp.web.peer import FORWARDED
 
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 UNIX = "unix"
+TRACES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
+"""Headers by which a request shows that a proxy handed it on."""
 
 
 class Proxies:

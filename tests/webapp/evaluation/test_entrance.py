@@ -134,6 +134,8 @@ def test_signing_in_begins_with_choosing_and_keeps_the_page_that_was_asked_for(e
 def test_a_request_that_was_forwarded_is_refused(entered: Browser, header: str) -> None:
     """Behind a proxy, anybody on the network could be Ada."""
     assert entered.get("/evaluation/enter", headers={header: "203.0.113.9"}).status_code == 421
+    assert entered.post("/mcp/bank", json={}).status_code != 421
+    assert entered.post("/mcp/bank", json={}, headers={header: "203.0.113.9"}).status_code == 421
 
 
 def test_the_room_is_not_there_in_a_real_instance(app: Flask) -> None:
