@@ -89,6 +89,8 @@ class Approvals(BaseModel):
     """An execution whose heartbeat is older is uncertain."""
     rejected_stays: int = 600
     held_per_person: int = 50
+    held_per_server: int = 12
+    """Of those, at one server (or by one token client): a quarter, so that one alone cannot use up a person's places."""
     reason_length: int = 500
     log_stalled: int = 10
     page: int = 50

@@ -48,8 +48,9 @@ def hold(
     """Store the action. In the caller's transaction; take `sealer(house)` before it.
 
     Two identical calls at once meet the unique index: the second finds the first one's action. Raises LimitReached when too
-    many actions of this person wait, BadInput for a verdict that nobody could ever meet.
+    many actions of this person wait, over all or at this one server, BadInput for a verdict that nobody could ever meet.
     """
+    usage.one_at_a_time(session, draft.principal["person"])
     found = same(session, key_of(draft), now, settings)
     if found is not None:
         return Held(found.action_id, False, found)
@@ -74,12 +75,20 @@ def key_of(draft: Draft) -> CallKey:
 
 
 def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
-    waiting = session.scalar(
-        select(func.count()).select_from(Action).where(Action.person == draft.principal["person"], Action.state.in_(WAITING))
-    )
-    if (waiting or 0) >= settings.held_per_person:
+    """Attack: one agent, or one server that asks for tokens, varies its arguments until the person's other agents have no place
+    left and the approvers read nothing else."""
+    person, server = draft.principal["person"], draft.server["name"]
+    its = func.count().filter(Action.server == server)
+    waiting, here = session.execute(
+        select(func.count(), its).select_from(Action).where(Action.person == person, Action.state.in_(WAITING))
+    ).one()
+    if waiting >= settings.held_per_person:
         raise LimitReached(
             f"{waiting} actions of this person wait for a decision already. Decide or withdraw some of them first."
+        )
+    if here >= settings.held_per_server:
+        raise LimitReached(
+            f"{here} actions of this person at this server wait for a decision already. Decide or withdraw some of them first."
         )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tests.conftest import Clock
 from tests.webapp.approvals.parts import APPROVE, ORDER, action, again, draft, forge, held, verdict
 from vault.door import Door, WrappingKey
 from vault.evidence import Account
 from vault.secret import Secret
-from webapp.approvals import Sealer, hold, usage
+from webapp.approvals import Draft, Sealer, hold, usage
 from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, Payload, Usage
@@ -145,6 +147,56 @@ def test_one_person_cannot_fill_the_queue(house: House) -> None:
 def test_a_hold_that_asks_for_nobody_is_refused(house: House) -> None:
     with pytest.raises(BadInput):
         held(house, draft(house, "per_ada"), ())
+
+
+def limited(house: House, **limits: int) -> House:
+    return replace(house, settings=house.settings.model_copy(update={"approvals": Approvals(**limits)}))
+
+
+def numbered(house: House, number: int, **changed: Any) -> Draft:
+    return replace(draft(house, "per_ada", order={**ORDER, "reference": f"RE-{number}"}), **changed)
+
+
+def test_one_server_cannot_use_up_a_persons_places(house: House) -> None:
+    """Attack: an agent, or a server that asks for tokens, varies its arguments until nothing else of the person's is held."""
+    house = limited(house, held_per_person=4, held_per_server=2)
+    for number in range(2):
+        held(house, numbered(house, number))
+    with pytest.raises(LimitReached):
+        held(house, numbered(house, 2))
+    other = {"name": "mail", "url": "http://127.0.0.1:2/mcp", "manifest": "ab" * 32}
+    held(house, numbered(house, 3, server=other))
+    assert held(house, numbered(house, 0)), "a call that is held already is found, and no new one"
+
+
+def test_the_last_place_is_taken_once(house: House) -> None:
+    """The second begins while the first is not committed: it waits for it, and then sees it."""
+    house = limited(house, held_per_person=3, held_per_server=1)
+    key, outcomes = Sealer(KEY), []
+
+    def store(session: Session, number: int) -> None:
+        hold(
+            session, draft=drafts[number], verdict=verdict(), sealer=key, settings=house.settings.approvals, now=house.clock()
+        )
+
+    def second() -> None:
+        try:
+            house.database.write(lambda s: store(s, 1))
+            outcomes.append("held")
+        except LimitReached:
+            outcomes.append("refused")
+
+    drafts = [numbered(house, 0), numbered(house, 1)]
+    thread = threading.Thread(target=second)
+
+    def first(session: Session) -> None:
+        store(session, 0)
+        thread.start()
+        thread.join(1)
+
+    house.database.write(first)
+    thread.join()
+    assert (outcomes, count(house, Action)) == (["refused"], 1)
 
 
 def test_caps_count_what_waits_and_give_back_what_never_ran(house: House, clock: Clock) -> None:
