@@ -9,6 +9,7 @@ from vault.answers import Tokens
 from vault.ending import tell
 from vault.errors import NeedsConsent, NotKnown, ProviderAway, ProviderRefused
 from vault.kv import CasConflict
+from vault.providers.catalogue import ProviderFacts
 from vault.record import Live, Record, fingerprint
 from vault.renewal import save
 from vault.secret import Secret
@@ -41,7 +42,18 @@ def end_all(keeper: Keeper, name: str, record: Record, version: int) -> tuple[st
 
 def _lacks_access(keeper: Keeper, at: Endpoints, record: Record) -> bool:
     now = keeper.clock()
-    return at.facts.revoke_style in SHOWS_ACCESS and record.renewable and not any(live.alive(now) for live in record.live)
+    return _shows_access(at.facts) and record.renewable and not any(live.alive(now) for live in record.live)
+
+
+def _shows_access(facts: ProviderFacts) -> bool:
+    return facts.revoke_style in SHOWS_ACCESS or facts.quirks.revoke_shows == "access"
+
+
+def last(facts: ProviderFacts, record: Record) -> tuple[Secret[str] | None, str]:
+    """The token with which everything ends, and the hint of RFC 7009 section 2.1 (at GitHub `refresh_token` means all). Pure."""
+    by_refresh = not _shows_access(facts) and record.refresh is not None
+    token = record.refresh if by_refresh else (record.live[-1].token if record.live else None)
+    return token, "access_token" if facts.quirks.revoke_shows == "access" else "refresh_token"
 
 
 def _fetched(keeper: Keeper, at: Endpoints, name: str, record: Record, version: int) -> tuple[Record, int]:
@@ -60,14 +72,13 @@ def _fetched(keeper: Keeper, at: Endpoints, name: str, record: Record, version: 
 def _told(keeper: Keeper, at: Endpoints, record: Record) -> list[str]:
     """RFC 7009 section 2.1: ending the refresh token should end the access tokens too; where one can be ended alone, it is."""
     live: list[Secret[str]] = [one.token for one in record.live]
-    by_refresh = at.facts.revoke_style in ("rfc7009", "stripe") and record.refresh is not None
-    whole = record.refresh if by_refresh else (live[-1] if live else None)
+    whole, hint = last(at.facts, record)
     transport = upstreams(keeper).transport
     told = list(tell(keeper, record).values())
     if at.facts.revoke_effect == "token":
         told += [revoke(at, transport, token=one, hint="access_token") for one in live if one is not whole]
     if whole is not None:
-        told.append(revoke(at, transport, token=whole, hint="refresh_token", account=record.account))
+        told.append(revoke(at, transport, token=whole, hint=hint, account=record.account))
     elif at.facts.revoke_style != "rfc7009":
         told.append("unsupported")
     return told

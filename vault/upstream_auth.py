@@ -61,6 +61,7 @@ def revocation_request(at: Endpoints, token: Secret[str], hint: str, account: st
         # Not the token but the account is named, and the platform's own key shows who asks.
         body, headers = encoded({"client_id": at.client_id, "stripe_user_id": account}, "form")
         return "POST", at.revoke_url, body, {**headers, "Authorization": f"Bearer {at.client_secret.reveal()}"}
-    fields = {"token": token.reveal(), "token_type_hint": hint}
-    body, headers = authenticate(at.client_id, at.client_secret, at.auth, fields, quirks.revoke_body)
+    fields = {quirks.revoke_field: token.reveal(), "token_type_hint": hint}
+    auth = quirks.revoke_auth or at.auth
+    body, headers = authenticate(at.client_id, at.client_secret, auth, fields, quirks.revoke_body)
     return "POST", at.revoke_url, body, {**headers, **quirks.headers}

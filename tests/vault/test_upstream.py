@@ -12,7 +12,9 @@ import pytest
 
 from vault.errors import BadRequest, NeedsConsent, ProviderAway, ProviderRefused, Stale
 from vault.providers.catalogue import load
+from vault.record import Live, Record
 from vault.secret import Secret
+from vault.telling import last
 from vault.transport import AnswerLost, Reply, Transport
 from vault.upstream import Discovery, Endpoints, Request, authorization_url, check_answer, parse_tokens, resolve, revoke
 
@@ -130,3 +132,34 @@ def test_each_provider_is_told_in_its_own_way(name: str, status: int, body: Any,
         assert recorder.sent[:2] == ("DELETE", "https://api.github.com/applications/me%20%26%20you/token")
     if recorder.sent:
         assert "the-token" not in recorder.sent[1]
+
+
+def asked(name: str) -> tuple[Any, Mapping[str, str]]:
+    """What a revocation sends, and with which headers."""
+    recorder = Recorder(200, {})
+    assert revoke(endpoints(name), recorder, token=Secret("the-token"), hint="access_token") == "confirmed"  # type: ignore[arg-type]
+    _method, _url, body, headers = recorder.sent
+    sent = json.loads(body) if body.startswith("{") else {key: value[0] for key, value in parse_qs(body).items()}
+    return sent, headers
+
+
+def test_a_revocation_shows_token_and_client_as_the_provider_reads_them() -> None:
+    """Else it answers an error for ever, and a person is never told that the access has ended."""
+    webflow, _headers = asked("webflow")
+    assert (webflow["access_token"], webflow["client_secret"]) == ("the-token", "s:e/c")
+    assert "token" not in webflow
+    todoist, headers = asked("todoist")
+    assert headers["Authorization"].startswith("Basic ")
+    assert "client_secret" not in todoist
+    calendly, headers = asked("calendly")
+    assert "Authorization" not in headers
+    assert (calendly["token"], calendly["client_secret"]) == ("the-token", "s:e/c")
+
+
+def test_where_only_access_tokens_can_be_revoked_no_refresh_token_is_shown() -> None:
+    live = Live("tok", Secret("access"), "", (), (), None)
+    record = Record("ada", "any", "any", "1", "", (), "active", Secret("refresh"), "", live=(live,))
+    catalogue = load()
+    assert last(catalogue["twitch"], record) == (Secret("access"), "access_token")
+    assert last(catalogue["gitlab"], record) == (Secret("refresh"), "refresh_token")
+    assert last(catalogue["slack"], record)[0] == Secret("access")
