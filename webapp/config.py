@@ -55,6 +55,8 @@ class Clients(BaseModel):
     """A certificate lives this long, a day at most; its client renews it by itself."""
     renewals_per_hour: int = 12
     """Of one client's certificate."""
+    requests_per_minute: int = Field(default=600, ge=1)
+    """Of one client at the token endpoint, in each web process. Beyond it nothing is judged and nothing written."""
 
 
 class Gateway(BaseModel):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from authlib.oauth2.rfc6749 import InvalidClientError
@@ -40,7 +41,7 @@ class Authenticated:
 
 def authenticate(house: House, request: Request) -> Authenticated:
     """Who sends this request. Raises authlib's InvalidClientError (401), with a sentence on what to do; VaultAway and the like
-    where the authority's certificate cannot be had.
+    where the authority's certificate cannot be had; LimitReached, before anything was written.
 
     1. No secret, and not two proofs in one request (RFC 6749 section 2.3).
     2. The client that is claimed is a token client of ours, and active.
@@ -90,6 +91,7 @@ def _by_assertion(house: House, request: Request, assertion: str) -> Authenticat
         found = keys.live(session, client.id)
     audiences = (metadata.issuer(settings), settings.public_url + metadata.TOKEN)
     verified = rfc7523.verify(assertion, found, expected_client=client.id, expected_audiences=audiences, now=now)
+    _paced(request, client, now)
     if not house.database.write(lambda s: rfc7523.spend(s, client.id, verified, now)):
         raise BadAssertion("This client_assertion was used before. Make a new one, with a new jti, for each request.")
     return Authenticated(client, rfc7523.METHOD, None)
@@ -99,10 +101,17 @@ def _by_certificate(house: House, request: Request) -> Authenticated:
     if request.peer is None:
         raise BadCertificate("This client must prove itself: by its client certificate, or by a client_assertion.")
     presented = rfc8705.read(request.peer, house.door.client_ca())
+    now = house.clock()
     with house.database.read() as session:
         client = _active(session, request, rfc8705.named(presented.uri, house.settings), rfc8705.METHOD)
-        rfc8705.check(session, presented, client.id, house.clock())
+        rfc8705.check(session, presented, client.id, now)
+    _paced(request, client, now)
     return Authenticated(client, rfc8705.METHOD, presented.thumbprint)
+
+
+def _paced(request: Request, client: Client, now: datetime) -> None:
+    if request.pace is not None:
+        request.pace.take(client.id, now)
 
 
 def _active(session: Session, request: Request, claimed: str, method: str) -> Client:

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
 from webapp.clients.rules import source_of
-from webapp.errors import LimitReached, Missing
-from webapp.oauth import metadata, openapi, renewal, rfc6750, rfc8414, rfc9728
+from webapp.errors import OAUTH, LimitReached, Missing, look_up
+from webapp.oauth import metadata, openapi, pace, renewal, rfc6750, rfc8414, rfc9728
 from webapp.oauth.rfc7591 import Registration
 from webapp.oauth.server import Parameters, Request, Server
 from webapp.oauth.tokens import InvalidToken
@@ -114,6 +114,10 @@ def _answer(path: str, endpoint: Callable[[Request], Response]) -> Response:
         return endpoint(_asked(path, request.form))
     except OAuth2Error as error:
         return server().handle_error_response(None, error)
+    except LimitReached as error:
+        response = _plain(429, look_up(OAUTH, error, error.code), error.hint)
+        response.headers["Retry-After"] = str(pace.SECONDS)
+        return response
 
 
 def _plain(status: int, code: str, hint: str) -> Response:

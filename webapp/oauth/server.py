@@ -28,6 +28,7 @@ from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.consent import Decide
 from webapp.oauth.handed import Broker
 from webapp.oauth.offers import Offer
+from webapp.oauth.pace import Pace
 from webapp.web.house import House
 
 # "Issue token %r to %r" and the like: what they would say is never to be written anywhere, whatever level an operator sets.
@@ -71,6 +72,8 @@ class Request(OAuth2Request):  # type: ignore[misc]
         super().__init__(method, address, headers=headers)
         self.payload = Payload(parameters)
         self.peer = peer
+        self.pace: Pace | None = None
+        """Counts the requests of token clients, at the endpoint where they are counted."""
         self.proof: Authenticated | None = None
         """How the token client that sent this proved itself; None for an agent."""
 
@@ -121,6 +124,7 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         self.house = house
         self.offer = offer
         self.decide = decide
+        self.pace = Pace(house.settings.clients.requests_per_minute)
 
     def query_client(self, client_id: str) -> Known | None:
         with self.house.database.read() as session:
@@ -150,7 +154,9 @@ class Server(AuthorizationServer):  # type: ignore[misc]
         self, method: str, path: str, parameters: Parameters, headers: Mapping[str, str], peer: bytes | None = None
     ) -> Request:
         """Raises OAuth2Error (`insecure_transport`) when `public_url` is neither https nor loopback."""
-        return Request(method, self.house.settings.public_url + path, parameters, headers, peer)
+        made = Request(method, self.house.settings.public_url + path, parameters, headers, peer)
+        made.pace = self.pace if path == metadata.TOKEN else None
+        return made
 
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Nobody listens: the audit log is written where things happen."""

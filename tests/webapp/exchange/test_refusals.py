@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from tests import token_parts
 from tests.app_parts import People
@@ -18,9 +19,11 @@ from tests.webapp.exchange.conftest import SCOPES, Scene
 from webapp.audit.tables import Entry
 from webapp.broker.tables import Lease
 from webapp.clients import status
+from webapp.composition import create_app
+from webapp.config import Clients
 from webapp.connections.tables import Connection
 from webapp.oauth import grants, rfc8693
-from webapp.oauth.tables import Grant
+from webapp.oauth.tables import Assertion, Grant
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -252,3 +255,28 @@ def test_a_lease_counts_only_while_what_it_rests_on_does(scene: Scene) -> None:
     assert scene.desk.introspect(lease)["active"]
     scene.house.clock.forward(seconds=301)  # type: ignore[attr-defined]
     assert scene.desk.introspect(lease) == {"active": False}
+
+
+def test_a_client_that_floods_is_turned_away_and_nothing_is_written(scene: Scene) -> None:
+    """Attack: each refused request is an entry in the log. Nobody else's requests are counted with it, and a minute later it may
+    ask again."""
+    limits = Clients(requests_per_minute=2)
+    house = replace(scene.house, settings=scene.house.settings.model_copy(update={"clients": limits}))
+    app = create_app(house)
+    flooding, other = replace(scene.desk, app=app), token_parts.desk(house, app, name="Other", resource="https://other.example")
+
+    def written() -> tuple[int, int]:
+        with house.database.read() as session:
+            entries, spent = (session.scalar(select(func.count()).select_from(table)) for table in (Entry, Assertion))
+            return entries or 0, spent or 0
+
+    for _ in range(2):
+        assert flooding.own(audience="github").json["error"] == "invalid_target"
+    before = written()
+    answer = flooding.own(audience="github")
+    assert (answer.status_code, answer.json["error"], answer.headers["Retry-After"]) == (429, "slow_down", "60")
+    assert written() == before
+    assert flooding.own(client_assertion="not.a.proof").status_code == 401
+    assert other.own().status_code == 400
+    house.clock.forward(seconds=60)  # type: ignore[attr-defined]
+    assert flooding.own().status_code == 400
