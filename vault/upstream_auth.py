@@ -56,12 +56,13 @@ def revocation_request(at: Endpoints, token: Secret[str], hint: str, account: st
         headers = {**JSON, "Authorization": basic(at.client_id, at.client_secret, form_encoded=False)}
         return "DELETE", url, json.dumps({"access_token": token.reveal()}), headers
     if style in ("slack", "bearer"):
-        return quirks.revoke_method, at.revoke_url, "", {**FORM, **showing(at, token)}
+        body = urlencode({quirks.revoke_field: token.reveal()}) if quirks.revoke_field else ""
+        return quirks.revoke_method, at.revoke_url, body, {**FORM, **showing(at, token)}
     if style == "stripe":
         # Not the token but the account is named, and the platform's own key shows who asks.
         body, headers = encoded({"client_id": at.client_id, "stripe_user_id": account}, "form")
         return "POST", at.revoke_url, body, {**headers, "Authorization": f"Bearer {at.client_secret.reveal()}"}
-    fields = {quirks.revoke_field: token.reveal(), "token_type_hint": hint}
+    fields = {quirks.revoke_field or "token": token.reveal(), "token_type_hint": hint}
     auth = quirks.revoke_auth or at.auth
     body, headers = authenticate(at.client_id, at.client_secret, auth, fields, quirks.revoke_body)
     return "POST", at.revoke_url, body, {**headers, **quirks.headers}

@@ -163,3 +163,10 @@ def test_where_only_access_tokens_can_be_revoked_no_refresh_token_is_shown() -> 
     assert last(catalogue["twitch"], record) == (Secret("access"), "access_token")
     assert last(catalogue["gitlab"], record) == (Secret("refresh"), "refresh_token")
     assert last(catalogue["slack"], record)[0] == Secret("access")
+
+
+def test_a_token_that_shows_itself_stands_in_the_body_too_where_the_provider_asks_for_it() -> None:
+    digitalocean, headers = asked("digitalocean")
+    assert (digitalocean, headers["Authorization"]) == ({"token": "the-token"}, "Bearer the-token")
+    dropbox, _headers = asked("dropbox")
+    assert dropbox == {}

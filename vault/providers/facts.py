@@ -65,7 +65,8 @@ class Quirks(Strict):
     are taken (section 7.1). `scope_in`: the key that names the granted scopes, a text or a list. `scope_parameter`: the one that
     asks for them; empty where the provider knows no scopes and the app's own settings there decide. `shows_token`: the header
     that shows a token to the provider's own API. `userinfo_body`: sent by POST to ask whose account it is. `revoke_auth`: how the
-    client shows itself where a token is revoked, if otherwise than for tokens. `revoke_field`: what the token is called there.
+    client shows itself where a token is revoked, if otherwise than for tokens. `revoke_field`: what the token is called there, if
+    not `token`, or also in the body where `bearer` shows it.
     `revoke_shows`: `access` where that endpoint knows access tokens alone and answers an error to a refresh token.
     """
 
@@ -85,7 +86,7 @@ class Quirks(Strict):
     revoke_body: Literal["form", "json"] = "form"
     revoke_method: Literal["POST", "DELETE"] = "POST"
     revoke_auth: Literal["", "basic", "post"] = ""
-    revoke_field: str = Field(default="token", pattern=r"^[A-Za-z_]{1,40}$")
+    revoke_field: str = Field(default="", pattern=r"^[A-Za-z_]{0,40}$")
     revoke_shows: Literal["any", "access"] = "any"
     over: tuple[str, ...] = ()
     """The provider's own names for a grant that is over, where it does not say `invalid_grant`."""
