@@ -1,6 +1,6 @@
 """`make bench`, or `python -m tests.bench [--quick] [NAME ...]`: measure, print a table, write `instance/bench.json`.
 
-A name is the beginning of a figure's (`gateway`, `shared`, `queue`, `decision`, `memory`). `--quick` takes fewer rounds.
+A name is that of a part (`gateway`, `shared`, `tokens`, `queue`, `decision`, `memory`). `--quick` takes fewer rounds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import decision_to_call, figures, gateway_call, memory, queue_page, shared_lease
+from tests.bench import decision_to_call, figures, gateway_call, memory, queue_page, shared_lease, tokens
 from tests.bench.figures import Figure
 from tests.bench.http_client import Line, request
 from tests.bench.scene import HOST, Scene, scene
 from tests.scripted_provider import Scripted
 
 OUT = Path(os.environ.get("INSTANCE", "instance")) / "bench.json"
-NAMES = ("memory", "gateway", "decision", "shared", "queue")
+NAMES = ("memory", "gateway", "decision", "shared", "tokens", "queue")
 OWNERS = ("ada", "cleo")
 
 
@@ -57,7 +57,8 @@ def steps(made: Scene, bank: Scripted, size: int) -> list[tuple[str, Callable[[]
     return [
         ("memory", lambda: [memory.figure(made)]), ("gateway", lambda: gateway_call.figures(made, ada, size)),
         ("decision", lambda: decision_to_call.figures(made, list(agents.values()))),
-        ("shared", lambda: [shared_lease.figure(made, ada, size)]), ("queue", filled),
+        ("shared", lambda: [shared_lease.figure(made, ada, size)]),
+        ("tokens", lambda: tokens.figures(made, ada, bank, size)), ("queue", filled),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Mapping
 
@@ -18,11 +19,12 @@ def request(method: str, target: str, headers: Mapping[str, str], body: bytes = 
 
 
 class Line:
-    """One kept connection. `ask` sends a request and returns status and body."""
+    """One kept connection, over TLS where there is a context. `ask` sends a request and returns status and body."""
 
-    def __init__(self, address: Address) -> None:
-        self.socket = socket.create_connection(address)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address: Address, context: ssl.SSLContext | None = None) -> None:
+        plain = socket.create_connection(address)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
         self.read = b""
 
     def ask(self, sent: bytes) -> tuple[int, bytes]:
@@ -64,10 +66,12 @@ def _joined(chunked: bytes) -> bytes:
     return b"".join(parts)
 
 
-def per_second(address: Address, sent: bytes, *, connections: int, seconds: float, lead: float) -> tuple[float, int]:
+def per_second(
+    address: Address, sent: bytes, *, connections: int, seconds: float, lead: float, context: ssl.SSLContext | None = None
+) -> tuple[float, int]:
     """How many requests a second are answered with 200 when so many are always under way; and how many that were. Counting
     begins after `lead` seconds: until then the first ones are all in the same place."""
-    lines = [Line(address) for _ in range(connections)]
+    lines = [Line(address, context) for _ in range(connections)]
     waiting = selectors.DefaultSelector()
     for line in lines:
         waiting.register(line.socket, selectors.EVENT_READ, line)
