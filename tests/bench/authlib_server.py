@@ -1,6 +1,6 @@
-"""What one would write with Authlib's documentation: its Flask server, SQLAlchemy and SQLite, `client_credentials` with HTTP Basic.
+"""What one would write with Authlib's documentation: its Flask server, SQLAlchemy and SQLite, `client_credentials`, HTTP Basic.
 
-SQLite is set as ours is (WAL, `synchronous=FULL`), which is faster than its default of a rollback journal. gunicorn serves `make()`.
+SQLite is set as ours is (WAL, `synchronous=FULL`), which is faster than its default of a rollback journal. gunicorn serves it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A token for an MCP server that is not behind the gateway, at `/oauth/token`, beside its floor and beside other token endpoints."""
+"""A token for an MCP server that is not behind the gateway, at `/oauth/token`: beside its floor, and beside other endpoints."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def _throughput(tokens: Tokens, floor: Callable[[], None], size: int) -> Figure:
         values.append(value)
         floors.append(_floor_per_second(floor))
         n += count
-    return Figure(f"lease-throughput-{AT_ONCE}", "tokens/s", median(values), median(floors), n, goal=round(1 / GOAL, 3), more=True)
+    goal = round(1 / GOAL, 3)
+    return Figure(f"lease-throughput-{AT_ONCE}", "tokens/s", median(values), median(floors), n, goal=goal, more=True)
 
 
 def _floor_per_second(floor: Callable[[], None]) -> float:

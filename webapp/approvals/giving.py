@@ -17,12 +17,13 @@ from webapp.approvals.handing_over import answer, given
 from webapp.approvals.holding import CallKey, Held
 from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.reported import Case, draft, judge, open_case
-from webapp.approvals.same_call import Existing, same
+from webapp.approvals.same_call import Existing, held_before, same
 from webapp.approvals.usage import Used
 from webapp.broker import handed_out, leases
 from webapp.broker.exchange import WIDER, Subject, Wanted, wider
 from webapp.broker.tables import Lease
 from webapp.connections import consents
+from webapp.db.direct import NeedsSession, Where
 from webapp.errors import LimitReached
 from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.handed import Asked, Given, NotGiven
@@ -49,7 +50,7 @@ class Tokens:
             raise
         if existing is not None:
             return answer(house, wanted.client.id, existing.action_id)
-        admitted = house.database.write(lambda s: _admit(s, house, case))  # 3
+        admitted = house.database.commit(lambda s: _admit(s, house, case))  # 3
         if isinstance(admitted, Deny):
             raise NotGiven(f"Policy refuses this: {admitted.reason}")
         if isinstance(admitted, Lease):
@@ -81,7 +82,14 @@ def _subject(caller: Caller) -> Subject:
 
 
 def _prepare(house: House, wanted: Wanted) -> tuple[Case, Existing | None]:
-    """All reads in one session."""
+    """All reads as of one moment; with a Session only where an action may answer already, or a refusal has more to say."""
+    try:
+        with house.database.look() as direct:
+            case = open_case(direct, house.settings, wanted)
+            if not held_before(direct, _key(case)):
+                return case, None
+    except NeedsSession:
+        pass
     with house.database.read() as session:
         case = open_case(session, house.settings, wanted)
         return case, same(session, _key(case), house.clock(), house.settings.approvals)
@@ -102,7 +110,7 @@ def _write_refusal(house: House, wanted: Wanted, error: NotGiven) -> None:
     ))
 
 
-def _admit(session: Session, house: House, case: Case) -> Lease | Deny | tuple[Hold, Used]:
+def _admit(session: Where, house: House, case: Case) -> Lease | Deny | tuple[Hold, Used]:
     """The verdict and what follows from it, in one transaction: the lease and its entry say what is about to happen."""
     now, found = house.clock(), case.found
     verdict, used = judge(session, active.current(house, session), case, now)

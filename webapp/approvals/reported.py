@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from vault.evidence import Account, Envelope
@@ -25,6 +25,7 @@ from webapp.clients import lookup as clients
 from webapp.clients.tables import Client
 from webapp.config import Settings
 from webapp.connections.rules import allowed, ends_alone, sentence
+from webapp.db.direct import Made, Where, direct
 from webapp.errors import CountersealError, Unavailable
 from webapp.oauth import grants
 from webapp.oauth.handed import ToolCall
@@ -38,6 +39,9 @@ from webapp.web.house import House
 TITLE = 200
 UNSAID = "(token)"
 """Stands for the tool where the client said nothing of a call. No reported tool can have this name."""
+
+
+GROUPS = Made(select(Person.groups).where(Person.id == bindparam("person")))
 
 
 @dataclass(frozen=True)
@@ -90,15 +94,16 @@ class Case:
         )
 
 
-def open_case(session: Session, settings: Settings, wanted: Wanted) -> Case:
-    """Raises NotGiven for what registration, consent or account do not allow."""
+def open_case(session: Where, settings: Settings, wanted: Wanted) -> Case:
+    """Raises NotGiven for what registration, consent or account do not allow, NeedsSession as `entitled` does."""
     found = entitled(session, settings, wanted)
-    groups = session.scalar(select(Person.groups).where(Person.id == found.subject.person)) or []
+    row = direct(session).row(GROUPS, {"person": found.subject.person})
+    groups = row[0] if row else []
     arguments = wanted.call.arguments if wanted.call else {}
     return Case(found, tuple(groups), facts.read({}, arguments, settings.policy, cls=found.cls))
 
 
-def judge(session: Session, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
+def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
     """In the transaction that acts on it: two requests at once must not both pass under one cap."""
     usage.one_at_a_time(session, case.found.subject.person)
     used = usage.facts(session, case.counted(), now, excluding=excluding)

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy.orm import Session
-
 from vault.providers.catalogue import EFFECTS, Effect, ProviderFacts
 from webapp.canonical import canonical, digest
 from webapp.clients import lookup as clients
@@ -22,6 +20,7 @@ from webapp.connections import consents, lookup, providers
 from webapp.connections.consents import Consent
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection
+from webapp.db.direct import Where, session_of
 from webapp.oauth.handed import NotGiven, ToolCall
 from webapp.people import lookup as people
 
@@ -98,8 +97,8 @@ def wider(facts: ProviderFacts, scopes: Sequence[str], cls: str, reach: Iterable
     return EFFECTS.index(gravest(facts, scopes)) < [str(effect) for effect in EFFECTS].index(cls)
 
 
-def entitled(session: Session, settings: Settings, wanted: Wanted) -> Entitled:
-    """The steps; each refuses with NotGiven.
+def entitled(session: Where, settings: Settings, wanted: Wanted) -> Entitled:
+    """The steps; each refuses with NotGiven, or raises NeedsSession where a refusal has to name an account.
 
     1. an admin registered the client for this provider, 2. these scopes, and this tool and these resource ids;
     3. there is such an account, of the person in whose name it asks, and the person lets the client use it, 4. for these scopes;
@@ -116,21 +115,21 @@ def entitled(session: Session, settings: Settings, wanted: Wanted) -> Entitled:
         raise _asks(settings, wanted, connection, "The person has not allowed this client that much.")
     _in_order(settings, connection, wanted.scopes)  # 5
     facts = providers.find(settings, provider)
-    own = clients.token_client(session, wanted.client.id)
-    resource = (own.resource if own else None) or ""
+    own = clients.registered(session, wanted.client.id)
+    method, resource = own[1:] if own else ("", "")
     return Entitled(
         wanted=wanted, subject=wanted.subject or _owner(session, wanted, consent), connection=connection, facts=facts,
         consent=consent, reach=wanted.scopes if facts.narrows else tuple(sorted({*connection.scopes, *wanted.scopes})),
-        mtls=own is not None and own.auth_method == "tls_client_auth", resource=resource,
+        mtls=method == "tls_client_auth", resource=resource,
         registration=_registration(wanted.client, resource, allowed),
     )
 
 
-def _named(session: Session, wanted: Wanted) -> Connection | None:
+def _named(session: Where, wanted: Wanted) -> Connection | None:
     """The account that was named. One that is gone, another's, or of another provider than the one named: all look alike."""
     if not wanted.connection:
         return None
-    row = session.get(Connection, wanted.connection)
+    row = lookup.by_id(session, wanted.connection)
     own = row is not None and (wanted.subject is None or row.person == wanted.subject.person)
     if row is None or not own or row.status == "disconnected" or wanted.provider not in ("", row.provider):
         raise NotGiven("There is no such account.", code="invalid_target")
@@ -157,7 +156,7 @@ def _registered(allowed: Permission, wanted: Wanted) -> None:
 
 
 def _account(
-    session: Session, settings: Settings, wanted: Wanted, provider: str, row: Connection | None
+    session: Where, settings: Settings, wanted: Wanted, provider: str, row: Connection | None
 ) -> tuple[Connection, Consent]:
     """The account that was named, or the one that was given to this client last."""
     if row is not None:
@@ -169,23 +168,23 @@ def _account(
         return _own_account(session, wanted, provider)
     person = wanted.subject.person
     for consent in consents.at_provider(session, wanted.client.id, provider, person=person):
-        found = session.get(Connection, consent.connection)
+        found = lookup.by_id(session, consent.connection)
         if found is not None and _serves(consent, found, wanted):
             return found, consent
-    own = [one for one in lookup.of_person(session, person) if one.provider == provider]
+    own = [one for one in lookup.of_person(session_of(session), person) if one.provider == provider]
     if not own:
         page = f"{settings.public_url}/connections/new?{urlencode({'provider': provider})}"
         raise NotGiven("The person has connected no account there.", code="interaction_required", url=page)
     raise _asks(settings, wanted, own[0], "The person has not allowed this client to use such an account.", several=len(own) > 1)
 
 
-def _own_account(session: Session, wanted: Wanted, provider: str) -> tuple[Connection, Consent]:
+def _own_account(session: Where, wanted: Wanted, provider: str) -> tuple[Connection, Consent]:
     """Attack: somebody gives the client an account of their own after everyone else did, and from then on it puts what it keeps
     for others into that one. Of several accounts the client has to say which."""
-    given = consents.at_provider(session, wanted.client.id, provider, kind="service")
+    given = consents.of_kind(session, wanted.client.id, provider, "service")
     if len(given) > 1:
         raise NotGiven("Several accounts there were given to this client: name one as resource.", code="invalid_target")
-    found = session.get(Connection, given[0].connection) if given else None
+    found = lookup.by_id(session, given[0].connection) if given else None
     if found is None or not _serves(given[0], found, wanted):
         raise NotGiven("Nobody gave this client an account there for its own use.", code="invalid_target")
     return found, given[0]
@@ -221,9 +220,9 @@ def _in_order(settings: Settings, row: Connection, scopes: Sequence[str]) -> Non
         raise NotGiven("The account does not grant this yet.", code="interaction_required", url=page)
 
 
-def _owner(session: Session, wanted: Wanted, consent: Consent) -> Subject:
+def _owner(session: Where, wanted: Wanted, consent: Consent) -> Subject:
     """A client that asks for itself does so in the name of who gave it the account."""
-    name = people.names(session, [consent.person])[consent.person]
+    name = people.name_of(session, consent.person)
     return Subject(consent.person, name, wanted.client.id, wanted.client.name, consent.id, wanted.client.verified)
 
 

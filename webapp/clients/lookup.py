@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from webapp.clients.tables import Client, TokenClient
+from webapp.db.direct import Made, Where, copied, direct
 from webapp.errors import Missing
+
+PROOF = Made(
+    select(*Client.__table__.columns, TokenClient.auth_method, TokenClient.resource)
+    .join(TokenClient, TokenClient.client == Client.id).where(Client.id == bindparam("client"))
+)
+"""Made once: every token that a token client asks for looks at it."""
+COLUMNS = tuple(Client.__table__.columns.keys())
 
 
 def find(session: Session, client_id: str) -> Client | None:
@@ -39,6 +47,15 @@ def page(session: Session, *, before: str | None = None, size: int = 50) -> list
 
 def token_client(session: Session, client_id: str) -> TokenClient | None:
     return session.get(TokenClient, client_id)
+
+
+def registered(session: Where, client_id: str) -> tuple[Client, str, str] | None:
+    """A token client (a copy), the method it proves itself by, and its own MCP endpoint, empty where it has none."""
+    row = direct(session).row(PROOF, {"client": client_id})
+    if row is None:
+        return None
+    *values, method, resource = row
+    return copied(Client, dict(zip(COLUMNS, values, strict=True))), method, resource or ""
 
 
 def by_resource(session: Session, url: str) -> Client | None:

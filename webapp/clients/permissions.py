@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.clients.tables import Permission
+from webapp.db.direct import Made, Where, copied, direct
 from webapp.errors import BadInput
 
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -29,9 +30,15 @@ class Allow:
     resources: list[str] = field(default_factory=list)
 
 
-def of(session: Session, client_id: str) -> dict[str, Permission]:
-    """By provider. A provider that is not in it may not be asked for; an empty list in it names nothing."""
-    return {row.provider: row for row in session.scalars(select(Permission).where(Permission.client == client_id))}
+COLUMNS = tuple(Permission.__table__.columns.keys())
+OF_CLIENT = Made(select(*Permission.__table__.columns).where(Permission.client == bindparam("client")))
+
+
+def of(session: Where, client_id: str) -> dict[str, Permission]:
+    """By provider; copies. A provider that is not in it may not be asked for; an empty list in it names nothing."""
+    rows = direct(session).rows(OF_CLIENT, {"client": client_id})
+    found = (copied(Permission, dict(zip(COLUMNS, row, strict=True))) for row in rows)
+    return {row.provider: row for row in found}
 
 
 def read(allow: Iterable[str], tools: Iterable[str] = (), resources: Iterable[str] = ()) -> list[Allow]:

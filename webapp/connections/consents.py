@@ -14,6 +14,7 @@ from webapp.clients.tables import Client
 from webapp.connections.lookup import own
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection, ConnectionConsent
+from webapp.db.direct import Made, Row, Where, direct
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
 from webapp.errors import BadInput, Conflict, Forbidden, Missing
@@ -122,42 +123,53 @@ def _end(session: Session, *which: object, by: str, now: datetime) -> None:
             enqueue(session, kind, consent, at, {"client": client, "connection": connection})
 
 
-LIVE_ONE = select(ConnectionConsent).where(
-    ConnectionConsent.client == bindparam("client"), ConnectionConsent.connection == bindparam("connection"),
-    ConnectionConsent.status == "active",
+# Made once: every token that a token client asks for rests on a consent, and looks at it twice.
+READ = select(
+    ConnectionConsent.id, ConnectionConsent.person, ConnectionConsent.client, ConnectionConsent.connection,
+    ConnectionConsent.kind, ConnectionConsent.scopes,
+).where(ConnectionConsent.client == bindparam("client"), ConnectionConsent.status == "active")
+LIVE_ONE = Made(READ.where(ConnectionConsent.connection == bindparam("connection")))
+AT_PROVIDER = (
+    READ.join(Connection, Connection.id == ConnectionConsent.connection)
+    .where(Connection.provider == bindparam("provider"), Connection.status != "disconnected")
+    .order_by(ConnectionConsent.given_at.desc(), ConnectionConsent.id.desc())
+)
+OF_PERSON = Made(AT_PROVIDER.where(ConnectionConsent.person == bindparam("person")))
+OF_KIND = Made(AT_PROVIDER.where(ConnectionConsent.kind == bindparam("kind")))
+USED = Made(
+    update(ConnectionConsent).where(
+        ConnectionConsent.id == bindparam("consent"),
+        or_(ConnectionConsent.last_used_at.is_(None), ConnectionConsent.last_used_at < bindparam("late")),
+    ).values(last_used_at=bindparam("at"))
 )
 
 
-def live(session: Session, client: str, connection: str) -> Consent | None:
+def live(session: Where, client: str, connection: str) -> Consent | None:
     """The live consent for this client and account. A read of the unique index."""
-    row = session.scalar(LIVE_ONE, {"client": client, "connection": connection})
+    row = direct(session).row(LIVE_ONE, {"client": client, "connection": connection})
     return None if row is None else _consent(row)
 
 
-def _consent(row: ConnectionConsent) -> Consent:
-    return Consent(row.id, row.person, row.client, row.connection, row.kind, tuple(row.scopes))
+def _consent(row: Row) -> Consent:
+    consent, person, client, connection, kind, scopes = row
+    return Consent(consent, person, client, connection, kind, tuple(scopes))
 
 
-def at_provider(session: Session, client: str, provider: str, *, person: str = "", kind: str = "") -> list[Consent]:
-    """The client's live consents for accounts at a provider, the one given last first; of one person, of one kind."""
-    asked = (
-        select(ConnectionConsent).join(Connection, Connection.id == ConnectionConsent.connection)
-        .where(ConnectionConsent.client == client, ConnectionConsent.status == "active", Connection.provider == provider,
-               Connection.status != "disconnected")
-        .order_by(ConnectionConsent.given_at.desc(), ConnectionConsent.id.desc())
-    )
-    asked = asked.where(ConnectionConsent.person == person) if person else asked
-    asked = asked.where(ConnectionConsent.kind == kind) if kind else asked
-    return [_consent(row) for row in session.scalars(asked)]
+def at_provider(session: Where, client: str, provider: str, *, person: str) -> list[Consent]:
+    """The client's live consents of one person for accounts at a provider, the one given last first."""
+    rows = direct(session).rows(OF_PERSON, {"client": client, "provider": provider, "person": person})
+    return [_consent(row) for row in rows]
 
 
-def used(session: Session, consent_id: str, now: datetime) -> None:
+def of_kind(session: Where, client: str, provider: str, kind: str) -> list[Consent]:
+    """The same of everybody, of one kind."""
+    rows = direct(session).rows(OF_KIND, {"client": client, "provider": provider, "kind": kind})
+    return [_consent(row) for row in rows]
+
+
+def used(session: Where, consent_id: str, now: datetime) -> None:
     """Remember the last use, to the minute."""
-    late = or_(ConnectionConsent.last_used_at.is_(None), ConnectionConsent.last_used_at < now - USED_EVERY)
-    session.execute(
-        update(ConnectionConsent).where(ConnectionConsent.id == consent_id, late).values(last_used_at=now),
-        execution_options={"synchronize_session": False},
-    )
+    direct(session).run(USED, {"consent": consent_id, "late": now - USED_EVERY, "at": now})
 
 
 LISTED: Select[ConnectionConsent, str, str, str, str] = (

@@ -53,7 +53,14 @@ def _of_person(asked: Select[Any]) -> Select[Any]:
 
 OF_PERSON = Made(_of_person(select(*Connection.__table__.columns)))
 """Made once: every call asks it."""
+BY_ID = Made(select(*Connection.__table__.columns).where(Connection.id == bindparam("connection")))
 COLUMNS = tuple(Connection.__table__.columns.keys())
+
+
+def by_id(session: Where, connection: str) -> Connection | None:
+    """Whosever it is; a copy."""
+    row = direct(session).row(BY_ID, {"connection": connection})
+    return None if row is None else copied(Connection, dict(zip(COLUMNS, row, strict=True)))
 
 
 def usable(session: Where, person: str, provider: str, scopes: Sequence[str]) -> Connection:

@@ -11,11 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NoReturn
 
 from authlib.oauth2.rfc6749 import InvalidClientError
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
-from webapp.clients import keys
-from webapp.clients.tables import Client, TokenClient
+from webapp.clients import keys, lookup
+from webapp.clients.tables import Client
+from webapp.db.direct import Where
 from webapp.oauth import metadata, rfc7523, rfc8705
 from webapp.oauth.rfc7523 import BadAssertion
 from webapp.oauth.rfc8705 import BadCertificate
@@ -92,7 +91,7 @@ def _by_assertion(house: House, request: Request, assertion: str) -> Authenticat
     audiences = (metadata.issuer(settings), settings.public_url + metadata.TOKEN)
     verified = rfc7523.verify(assertion, found, expected_client=client.id, expected_audiences=audiences, now=now)
     _paced(request, client, now)
-    if not house.database.write(lambda s: rfc7523.spend(s, client.id, verified, now)):
+    if not house.database.commit(lambda s: rfc7523.spend(s, client.id, verified, now)):
         raise BadAssertion("This client_assertion was used before. Make a new one, with a new jti, for each request.")
     return Authenticated(client, rfc7523.METHOD, None)
 
@@ -102,7 +101,7 @@ def _by_certificate(house: House, request: Request) -> Authenticated:
         raise BadCertificate("This client must prove itself: by its client certificate, or by a client_assertion.")
     presented = rfc8705.read(request.peer, house.door.client_ca())
     now = house.clock()
-    with house.database.read() as session:
+    with house.database.look() as session:
         client = _active(session, request, rfc8705.named(presented.uri, house.settings), rfc8705.METHOD)
         rfc8705.check(session, presented, client.id, now)
     _paced(request, client, now)
@@ -114,16 +113,14 @@ def _paced(request: Request, client: Client, now: datetime) -> None:
         request.pace.take(client.id, now)
 
 
-def _active(session: Session, request: Request, claimed: str, method: str) -> Client:
+def _active(session: Where, request: Request, claimed: str, method: str) -> Client:
     """The token client that is claimed. `client_id`, if it is sent, agrees with the proof (RFC 7521 section 4.2)."""
     if any(named != claimed for named in request.form.getlist("client_id")):
         refuse("client_id is not the client that the proof is for.")
-    row = session.execute(
-        select(Client, TokenClient.auth_method).join(TokenClient, TokenClient.client == Client.id).where(Client.id == claimed)
-    ).one_or_none()
+    row = lookup.registered(session, claimed)
     if row is None or row[0].kind != "token":
         refuse("This token client is not registered here.")
-    client, registered = row
+    client, registered, _resource = row
     if client.status != "active":
         refuse("This client was paused or revoked by an administrator.")
     if registered != method:

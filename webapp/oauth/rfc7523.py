@@ -15,12 +15,12 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import import_key
-from sqlalchemy import delete
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
 
 from webapp.clients import keys
 from webapp.clients.tables import ClientKey
-from webapp.db.once import insert_once
+from webapp.db.direct import Made, Where, direct
 from webapp.oauth.tables import Assertion
 
 METHOD = "private_key_jwt"
@@ -86,11 +86,20 @@ def verify(
     return Verified(jti, datetime.fromtimestamp(expires, UTC))
 
 
-def spend(session: Session, client: str, verified: Verified, now: datetime) -> bool:
+FORGET = Made(delete(Assertion).where(Assertion.expires_at < bindparam("now")))
+COLUMNS = ("hash", "expires_at")
+SPEND = {
+    "postgresql": Made(postgresql.insert(Assertion).on_conflict_do_nothing().returning(Assertion.hash), COLUMNS),
+    "sqlite": Made(sqlite.insert(Assertion).on_conflict_do_nothing().returning(Assertion.hash), COLUMNS),
+}
+
+
+def spend(session: Where, client: str, verified: Verified, now: datetime) -> bool:
     """Whether this is the assertion's first use. Two at once: the database lets one in. Old ones are forgotten on the way."""
-    session.execute(delete(Assertion).where(Assertion.expires_at < now))
+    on = direct(session)
+    on.run(FORGET, {"now": now})
     used = hashlib.sha256(f"{client}\0{verified.jti}".encode()).digest()
-    return insert_once(session, Assertion, hash=used, expires_at=verified.expires_at + REMEMBERED)
+    return on.row(SPEND[on.dialect.name], {"hash": used, "expires_at": verified.expires_at + REMEMBERED}) is not None
 
 
 def _signed(assertion: str, found: Sequence[ClientKey]) -> Mapping[str, Any]:

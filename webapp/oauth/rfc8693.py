@@ -155,11 +155,11 @@ class ExchangeGrant(AccountGrant):
         """Section 2.2.2: a subject token that is invalid for any reason is an invalid_request. A token for another server is one:
         else whoever is called by an agent could act for it everywhere."""
         house = self.server.house
-        with house.database.read() as session:
-            own = lookup.token_client(session, self.caller.client.id)
-            if own is None or not own.resource:
+        with house.database.look() as session:
+            own = lookup.registered(session, self.caller.client.id)
+            if own is None or not own[2]:
                 raise InvalidRequestError("This client has no resource of its own, so no token was given for it")
             try:
-                return tokens.authenticate(session, raw, own.resource, house.clock(), self.request.peer)
+                return tokens.authenticate(session, raw, own[2], house.clock(), self.request.peer)
             except tokens.InvalidToken as error:
                 raise InvalidRequestError(f"subject_token: {_described(error.hint)}") from error

@@ -12,12 +12,12 @@ from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
 
 from webapp.clients.certificates import thumbprint
 from webapp.clients.tables import Certificate
 from webapp.config import Settings
+from webapp.db.direct import Made, Where, direct
 
 METHOD = "tls_client_auth"
 LARGEST = 8192
@@ -74,14 +74,18 @@ def named(uri: str, settings: Settings) -> str:
     return uri.removeprefix(start) if uri.startswith(start) else ""
 
 
-def check(session: Session, presented: Presented, client: str, now: datetime) -> None:
+WRITTEN = Made(
+    select(Certificate.client, Certificate.thumbprint, Certificate.revoked_at).where(Certificate.serial == bindparam("serial"))
+)
+
+
+def check(session: Where, presented: Presented, client: str, now: datetime) -> None:
     """Raises BadCertificate unless it is in time, written down as this client's, and was not taken back."""
     if not presented.begins <= now < presented.ends:
         raise BadCertificate("This client certificate has expired, or is not valid yet. A client renews its certificate in time.")
-    row = session.execute(
-        select(Certificate.client, Certificate.thumbprint, Certificate.revoked_at).where(Certificate.serial == presented.serial)
-    ).one_or_none()
-    if row is None or row.client != client or not hmac.compare_digest(row.thumbprint, presented.thumbprint):
+    row = direct(session).row(WRITTEN, {"serial": presented.serial})
+    owner, known, revoked_at = row or ("", "", None)
+    if row is None or owner != client or not hmac.compare_digest(known, presented.thumbprint):
         raise BadCertificate("This client certificate is not known here.")
-    if row.revoked_at is not None:
+    if revoked_at is not None:
         raise BadCertificate("This client certificate was revoked.")

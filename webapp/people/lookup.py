@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Text, bindparam, cast, select
 from sqlalchemy.orm import Session
 
+from webapp.db.direct import Made, Where, direct
 from webapp.people.tables import Person
+
+NAME = Made(select(Person.name).where(Person.id == bindparam("person")))
 
 
 def names(session: Session, ids: Iterable[str]) -> dict[str, str]:
@@ -16,6 +19,12 @@ def names(session: Session, ids: Iterable[str]) -> dict[str, str]:
     wanted = set(ids)
     known = session.execute(select(Person.id, Person.name).where(Person.id.in_(wanted)))
     return {person: person for person in wanted} | {person: name for person, name in known if name}
+
+
+def name_of(session: Where, person: str) -> str:
+    """The same of one."""
+    row = direct(session).row(NAME, {"person": person})
+    return (row and row[0]) or person
 
 
 def members(session: Session, group: str) -> list[Person]:

@@ -1,0 +1,43 @@
+"""What a token for a token client costs the vault, by the vault's own audit log."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.keeper_parts import KeeperParts
+from tests.token_parts import allow
+from tests.webapp.exchange.conftest import Scene
+from vault import embedded
+
+MOST = 2
+
+
+def asked(keeper: KeeperParts) -> list[dict[str, Any]]:
+    """Every request that OpenBao was sent so far, those of logins too."""
+    lines = (embedded.home(keeper.instance) / "audit.log").read_text().splitlines()
+    return [found["request"] for found in map(json.loads, lines) if found["type"] == "request"]
+
+
+def test_a_token_that_can_be_reused_costs_two_requests_to_the_vault_at_most_and_makes_no_service_token(
+    scene: Scene, keeper: KeeperParts
+) -> None:
+    first = scene.desk.exchange(scene.subject)
+    assert first.status_code == 200, first.text
+    for _ in range(3):
+        before = asked(keeper)
+        again = scene.desk.exchange(scene.subject)
+        sent = asked(keeper)[len(before):]
+        assert again.json["access_token"] == first.json["access_token"]
+        assert 1 <= len(sent) <= MOST, [one["path"] for one in sent]
+        assert all(one["operation"] == "read" and not one["path"].startswith("auth/") for one in sent)
+
+
+def test_a_client_that_asks_for_itself_costs_no_more(scene: Scene, keeper: KeeperParts) -> None:
+    allow(scene.house, scene.desk, scene.ada.person, scene.account, scopes=("accounts:read",), kind="service")
+    assert scene.desk.own().status_code == 200
+    before = asked(keeper)
+    assert scene.desk.own().status_code == 200
+    sent = asked(keeper)[len(before):]
+    assert 1 <= len(sent) <= MOST, [one["path"] for one in sent]
+    assert all(not one["path"].startswith("auth/") for one in sent)
