@@ -102,6 +102,8 @@ class Approvals(BaseModel):
 class Broker(BaseModel):
     cap: int = 300
     """The longest lease."""
+    history: int = Field(default=400 * 86400, ge=86400)
+    """How long it is kept which agent or server used which account, for the person's pages. The log keeps it for ever."""
     revoke_backoff_max: int = 3600
 
 

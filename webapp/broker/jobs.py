@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 from vault.door import Revoked
 from vault.errors import Disconnected, NotKnown
 from webapp import audit
+from webapp.broker.cleaning import clean
 from webapp.broker.handed_out import shut_out, withdrawn
 from webapp.broker.leases import END, request_end
 from webapp.broker.ledger import note
 from webapp.broker.tables import Lease
 from webapp.clients.status import SHUT_OUT
+from webapp.connections.connecting import LEASES
 from webapp.connections.consents import WITHDRAWN, WITHDRAWN_SINCE
 from webapp.connections.lookup import TOKENS
 from webapp.connections.states import END_TOKENS, REVOKE, told
@@ -105,4 +107,5 @@ def _told(session: Session, connection: str, subject: str, answer: Revoked, now:
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {
     END: end_lease, REVOKE: revoke, END_TOKENS: end_tokens, WITHDRAWN: withdrawn, WITHDRAWN_SINCE: withdrawn, SHUT_OUT: shut_out,
+    LEASES: clean,
 }

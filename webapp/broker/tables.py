@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index
+from sqlalchemy import CheckConstraint, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
+
+HANDED_OUT = text("state = 'planned' AND consent <> ''")
+"""What a token client may still hold: the only ones that their time alone closes."""
 
 
 class Lease(Base):
@@ -21,6 +24,7 @@ class Lease(Base):
     __table_args__ = (
         CheckConstraint("state IN ('planned', 'closed', 'ended')", name="state"),
         Index("ix_leases_connection_planned_at", "connection", "planned_at"),
+        Index("ix_leases_handed_out_until", "until", sqlite_where=HANDED_OUT, postgresql_where=HANDED_OUT),
     )
     shown = ("id", "connection", "server", "tool", "state")
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from webapp.broker.cleaning import HANDED_OUT
 from webapp.broker.tables import Lease
 from webapp.clients.tables import Client
+from webapp.connections.tables import Connection
 from webapp.connections.uses import After, Summary, Use
 
 AGENTS_SHOWN = 8
@@ -17,7 +19,7 @@ GONE = "An agent that is gone"
 
 def _use(lease: Lease, name: str | None) -> Use:
     """What a token client does with a token that it holds is not known here: only that it was handed out."""
-    outcome = lease.outcome or ("handed out" if lease.consent else "")
+    outcome = lease.outcome or (HANDED_OUT if lease.consent else "")
     return Use(
         id=lease.id, connection=lease.connection, client=name or GONE, server="" if lease.consent else lease.server,
         tool=lease.tool, at=lease.planned_at, outcome=outcome, action=lease.action, exclusive=lease.exclusive,
@@ -45,13 +47,25 @@ class Uses:
             .where(Lease.connection.in_(connections)).group_by(Lease.connection, Lease.client, Client.name)
             .order_by(newest.desc())
         ).all()
+        last = self._last(session, connections)
         found: dict[str, Summary] = {}
         for connection in connections:
             own = [(name or GONE, count) for one, name, count, _at in rows if one == connection]
             names = tuple(dict.fromkeys(name for name, _count in own))
-            last = self.latest(session, [connection], 1) if own else []
-            found[connection] = Summary(names[:AGENTS_SHOWN], sum(count for _name, count in own), last[0] if last else None)
+            found[connection] = Summary(names[:AGENTS_SHOWN], sum(count for _name, count in own), last.get(connection))
         return found
+
+    def _last(self, session: Session, connections: Sequence[str]) -> Mapping[str, Use]:
+        """Of each account, in one query that reads one row of the index for each."""
+        newest = (
+            select(Lease.id).where(Lease.connection == Connection.id).order_by(Lease.planned_at.desc(), Lease.id.desc()).limit(1)
+            .correlate(Connection).scalar_subquery()
+        )
+        rows = session.execute(
+            select(Lease, Client.name).select_from(Connection).join(Lease, Lease.id == newest)
+            .outerjoin(Client, Client.id == Lease.client).where(Connection.id.in_(connections))
+        )
+        return {lease.connection: _use(lease, name) for lease, name in rows}
 
 
 reader = Uses()

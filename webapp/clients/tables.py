@@ -80,7 +80,8 @@ class ClientKey(Base):
 
 class Certificate(Base):
     """A client certificate that the keeper's authority gave. `serial` is lower-case hex with colons, as Vault writes it;
-    `thumbprint` is RFC 8705's `x5t#S256`: the base64url of SHA-256 over its DER."""
+    `thumbprint` is RFC 8705's `x5t#S256`: the base64url of SHA-256 over its DER. `renewed_from` is the serial of the one that it
+    was renewed by; empty where an admin gave it."""
 
     __tablename__ = "client_certificate"
     shown = ("serial", "client", "not_after", "revoked_at")
@@ -91,6 +92,7 @@ class Certificate(Base):
     issued_at: Mapped[datetime]
     not_after: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    renewed_from: Mapped[str] = mapped_column(default="", index=True)
 
 
 class Permission(Base):

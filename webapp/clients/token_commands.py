@@ -167,10 +167,10 @@ def end_key_command(key_id: str) -> None:
 @click.command("revoke-certificate")
 @click.argument("serial")
 def revoke_certificate_command(serial: str) -> None:
-    """Take back one certificate, by its serial number."""
+    """Take back one certificate, by its serial number, with every one that was renewed from it."""
     with opened(Settings()) as house:
         house.database.write(lambda s: certificates.revoke(s, serial.lower(), actor=CLI, now=house.clock()))
-        click.echo(f"{serial} was revoked. It and every token bound to it are refused from now on.")
+        click.echo(f"{serial} was revoked, with what was renewed from it. All of it is refused from now on.")
 
 
 @click.command("ca")

@@ -30,6 +30,9 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 TIDY = "connections.tidy"
+LEASES = "broker.clean"
+"""The due row, one for all, that forgets leases after their time. Whoever connects an account brings it: without accounts there
+are none."""
 STALE = "This connection was not begun in this browser, took too long, or was finished already. Start again."
 
 
@@ -142,8 +145,14 @@ def _spend(session: Session, viewer: Viewer, state: str, callback: str, now: dat
     if changed(done) != 1 or attempt is None:
         again = address(attempt.provider, attempt.connection, attempt.scopes, session) if attempt else "/connections"
         raise Refused(STALE, code="stale", provider="", again=again)
-    enqueue(session, TIDY, attempt.connection, now + timedelta(minutes=15), {"person": attempt.person})
+    begun(session, attempt.connection, attempt.person, now)
     return attempt, [row.id for row in lookup.at_provider(session, viewer.person, attempt.provider)]
+
+
+def begun(session: Session, connection: str, person: str, now: datetime) -> None:
+    """What has to be looked at later, whatever becomes of this."""
+    enqueue(session, TIDY, connection, now + timedelta(minutes=15), {"person": person})
+    enqueue(session, LEASES, "all", now + timedelta(hours=1))
 
 
 def address(provider: str, connection: str, scopes: Sequence[str], session: Session | None = None) -> str:

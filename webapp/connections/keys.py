@@ -18,7 +18,7 @@ from vault.providers.catalogue import ProviderFacts
 from vault.secret import Secret
 from webapp import audit
 from webapp.connections import lookup, providers, states
-from webapp.connections.connecting import TIDY
+from webapp.connections.connecting import begun
 from webapp.connections.rules import Allowed, allowed
 from webapp.connections.tables import Connection
 from webapp.db.count import changed
@@ -130,7 +130,7 @@ def _last(given: str, now: datetime) -> datetime | None:
 def _begun(session: Session, name: str, viewer: Viewer, shown: Form, now: datetime) -> None:
     detail = {"provider": shown.facts.name, "scopes": sorted(shown.facts.scopes), "key": True}
     audit.append(session, kind="connection.begun", actor=f"person:{viewer.person}", subject=name, detail=detail, at=now)
-    enqueue(session, TIDY, name, now + timedelta(minutes=15), {"person": viewer.person})
+    begun(session, name, viewer.person, now)
 
 
 def _store(

@@ -22,7 +22,8 @@ def renew(house: House, request: Request, body: bytes) -> Certified:
     with. The one before stays good to its end, so that what is under way is not cut off.
 
     Raises InvalidClientError (401): a paused or revoked client, a certificate past its end or taken back, a client with a key.
-    LimitReached: more often within the hour than the settings allow. BadInput, and BadRequest of the keeper.
+    LimitReached: more often within the hour than the settings allow. Conflict: revoked at the same moment. BadInput, and
+    BadRequest of the keeper.
     """
     proof = client_auth.authenticate(house, request)
     if proof.method != rfc8705.METHOD:
@@ -34,7 +35,7 @@ def renew(house: House, request: Request, body: bytes) -> Certified:
     given = house.door.certify(client=client, csr=csr, lifetime=settings.certificate_lifetime)
 
     def work(session: Session) -> None:
-        certificates.record(session, client, given, actor=f"client:{client}", now=now)
+        certificates.record(session, client, given, actor=f"client:{client}", now=now, renewed_by=proof.thumbprint)
 
     house.database.write(work)
     return given

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from tests.app_parts import People
@@ -17,11 +18,14 @@ from tests.scripted_provider import Scripted
 from tests.scripted_provider import serve as scripted
 from tests.webapp.connections.parts import connect, log, own_file, record, rows
 from vault.errors import NeedsConsent
-from webapp.broker import leases
-from webapp.broker.jobs import end_lease
+from webapp.broker import cleaning, leases
+from webapp.broker.cleaning import clean
+from webapp.broker.jobs import end_lease, jobs
 from webapp.broker.leases import END
 from webapp.broker.tables import Lease
+from webapp.broker.uses import reader
 from webapp.clients.tables import Client
+from webapp.connections.connecting import LEASES
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import Due
 from webapp.errors import Conflict
@@ -189,3 +193,69 @@ def test_the_page_shows_what_used_the_account(account: Connection, house: House,
         assert words in page
     assert "Done" in one
     assert "a call that needed no approval" in one
+
+
+def test_a_lease_that_a_token_client_never_gave_back_is_closed_by_its_time(
+    account: Connection, house: House, clock: Clock
+) -> None:
+    handed = planned(house, account, consent="cst_1", server="cli_desk")
+    under_way = planned(house, account)
+    exclusive = planned(house, account, consent="cst_1", exclusive=True)
+    clock.forward(seconds=300)
+    clean(house, Due(kind=LEASES, key="all"))
+    assert get(house, handed).state == "planned", "its token may live to the last second"
+    clock.forward(seconds=61)
+    clean(house, Due(kind=LEASES, key="all"))
+    assert [get(house, one).state for one in (handed, exclusive, under_way)] == ["closed", "closed", "planned"]
+    assert (get(house, handed).outcome, get(house, handed).closed_at) == ("handed out", get(house, handed).until)
+
+
+def test_leases_are_forgotten_after_their_time_in_bounded_batches(
+    account: Connection, house: House, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaning, "BATCH", 2)
+    for _ in range(3):
+        close(house, planned(house, account))
+    at_provider = planned(house, account, exclusive=True)
+    house.database.write(lambda s: s.execute(update(Lease).where(Lease.id == at_provider.id).values(ref="r", state="closed")))
+    clock.forward(seconds=house.settings.broker.history + 1)
+    young = planned(house, account)
+    assert clean(house, Due(kind=LEASES, key="all")) <= clock() + timedelta(seconds=1), "there is more"
+    assert clean(house, Due(kind=LEASES, key="all")) == clock() + timedelta(hours=1)
+    with house.database.read() as session:
+        left = set(session.scalars(select(Lease.id)))
+    assert left == {at_provider.id, young.id}, "one whose token is not ended yet is kept"
+
+
+def test_the_cleaner_comes_with_the_first_account(account: Connection, house: House) -> None:
+    with house.database.read() as session:
+        assert session.scalars(select(Due.key).where(Due.kind == LEASES)).all() == ["all"]
+    assert jobs[LEASES] is clean
+
+
+def test_the_last_use_of_each_account_is_one_query(account: Connection, house: House, clock: Clock) -> None:
+    other = house.database.write(lambda s: _second(s, account))
+    for connection in (account, other, account):
+        clock.forward(seconds=1)
+        last = planned(house, connection)
+    asked: list[str] = []
+    with house.database.read() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _cur, sql, *_: asked.append(sql))
+        found = reader.summaries(session, [account.id, other.id, "con_none"])
+    assert len([sql for sql in asked if "FROM lease" in sql or "leases" in sql]) == 2
+    newest = found[account.id].last
+    assert newest is not None
+    assert newest.id == last.id
+    assert [found[one].count for one in (account.id, other.id, "con_none")] == [2, 1, 0]
+    assert found["con_none"].last is None
+
+
+def _second(session: Session, account: Connection) -> Connection:
+    row = Connection(
+        id="con_second", person=account.person, provider=account.provider, account="acc-2", label="Second", scopes=account.scopes,
+        status="active", created_at=account.created_at, connected_at=account.connected_at,
+    )
+    session.add(row)
+    session.flush()
+    session.expunge(row)
+    return row

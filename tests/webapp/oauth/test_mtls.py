@@ -25,6 +25,7 @@ from webapp.clients import certificates, jobs, status
 from webapp.clients.tables import Certificate
 from webapp.composition import create_app
 from webapp.db.due import Due
+from webapp.errors import Conflict
 from webapp.oauth import tokens
 from webapp.oauth.tokens import InvalidToken
 from webapp.policy import active
@@ -317,6 +318,32 @@ def test_a_certificate_renews_itself_and_both_are_good_until_their_ends(http: Fl
     assert answer.content_type == "application/pem-certificate-chain"
     assert about(http, _der(answer.text)).status_code == about(http, server.der).status_code == 200
     assert about(http, _der(renew(http, _der(answer.text)).text)).status_code == 200
+
+
+def test_revoking_one_ends_what_was_renewed_from_it(
+    http: FlaskClient, server: TokenClientParts, house: House, clock: Clock
+) -> None:
+    """Attack: a stolen certificate renewed itself onto the thief's key, and that one once more. What an admin gave stays."""
+    first = renew(http, server.der, csr(new_key()).encode()).text
+    second = renew(http, _der(first), csr(new_key()).encode()).text
+    given = house.door.certify(client=server.id, csr=csr(new_key()), lifetime=3600)
+    house.database.write(lambda s: certificates.record(s, server.id, given, actor="cli", now=clock()))
+    house.database.write(lambda s: certificates.revoke(s, server.certified.serial, actor="cli", now=clock()))  # type: ignore[union-attr]
+    for pem in (first, second):
+        refused(about(http, _der(pem)), "revoked")
+        refused(renew(http, _der(pem)), "revoked")
+    assert about(http, _der(given.pem)).status_code == 200
+    with house.database.read() as session:
+        assert len(session.query(Due).filter_by(kind=certificates.REVOKE).all()) == 3
+
+
+def test_a_renewal_under_way_does_not_outlive_a_revocation(server: TokenClientParts, house: House, clock: Clock) -> None:
+    given = house.door.certify(client=server.id, csr=csr(new_key()), lifetime=3600)
+    house.database.write(lambda s: certificates.revoke(s, server.certified.serial, actor="cli", now=clock()))  # type: ignore[union-attr]
+    with pytest.raises(Conflict):
+        house.database.write(lambda s: certificates.record(
+            s, server.id, given, actor="client", now=clock(), renewed_by=server.thumbprint
+        ))
 
 
 def test_also_as_der_and_never_for_another_name(http: FlaskClient, server: TokenClientParts, house: House) -> None:

@@ -250,6 +250,7 @@ def upgrade() -> None:
     with op.batch_alter_table('leases', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_leases_action'), ['action'], unique=False)
         batch_op.create_index('ix_leases_connection_planned_at', ['connection', 'planned_at'], unique=False)
+        batch_op.create_index('ix_leases_handed_out_until', ['until'], unique=False, sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
 
     op.create_table('mcp_session',
     sa.Column('id', sa.String(), nullable=False),
@@ -353,12 +354,14 @@ def upgrade() -> None:
     sa.Column('issued_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('not_after', sa.DateTime(timezone=True), nullable=False),
     sa.Column('revoked_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('renewed_from', sa.String(), nullable=False),
     sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_client_certificate_client_client')),
     sa.PrimaryKeyConstraint('serial', name=op.f('pk_client_certificate')),
     sa.UniqueConstraint('thumbprint', name=op.f('uq_client_certificate_thumbprint'))
     )
     with op.batch_alter_table('client_certificate', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_client_certificate_client'), ['client'], unique=False)
+        batch_op.create_index(batch_op.f('ix_client_certificate_renewed_from'), ['renewed_from'], unique=False)
 
     op.create_table('client_key',
     sa.Column('id', sa.String(), nullable=False),
@@ -652,6 +655,7 @@ def downgrade() -> None:
 
     op.drop_table('client_key')
     with op.batch_alter_table('client_certificate', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_client_certificate_renewed_from'))
         batch_op.drop_index(batch_op.f('ix_client_certificate_client'))
 
     op.drop_table('client_certificate')
@@ -679,6 +683,7 @@ def downgrade() -> None:
 
     op.drop_table('mcp_session')
     with op.batch_alter_table('leases', schema=None) as batch_op:
+        batch_op.drop_index('ix_leases_handed_out_until', sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
         batch_op.drop_index('ix_leases_connection_planned_at')
         batch_op.drop_index(batch_op.f('ix_leases_action'))
 
