@@ -13,6 +13,7 @@ from vault.errors import Disconnected, NotKnown
 from webapp import audit
 from webapp.broker.leases import close
 from webapp.broker.tables import Lease
+from webapp.clients import permissions
 from webapp.clients.tables import Client
 from webapp.connections import consents
 from webapp.connections.tables import Connection, ConnectionConsent
@@ -21,6 +22,8 @@ from webapp.web.house import House
 
 AGAIN = timedelta(minutes=1)
 WITHDRAWN = "consent withdrawn"
+PAUSED = "server paused"
+NARROWED = "server may ask for less"
 
 
 def give_back(session: Session, lease_id: str, client: str, now: datetime) -> None:
@@ -73,7 +76,8 @@ def withdrawn(house: House, due: Due) -> datetime | None:
     """A consent was withdrawn: its leases are closed, exclusive tokens are ended at the provider by the ledger, and the keeper
     has the shared ones ended that this client was given, where the provider can end one alone."""
     connection, client = str(due.payload["connection"]), str(due.payload["client"])
-    person = house.database.write(lambda s: _close_all(s, due.key, house.clock()))
+    why = str(due.payload.get("why", WITHDRAWN))
+    person = house.database.write(lambda s: _close_all(s, due.key, why, house.clock()))
     try:
         house.door.forget(connection=connection, person=person, receiver=client)
         told = house.door.end_tokens(connection=connection)
@@ -83,20 +87,31 @@ def withdrawn(house: House, due: Due) -> datetime | None:
 
 
 def shut_out(house: House, due: Due) -> datetime | None:
-    """A token client was revoked for good. It holds tokens of accounts that no refusal here can reach: they end at their
-    providers, as if each person had withdrawn the consent."""
-    house.database.write(lambda s: consents.shut_out(s, due.key, house.clock()))
+    """A token client was revoked or paused, or may ask for less. It holds tokens of accounts that no refusal here can reach: they
+    end at their providers, as if each person had withdrawn the consent. The consents end with a revoked client alone."""
+    house.database.write(lambda s: _shut_out(s, due.key, house.clock()))
     return None
 
 
-def _close_all(session: Session, consent: str, now: datetime) -> str:
+def _shut_out(session: Session, client_id: str, now: datetime) -> None:
+    client = session.get(Client, client_id)
+    if client is None or client.status == "revoked":
+        consents.shut_out(session, client_id, now)
+    elif client.status == "paused":
+        consents.end_tokens(session, client_id, {}, PAUSED, now)
+    else:
+        allowed = {provider: row.scopes for provider, row in permissions.of(session, client_id).items()}
+        consents.end_tokens(session, client_id, allowed, NARROWED, now)
+
+
+def _close_all(session: Session, consent: str, why: str, now: datetime) -> str:
     """The person whose consent it was. Of shared leases there may be thousands, most of them over by themselves."""
     row = session.get_one(ConnectionConsent, consent)
     its = (Lease.connection == row.connection, Lease.consent == consent, Lease.state == "planned")
     for lease_id in session.scalars(select(Lease.id).where(*its, Lease.exclusive).order_by(Lease.id)).all():
-        close(session, lease_id, WITHDRAWN, now)
+        close(session, lease_id, why, now)
     session.execute(
-        update(Lease).where(*its, Lease.exclusive.is_(False)).values(state="closed", outcome=WITHDRAWN, closed_at=now),
+        update(Lease).where(*its, Lease.exclusive.is_(False)).values(state="closed", outcome=why, closed_at=now),
         execution_options={"synchronize_session": False},
     )
     return row.person

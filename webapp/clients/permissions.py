@@ -11,8 +11,10 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.clients.status import SHUT_OUT
 from webapp.clients.tables import Permission
 from webapp.db.direct import Made, Where, copied, direct
+from webapp.db.due import enqueue
 from webapp.errors import BadInput
 
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
@@ -73,7 +75,10 @@ def _extend(there: list[str], more: Sequence[str]) -> None:
 
 
 def put(session: Session, client: str, allowed: Sequence[Allow], *, actor: str, now: datetime) -> None:
-    """What the client may ask for from now on, all of it: what is not in `allowed` is taken back."""
+    """What the client may ask for from now on, all of it: what is not in `allowed` is taken back, and tokens for it are ended."""
+    scopes = {one.provider: one.scopes for one in allowed}
+    if any(set(row.scopes) - set(scopes.get(provider, ())) for provider, row in of(session, client).items()):
+        enqueue(session, SHUT_OUT, client, now)
     session.execute(delete(Permission).where(Permission.client == client))
     for one in allowed:
         session.add(Permission(client=client, provider=one.provider, scopes=one.scopes, tools=one.tools, resources=one.resources))

@@ -20,7 +20,8 @@ from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict
 
 SHUT_OUT = "clients.shut_out"
-"""The due row, by client, that ends what a revoked token client holds of people's accounts."""
+"""The due row, by client, that ends what a token client holds of people's accounts and may no longer: one that was revoked or
+paused, or that may ask for less."""
 
 Change = Literal["vouch", "unvouch", "pause", "resume", "revoke"]
 
@@ -46,7 +47,7 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
     session.refresh(client)
     if what == "revoke":
         certificates.revoke_all(session, client_id, actor=actor, now=now)
-        if client.kind == "token":
-            enqueue(session, SHUT_OUT, client_id, now)
+    if what in ("pause", "revoke") and client.kind == "token":
+        enqueue(session, SHUT_OUT, client_id, now)
     audit.append(session, kind=kind, actor=actor, subject=client.id, at=now, detail={"name": client.name})
     return client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -119,8 +119,24 @@ def _end(session: Session, *which: object, by: str, now: datetime) -> None:
     for consent, client, connection in ended:
         detail = {"client": client, "connection": connection}
         audit.append(session, kind="consent.withdrawn", actor=by, subject=consent, detail=detail, at=now)
-        for kind, at in ((WITHDRAWN, now), (WITHDRAWN_SINCE, now + ON_ITS_WAY)):
-            enqueue(session, kind, consent, at, {"client": client, "connection": connection})
+        _end_tokens(session, consent, detail, now)
+
+
+def end_tokens(session: Session, client: str, allowed: Mapping[str, Sequence[str]], why: str, now: datetime) -> None:
+    """End what was handed out under consents for more than `allowed` names at the account's provider. The consents stay: they
+    give nothing that the client may not ask for."""
+    rows = session.execute(
+        select(ConnectionConsent, Connection.provider).join(Connection, Connection.id == ConnectionConsent.connection)
+        .where(ConnectionConsent.client == client, ConnectionConsent.status == "active")
+    )
+    for row, provider in rows.all():
+        if set(row.scopes) - set(allowed.get(provider, ())):
+            _end_tokens(session, row.id, {"client": client, "connection": row.connection, "why": why}, now)
+
+
+def _end_tokens(session: Session, consent: str, of: dict[str, str], now: datetime) -> None:
+    for kind, at in ((WITHDRAWN, now), (WITHDRAWN_SINCE, now + ON_ITS_WAY)):
+        enqueue(session, kind, consent, at, of)
 
 
 # Made once: every token that a token client asks for rests on a consent, and looks at it twice.

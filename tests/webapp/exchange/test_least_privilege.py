@@ -13,7 +13,7 @@ from tests.scripted_provider import Handler
 from tests.webapp.exchange.conftest import SCOPES, Scene
 from webapp.broker.jobs import jobs
 from webapp.broker.tables import Lease
-from webapp.clients import status
+from webapp.clients import permissions, status
 from webapp.clients.tables import Client
 from webapp.connections import consents
 from webapp.db.due import Due
@@ -121,6 +121,38 @@ def test_what_a_revoked_client_still_holds_is_ended_at_the_provider(scene: Scene
     with scene.house.database.read() as session:
         assert consents.of_connection(session, scene.account) == []
         assert session.get_one(Lease, given["lease_id"]).state == "closed"
+
+
+def test_what_a_paused_client_still_holds_is_ended_and_a_resumed_one_goes_on(scene: Scene) -> None:
+    given, house = scene.desk.exchange(scene.subject).json, scene.house
+    house.database.write(lambda s: status.change(s, scene.desk.id, "pause", actor="test", now=house.clock()))
+    work_off(house, status.SHUT_OUT, consents.WITHDRAWN)
+    assert given["access_token"] in [one["token"] for one in scene.provider.revoked]
+    house.database.write(lambda s: status.change(s, scene.desk.id, "resume", actor="test", now=house.clock()))
+    with house.database.read() as session:
+        assert (session.get_one(Lease, given["lease_id"]).state, session.get_one(Lease, given["lease_id"]).outcome) == (
+            "closed", "server paused"
+        )
+    again = scene.desk.exchange(scene.subject)
+    assert again.status_code == 200, again.text
+    assert again.json["access_token"] != given["access_token"]
+
+
+def test_what_a_client_holds_and_may_no_longer_ask_for_is_ended(scene: Scene) -> None:
+    """Asking for something else instead ends nothing where all it has stays allowed."""
+    given, house = scene.desk.exchange(scene.subject).json, scene.house
+
+    def allow(*scopes: str) -> None:
+        allowed = [permissions.Allow("harbour", list(scopes))]
+        house.database.write(lambda s: permissions.put(s, scene.desk.id, allowed, actor="test", now=house.clock()))
+
+    allow(*SCOPES, "more:read")
+    with house.database.read() as session:
+        assert session.scalars(select(Due).where(Due.kind == status.SHUT_OUT)).all() == []
+    allow("payees:read")
+    work_off(house, status.SHUT_OUT, consents.WITHDRAWN)
+    assert given["access_token"] in [one["token"] for one in scene.provider.revoked]
+    assert scene.desk.exchange(scene.subject, scope="payees:read").status_code == 200
 
 
 def test_a_token_that_was_on_its_way_when_the_consent_was_withdrawn_is_ended_too(scene: Scene) -> None:
