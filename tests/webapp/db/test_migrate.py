@@ -7,10 +7,11 @@ import threading
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import tests.tables  # noqa: F401 every room's tables on the metadata
 from webapp.db import Base, Database
-from webapp.db.migrate import require_current, upgrade
+from webapp.db.migrate import FOLDER, HEAD, require_current, upgrade
 from webapp.errors import Unavailable
 
 
@@ -40,3 +41,8 @@ def test_a_database_of_another_version_is_refused(empty_database_url: str) -> No
     with pytest.raises(Unavailable, match="another version"):
         require_current(database)
     database.close()
+
+
+def test_the_newest_revision_is_the_one_that_starting_asks_for() -> None:
+    """Else a database that lacks a revision would be taken for current."""
+    assert ScriptDirectory(str(FOLDER)).get_current_head() == HEAD
