@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pyotp
 import pytest
@@ -30,14 +32,21 @@ STOP = """() => { const on = document.activeElement; return {
   name: (on.textContent || '').trim(), inside: Boolean(on.closest('main')), outline: getComputedStyle(on).outlineStyle }; }"""
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    running = start(tmp_path_factory.mktemp("pages") / "i")
+@contextmanager
+def instance(folder: Path) -> Iterator[Up]:
+    running = start(folder / "i")
     try:
         running.wait()
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """Shared; each test here enters as a person of its own."""
+    with instance(tmp_path_factory.mktemp("pages")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +94,12 @@ class Inspector:
             self.wrong += [f"{name} in {scheme}: {fault}" for fault in faults(page)]
 
 
-def test_everyone_can_use_every_page(up: Up, browser: Browser) -> None:
+def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
     """axe-core finds nothing in either theme; nothing scrolls sideways at 320 px; no inline style; no script fails; the content
     security policy stops nothing; a page about an action focuses nothing."""
     inspector = Inspector()
-    Walk(up, browser, inspector.look, inspector.watch).all()
+    with instance(tmp_path) as up:
+        Walk(up, browser, inspector.look, inspector.watch).all()
     assert inspector.wrong == []
 
 

@@ -77,7 +77,7 @@ class Walk:
             self.visit(page, "/you/factors/totp", "factor-totp")
             page.goto("/you/factors/first")
         page.get_by_role("link", name="Set up a passkey").click()
-        page.wait_for_url("**/you/factors/passkey*")  # with its script: without it the form would go as it is
+        page.wait_for_url(re.compile("/you/factors/passkey"))  # with its script: without it the form would go as it is
         see(page, "factor-passkey")
         page.get_by_role("button", name="Create the passkey").click()
         page.wait_for_url(self.up.url + "/")

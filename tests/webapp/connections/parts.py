@@ -49,6 +49,13 @@ def own_file(keeper: KeeperParts, name: str, text: str) -> Path:
     return path
 
 
+def only(monkeypatch: pytest.MonkeyPatch, keeper: KeeperParts, *names: str) -> None:
+    """Of the providers that tests before this one set up at the same keeper, these alone; what is set up from here on counts."""
+    providers = type(keeper.door).providers
+    others = {*keeper.door.providers()} - {*names}
+    monkeypatch.setattr(type(keeper.door), "providers", lambda door: tuple(sorted({*providers(door)} - others)))
+
+
 def record(bank: Provider, **more: Any) -> dict[str, Any]:
     where = bank.issuer
     return bank.record(**{

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
 from tests.browser_parts import chromium, faults, open_page, served
-from tests.keeper_parts import PUBLIC_URL
+from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider
-from tests.webapp.connections.parts import begin, connect, rows
+from tests.webapp.connections.parts import begin, connect, only, rows
 from webapp.broker import leases
 from webapp.broker.jobs import revoke
 from webapp.clients.tables import Client as Client_
@@ -34,8 +34,9 @@ pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite
 
 
 @pytest.fixture
-def ada(signed_in: People, bank: Provider) -> Client:
+def ada(signed_in: People, bank: Provider, keeper: KeeperParts, monkeypatch: pytest.MonkeyPatch) -> Client:
     assert bank
+    only(monkeypatch, keeper, "harbour")
     return signed_in("ada")
 
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tests.app_parts import People
 from tests.keeper_parts import KeeperParts
 from tests.oidc_provider import CLIENT, SECRET, Provider
-from tests.webapp.connections.parts import back, own_file, rows
+from tests.webapp.connections.parts import back, only, own_file, rows
 from vault.door import Door
 from vault.providers.catalogue import load
 from webapp.cli import main
@@ -96,7 +96,10 @@ def test_a_service_of_keys_needs_no_client(run: Run, keeper: KeeperParts) -> Non
     assert run("add", "github").exit_code == 1
 
 
-def test_the_list_says_what_there_is_and_how_it_is_connected(run: Run, keeper: KeeperParts) -> None:
+def test_the_list_says_what_there_is_and_how_it_is_connected(
+    run: Run, keeper: KeeperParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, keeper, "harbour", "tavily")
     run("add", "tavily")
     shown = run("list").output
     before, after = shown.split("In the catalogue")
