@@ -30,7 +30,7 @@ class Process(BaseApplication):  # type: ignore[misc]
         settings.socket.parent.mkdir(parents=True, exist_ok=True)
         settings.socket.parent.chmod(0o700)
         options = {
-            "bind": f"unix:{settings.socket}", "worker_class": "gevent", "workers": settings.workers, "umask": 0o077,
+            "bind": f"unix:{settings.socket}", "worker_class": "vault.worker.Worker", "workers": settings.workers, "umask": 0o077,
             "graceful_timeout": 5, "timeout": 60, "keepalive": 75, "proc_name": "counterseal-keeper",
             "control_socket_disable": True, "accesslog": None, "errorlog": "-", "loglevel": "warning",
             "when_ready": lambda _arbiter: open_to(settings.socket, settings.group),

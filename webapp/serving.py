@@ -47,7 +47,7 @@ def command(binds: Sequence[str], workers: int = 1, tls: Tls | None = None) -> l
     ]
 
 
-worker_class = "gevent"
+worker_class = "vault.worker.Worker"
 worker_connections = 2000
 graceful_timeout = 5
 timeout = 60
@@ -94,6 +94,10 @@ def _warm() -> None:
 
 
 def worker_int(worker: Any) -> None:
+    """Told to stop: live pages end now, and come back when the next process is up."""
+    seats = getattr(getattr(worker, "wsgi", None), "extensions", {}).get("seats")
+    if seats is not None:  # the app had been made
+        seats.close()
     _stop(worker)
 
 

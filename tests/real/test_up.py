@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -33,10 +36,21 @@ def test_from_nothing_to_signed_in_and_back_again(started: Up) -> None:
     assert started.get("/evaluation/enter", **{"X-Forwarded-For": "203.0.113.9"})[0] == 421
     _refuses_a_second(started)
     _holds_its_secrets(started)
-    children = started.children()
+    children, kept = started.children(), _keeps_a_connection(started)
     assert started.stop() == 0
+    with kept:
+        assert kept.recv(1) == b"", "what nobody asks anything on is closed, not waited for"
+    assert not [log for log in (started.instance / "logs").iterdir() if "graceful timeout" in log.read_text(errors="replace")]
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     _comes_back(started)
+
+
+def _keeps_a_connection(running: Up) -> socket.socket:
+    """As a browser does after a page."""
+    kept = HTTPConnection("127.0.0.1", urlsplit(running.url).port or 0, timeout=PATIENCE)
+    kept.request("GET", "/healthz", headers={"Host": urlsplit(running.url).netloc})
+    assert b"ok" in kept.getresponse().read()
+    return kept.sock
 
 
 def _refuses_a_second(running: Up) -> None:

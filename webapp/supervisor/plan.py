@@ -69,9 +69,16 @@ def _vault(house: House) -> Part:
 def _keeper(house: House) -> Part:
     command = [*MODULE, "vault.keeper", "--instance", str(house.instance)]
     door = Door(house.instance / "run" / "keeper" / "door.sock", timeout=2.0)
+
+    def ready() -> bool:
+        try:
+            return door.status().vault == "ready"
+        finally:
+            door.close()
+
     return Part(
         "keeper", "Keeper", [*command, *(["--evaluation"] if house.run else [])], house.environment,
-        ready=lambda: door.status().vault == "ready",
+        ready=ready,
     )
 
 

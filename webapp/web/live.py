@@ -35,6 +35,11 @@ class Seats:
         self._per_person, self._total = per_person, total
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self.closed = False
+
+    def close(self) -> None:
+        """Every stream ends within a second: the process stops."""
+        self.closed = True
 
     def take(self, person: str) -> None:
         """Raises LimitReached when the person or the house has no seat left."""
@@ -71,7 +76,7 @@ def stream(
         yield "retry: 2000\n\n"
         yield _event(last := render()) + wake
         lived = quiet = 0.0
-        while lived < LONGEST and not _left(connection):
+        while lived < LONGEST and not seats.closed and not _left(connection):
             changed = changes.wait(mark, *topics, timeout=LOOK)
             mark = changes.mark(*topics)
             lived, quiet = lived + LOOK, quiet + LOOK

@@ -63,6 +63,17 @@ def test_a_stream_that_was_never_read_gives_its_seat_back() -> None:
     opened(seats).close()
 
 
+def test_a_stream_ends_when_the_process_is_told_to_stop() -> None:
+    seats = live.Seats(per_person=1, total=1)
+    response = opened(seats)
+    events = iter(response.response)
+    assert "retry" in next(events)
+    assert "shown" in next(events)
+    seats.close()
+    assert list(events) == []
+    response.close()
+
+
 class Woken(Still):
     def wait(self, mark: tuple[int, ...], *topics: str, timeout: float) -> bool:
         return not super().wait(mark, *topics, timeout=timeout)
