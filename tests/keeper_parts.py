@@ -28,6 +28,7 @@ from vault.client import Vault
 from vault.door import Answer, Door, SessionProof
 from vault.errors import KeeperError
 from vault.evidence import Statement
+from vault.login import AppRole
 from vault.merkle_verify import EMPTY
 from vault.people import Person
 from vault.secret import Secret
@@ -84,7 +85,7 @@ class KeeperParts:
     def seal(self) -> None:
         """Truly sealed: it answers 503 until `stop_vault` and `start_vault`."""
         sealer = Vault(
-            Settings(self.instance).address, role_id=SEALER, secret_id=lambda: Secret(SEALER + "-secret"), timeout=5.0
+            Settings(self.instance).address, login=AppRole(SEALER, lambda: Secret(SEALER + "-secret")), timeout=5.0
         )
         sealer.write("sys/seal", {})
         until(lambda: sealer.state()[0] == "sealed", "the vault is sealed")

@@ -1,4 +1,4 @@
-"""The authenticated session with Vault or OpenBao: hvac over a lean adapter, AppRole login, renewal, errors.
+"""The authenticated session with Vault or OpenBao: hvac over a lean adapter, login, renewal, errors.
 
 Sealed is VaultSealed, anything that keeps it from answering is VaultAway; when it is back, the next request simply works.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -18,10 +19,16 @@ import hvac
 import hvac.adapters
 
 from vault.errors import KeeperError, VaultAway, VaultSealed
-from vault.secret import Secret
-from vault.wire import Heard, Unheard, Unreached, Wire
+from vault.login import Login
+from vault.nodes import Context, Nodes
+from vault.reach import BadSettings
+from vault.wire import Heard, Unheard, Unreached
 
 log = logging.getLogger("counterseal.keeper")
+
+NO_LOGIN = "The vault does not let the keeper in. Nothing that needs a credential can run until an operator mends that."
+ONE_AT_LEAST = 1.0
+"""Seconds between two renewals."""
 
 
 class Refused(KeeperError):
@@ -36,7 +43,7 @@ class Refused(KeeperError):
 class Adapter(hvac.adapters.Adapter):  # type: ignore[misc]
     """hvac's way out, over kept connections: a third of the time of the one it brings (requests), and unix sockets."""
 
-    def __init__(self, wire: Wire, **kwargs: Any) -> None:
+    def __init__(self, wire: Nodes, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.wire = wire
 
@@ -49,6 +56,8 @@ class Adapter(hvac.adapters.Adapter):  # type: ignore[misc]
         sent = {"X-Vault-Request": "true", **(headers or {})}
         if self.token:
             sent["X-Vault-Token"] = self.token
+        if self.namespace:
+            sent["X-Vault-Namespace"] = self.namespace
         body = json.dumps(kwargs["json"]).encode() if kwargs.get("json") is not None else None
         path = "/" + url.lstrip("/") + (f"?{urlencode(kwargs['params'])}" if kwargs.get("params") else "")
         try:
@@ -71,24 +80,30 @@ def _understood(heard: Heard, path: str) -> dict[str, Any] | None:
         raise VaultSealed(f"{path}: {errors}")
     if heard.status == 400 and any("Upgrading from non-versioned" in line for line in errors):
         raise VaultAway(f"{path}: the mount is not ready yet")
-    if heard.status >= 500 or heard.status in (429, 472, 473):
+    if heard.status >= 500 or heard.status in (307, 412, 429, 472, 473):
         raise VaultAway(f"{heard.status} from {path}: {'; '.join(errors)[:300]}")
     raise Refused(heard.status, path, errors)
 
 
 class Vault:
-    """One AppRole's session. `secret_id` is asked for at each login, so that a rotated file is picked up.
+    """One session. `login` is asked for its credential each time, so that a rotated file is picked up.
 
-    Safe for many threads and greenlets. The token is renewed when half its life has gone, and a new one is fetched when
-    Vault no longer knows it.
+    Safe for many threads and greenlets. The token is renewed when half its life has gone; one that cannot be renewed, or that
+    Vault no longer knows, is replaced by logging in again.
     """
 
-    def __init__(self, address: str, *, role_id: str, secret_id: Any, timeout: float = 5.0) -> None:
-        self.wire = Wire(address, timeout=timeout)
-        self._hvac = hvac.Client(url="http://vault", adapter=partial(Adapter, self.wire), token="")
-        self._role_id = role_id
-        self._secret_id = secret_id
+    def __init__(
+        self, address: str, *, login: Login, timeout: float = 5.0, namespace: str = "", tls: Context = lambda: None
+    ) -> None:
+        """`address`: one, or several with commas between. `tls` makes the context for https anew. Raises BadSettings."""
+        self.wire = Nodes(address.split(","), timeout=timeout, tls=tls)
+        self.namespace = namespace
+        self._hvac = hvac.Client(
+            url="http://vault", adapter=partial(Adapter, self.wire), token="", namespace=namespace or None
+        )
+        self._login_with = login
         self._renew_at = 0.0
+        self._renewable = False
         self._failure: KeeperError | None = None
         self._lock = threading.Lock()
 
@@ -116,15 +131,20 @@ class Vault:
         return self._send(method, path, body)
 
     def state(self) -> tuple[str, str]:
-        """(`ready`, `sealed` or `away`; version). Never raises."""
+        """(`ready`, `sealed` or `away`; version). Never raises. `ready`: an active node answers."""
         try:
-            found = self.wire.request("GET", "/v1/sys/seal-status", again=True)
-            status = json.loads(found.body) if found.status == 200 else {}
+            # Without a token. Whoever refuses it is unsealed and active: a standby points elsewhere.
+            found = self.wire.request("GET", "/v1/auth/token/lookup-self", again=True)
+            sealed = self.wire.request("GET", "/v1/sys/seal-status", again=True)
+            status = json.loads(sealed.body) if sealed.status == 200 else {}
         except (Unreached, Unheard, ValueError):
             return "away", ""
         if not isinstance(status, dict) or "sealed" not in status:
             return "away", ""
-        return ("sealed" if status["sealed"] else "ready"), str(status.get("version", ""))
+        version = str(status.get("version", ""))
+        if status["sealed"]:
+            return "sealed", version
+        return ("ready" if found.status in (400, 401, 403) else "away"), version
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any] | None:
         answer: dict[str, Any] | None = self._hvac.adapter.request(method, f"/v1/{path}", json=body)
@@ -147,7 +167,7 @@ class Vault:
             if token != instead_of:
                 return token
             if self._failure is not None and self._failure is not before:
-                raise type(self._failure)(self._failure.detail)
+                raise type(self._failure)(self._failure.detail, hint=self._failure.hint)
             try:
                 self._log_in()
             except KeeperError as error:
@@ -156,31 +176,64 @@ class Vault:
             return str(self._hvac.token)
 
     def _log_in(self) -> None:
+        """Raises VaultAway, with words for people where the vault answered and let nobody in; VaultSealed; BadSettings."""
         self._hvac.token = ""
-        secret: Secret[str] = self._secret_id()
+        self.wire.renew_tls()
         try:
-            answer = self._hvac.auth.approle.login(role_id=self._role_id, secret_id=secret.reveal(), use_token=True)
+            token, lease = self._entered()
         except Refused as error:
-            raise VaultAway(f"vault refused our login: {error.detail}") from error
-        self._lease(answer)
+            raise VaultAway(f"vault refused {self._login_with.words}: {error.detail}", hint=NO_LOGIN) from error
+        except BadSettings as error:
+            raise VaultAway(error.detail, hint=NO_LOGIN) from error
+        self._lease(lease)
+        self._hvac.token = token
         log.info("logged in to the vault")
 
+    def _entered(self) -> tuple[str, Mapping[str, Any]]:
+        """A token, and how long it lives."""
+        ask, path = self._hvac.adapter.request, f"/v1/{self._login_with.path}"
+        given = self._login_with.given()
+        if given is None:
+            auth = (ask("POST", path, json=self._login_with.body()) or {})["auth"]
+            return str(auth["client_token"]), auth
+        data = (ask("GET", path, headers={"X-Vault-Token": given.reveal()}) or {})["data"]
+        return given.reveal(), {"lease_duration": data["ttl"], "renewable": data.get("renewable", False)}
+
     def _renew(self, token: str) -> None:
+        """Renew, or log in anew; one greenlet, while the others go on with the token there is."""
         if not self._lock.acquire(blocking=False):
             return
         try:
             self._renew_at = time.monotonic() + 30
-            self._lease(self._hvac.auth.token.renew_self())
+            if self._renewable:
+                self._lease((self._hvac.auth.token.renew_self() or {})["auth"])
+            else:
+                self._replace(token)
         except Refused:
             self._renew_at = 0.0
             self._hvac.token = ""
+        except (VaultAway, VaultSealed) as error:
+            # The token may still be good: if it is not, the request itself will say so.
+            self._renew_at = time.monotonic() + ONE_AT_LEAST
+            log.info("the token could not be renewed now: %s", error.detail)
         finally:
             self._lock.release()
         if not self._hvac.token:
             self._login(instead_of="")
 
-    def _lease(self, answer: Mapping[str, Any]) -> None:
-        self._renew_at = time.monotonic() + max(float(answer["auth"]["lease_duration"]) / 2, 1.0)
+    def _replace(self, token: str) -> None:
+        """A token in place of one that cannot be renewed, which stays until there is another. The lock is held."""
+        try:
+            self._log_in()
+        except KeeperError:
+            self._hvac.token = token
+            raise
+
+    def _lease(self, auth: Mapping[str, Any]) -> None:
+        """A duration of 0 is a token that never ends."""
+        duration = float(auth["lease_duration"])
+        self._renewable = bool(auth.get("renewable"))
+        self._renew_at = time.monotonic() + max(duration / 2, ONE_AT_LEAST) if duration else math.inf
 
     def _known(self, token: str) -> bool:
         if str(self._hvac.token) != token:

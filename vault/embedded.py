@@ -14,7 +14,6 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -23,29 +22,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from vault.client import Vault
+from vault.declared import CLIENT_ROLE as CLIENT_ROLE
+from vault.declared import Request as Request
+from vault.declared import approle, engines
 from vault.errors import KeeperError
+from vault.settings import ROLE as ROLE
 from vault.settings import STARTED, Settings
 
-ROLE = "counterseal-keeper"
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
-CA_LIFETIME = "87600h"
-CLIENT_ROLE = {
-    "key_type": "any", "use_csr_common_name": False, "use_csr_sans": False, "require_cn": False, "cn_validations": ["disabled"],
-    "allow_any_name": False, "allow_localhost": False, "allow_ip_sans": False, "allowed_uri_sans": ["spiffe://*/client/*"],
-    "server_flag": False, "client_flag": True, "key_usage": ["DigitalSignature"], "ttl": "24h", "max_ttl": "24h",
-}
-"""Of a request it takes the key alone; the name is the keeper's to give (`vault.pki`)."""
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request of the self-initialisation. `env`: fields whose value is read from an environment variable."""
-
-    name: str
-    path: str
-    data: Mapping[str, object]
 
 
 def home(instance: Path) -> Path:
@@ -96,7 +82,7 @@ def environment(instance: Path) -> dict[str, str]:
 def ready(instance: Path) -> bool:
     """Whether it is initialised and unsealed, and the keeper can log in and read."""
     settings = Settings(instance.resolve())
-    vault = Vault(settings.address, role_id=ROLE, secret_id=settings.secret_id, timeout=2.0)
+    vault = Vault(settings.address, login=settings.login(), timeout=2.0)
     try:
         if vault.state()[0] != "ready":
             return False
@@ -110,31 +96,11 @@ def ready(instance: Path) -> bool:
 
 
 def declared(prefix: str = "counterseal-") -> list[Request]:
-    """What the keeper needs, in order."""
-    policy = (Path(__file__).parent / "policies" / "keeper.hcl").read_text().replace("counterseal-", prefix)
-    role = f"auth/approle/role/{ROLE}"
-    kv, transit, pki = prefix + "kv", prefix + "transit", prefix + "pki"
+    """What the keeper needs, in order, with the secret-id that the server gets in its environment."""
     secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
     return [
-        Request("kv", f"sys/mounts/{kv}", {"type": "kv", "options": {"version": "2"}}),
-        Request("transit", f"sys/mounts/{transit}", {"type": "transit"}),
-        Request("payload", f"{transit}/keys/payload", {"type": "aes256-gcm96"}),
-        Request("authority", f"{transit}/keys/authority", {"type": "ed25519"}),
-        Request("audit", f"{transit}/keys/audit", {"type": "ed25519"}),
-        Request("pki", f"sys/mounts/{pki}", {"type": "pki", "config": {"max_lease_ttl": CA_LIFETIME}}),
-        Request("pki-root", f"{pki}/root/generate/internal", {
-            "common_name": "Counterseal client authority", "ttl": CA_LIFETIME, "key_type": "ec", "key_bits": 256,
-            "max_path_length": 0,
-        }),
-        Request("pki-role", f"{pki}/roles/client", CLIENT_ROLE),
-        Request("pki-tidy", f"{pki}/config/auto-tidy", {
-            "enabled": True, "tidy_cert_store": True, "tidy_revoked_certs": True, "interval_duration": "24h",
-        }),
-        Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy}),
-        Request("approle", "sys/auth/approle", {"type": "approle"}),
-        Request("role", role, {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}),
-        Request("role-id", f"{role}/role-id", {"role_id": ROLE}),
-        Request("secret-id", f"{role}/custom-secret-id", {"secret_id": secret_id}),
+        *engines(prefix), *approle("approle", ROLE),
+        Request("secret-id", f"auth/approle/role/{ROLE}/custom-secret-id", {"secret_id": secret_id}),
     ]
 
 

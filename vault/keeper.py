@@ -11,6 +11,8 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from vault.settings import BadSettings, load
+
 QUIET = ("authlib", "hvac", "urllib3", "requests", "webauthn")
 """Libraries that log tokens or bodies at DEBUG."""
 
@@ -24,8 +26,6 @@ class Process(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        from vault.settings import load
-
         settings = load(self.instance, evaluation=self.evaluation)
         settings.socket.parent.mkdir(parents=True, exist_ok=True)
         settings.socket.parent.chmod(0o700)
@@ -66,6 +66,10 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s keeper %(levelname)s %(message)s")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        load(given.instance.resolve(), evaluation=given.evaluation).tls()
+    except BadSettings as error:
+        sys.exit(f"counterseal keeper: {error.hint}")
     Process(given.instance.resolve(), given.evaluation).run()
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -13,16 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vault.errors import KeeperError
+from vault import reach
+from vault.login import AppRole, Cert, Kubernetes, Login, Token
+from vault.reach import BadSettings as BadSettings
 from vault.secret import Secret
 
 STARTED = "started"
 """File in the instance's vault folder, written when its vault was first ready."""
 LOCAL = "http://localhost:8000"
-
-
-class BadSettings(KeeperError):
-    hint = "The keeper's settings cannot be used."
+ROLE = "counterseal-keeper"
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,24 @@ class Settings:
     evaluation: bool = False
     public_url: str = LOCAL
     vault_address: str = ""
-    """`unix:<path>`, `http://…` or `https://…`; empty: the instance's own OpenBao."""
-    role_id: str = "counterseal-keeper"
+    """`unix:<path>`, `http://…` or `https://…`, or several with commas between; empty: the instance's own OpenBao."""
+    namespace: str = ""
+    ca_cert: Path | None = None
+    """PEM: the only authority believed, where it is given."""
+    client_cert: Path | None = None
+    client_key: Path | None = None
+    auth: str = "approle"
+    """One of `vault.reach.AUTH`."""
+    auth_mount: str = ""
+    """Empty: named as the method is."""
+    auth_role: str = ROLE
+    """Of Kubernetes and certificate login."""
+    role_id: str = ROLE
     secret_id_file: Path | None = None
+    jwt_file: Path = reach.SERVICE_ACCOUNT
+    token_file: Path | None = None
+    token: Secret[str] | None = None
+    """From the environment alone."""
     prefix: str = "counterseal-"
     """Of the mounts' names."""
     uids: frozenset[int] = field(default_factory=lambda: frozenset({os.getuid()}))
@@ -59,6 +74,26 @@ class Settings:
         return self.vault_address or f"unix:{self.instance / 'run' / 'vault' / 'vault.sock'}"
 
     @property
+    def mount(self) -> str:
+        """Where the way to log in is mounted, under `auth/`."""
+        return self.auth_mount.rstrip("/") or self.auth
+
+    def login(self) -> Login:
+        if self.auth == "kubernetes":
+            return Kubernetes(self.auth_role, self.jwt_file, self.mount)
+        if self.auth == "cert":
+            return Cert(self.auth_role, self.mount)
+        if self.auth == "token":
+            return Token(self._given_token)
+        return AppRole(self.role_id, self.secret_id, self.mount)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Made anew from the files each time. Raises BadSettings."""
+        if not self.address.startswith("https://"):
+            return None
+        return reach.tls(self.ca_cert, self.client_cert, self.client_key)
+
+    @property
     def socket(self) -> Path:
         return self.instance / "run" / "keeper" / "door.sock"
 
@@ -78,23 +113,28 @@ class Settings:
 
     def secret_id(self) -> Secret[str]:
         """Raises BadSettings where the file cannot be read."""
-        path = self.secret_id_file or self.instance / "vault" / "secret-id"
-        try:
-            return Secret(path.read_text().strip())
-        except OSError as error:
-            raise BadSettings(f"{path}: {error.strerror}") from error
+        return reach.read_secret(self.secret_id_file or self.instance / "vault" / "secret-id")
+
+    def _given_token(self) -> Secret[str]:
+        if self.token is not None:
+            return self.token
+        return reach.read_secret(self.token_file or self.instance / "vault" / "token")
 
 
 def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Raises BadSettings for an unknown name, a `public_url` that is no origin, or an evaluation instance that is not local."""
+    """Raises BadSettings for an unknown name, values that contradict each other, a `public_url` that is no origin, or an
+    evaluation instance that is not local. Such a one keeps to its own vault, whatever the environment names."""
     found = Settings(instance=instance.resolve(), evaluation=evaluation)
     shared = _toml(instance / "counterseal.toml").get("public_url")
     own = _toml(instance / "keeper.toml")
     unknown = set(own) - {one.name for one in fields(Settings)} | set(own) & {"instance", "evaluation"}
     if unknown:
         raise BadSettings(f"keeper.toml: unknown {', '.join(sorted(unknown))}")
-    if "secret_id_file" in own:
-        own["secret_id_file"] = Path(own["secret_id_file"])
+    if "token" in own:
+        raise BadSettings("a token does not belong into keeper.toml: put it into a file of its own and name that in token_file")
+    if evaluation and "vault_address" in own:
+        raise BadSettings("an evaluation instance keeps to its own vault: take vault_address out of keeper.toml")
+    own = reach.settled({**own, **({} if evaluation else reach.from_environment(environ))})
     for name in ("uids", "operators"):
         if name in own:
             own[name] = frozenset(int(uid) for uid in own[name])

@@ -56,9 +56,16 @@ Handlers = Mapping[str, Handler]
 
 
 def make(settings: Settings, clock: Callable[[], datetime] = utc_now) -> Keeper:
-    vault = Vault(settings.address, role_id=settings.role_id, secret_id=settings.secret_id, timeout=settings.timeout)
+    vault = session(settings)
     kv = Kv(vault, settings.prefix + "kv")
     return Keeper(settings, vault, kv, Transit(vault, settings.prefix + "transit"), clock)
+
+
+def session(settings: Settings) -> Vault:
+    """Raises BadSettings for certificates that cannot be used."""
+    return Vault(
+        settings.address, login=settings.login(), timeout=settings.timeout, namespace=settings.namespace, tls=settings.tls
+    )
 
 
 def own_key(keeper: Keeper, name: str) -> Secret[bytes]:

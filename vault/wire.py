@@ -42,6 +42,12 @@ class Unheard(Exception):
 class Heard:
     status: int
     body: bytes
+    head: bytes = b""
+
+    def header(self, name: str) -> str:
+        """Its first value, empty where there is none."""
+        found = re.search(rb"\r\n" + name.encode() + rb":[ \t]*([^\r\n]*)", self.head, re.IGNORECASE)
+        return found[1].decode("latin-1").strip() if found else ""
 
 
 class Wire:
@@ -104,14 +110,14 @@ class Wire:
     def _exchange(self, sock: socket.socket, method: str, message: bytes, timeout: float) -> Heard:
         sock.settimeout(timeout)
         sock.sendall(message)
-        status, content, whole = _heard(sock, method)
+        status, content, whole, head = _heard(sock, method)
         if len(content) > LARGEST:
             raise http.client.HTTPException("the answer is too large")
         if whole and len(self._kept) < KEPT:
             self._kept.append(sock)
         else:
             sock.close()
-        return Heard(status, content)
+        return Heard(status, content, head)
 
     def _take(self) -> socket.socket | None:
         """The kept connection used last, if it is still alive. After a fork the parent's are not ours to use."""
@@ -127,8 +133,8 @@ class Wire:
             sock.close()
 
 
-def _heard(sock: socket.socket, method: str) -> tuple[int, bytes, bool]:
-    """Status, body, and whether the connection can be used again: not when more came than was counted.
+def _heard(sock: socket.socket, method: str) -> tuple[int, bytes, bool, bytes]:
+    """Status, body, whether the connection can be used again (not when more came than was counted), and the head.
 
     Nearly all answers are counted and come in one piece: those are taken apart here, which costs a fifth of what
     `http.client` needs. Any other is left to it, with what was received already."""
@@ -148,15 +154,16 @@ def _heard(sock: socket.socket, method: str) -> tuple[int, bytes, bool]:
             raise http.client.IncompleteRead(b"".join(pieces), missing)
         pieces.append(piece)
         missing -= len(piece)
-    return int(plain[1]), b"".join(pieces), missing == 0
+    return int(plain[1]), b"".join(pieces), missing == 0, plain[0]
 
 
-def _any_answer(sock: socket.socket, method: str, received: bytes) -> tuple[int, bytes, bool]:
+def _any_answer(sock: socket.socket, method: str, received: bytes) -> tuple[int, bytes, bool, bytes]:
     response = http.client.HTTPResponse(_Begun(sock, received), method=method)  # type: ignore[arg-type]
     try:
         response.begin()
         content = response.read(LARGEST + 1)
-        return response.status, content, response.isclosed() and not response.will_close
+        head = "".join(f"\r\n{name}: {value}" for name, value in response.headers.items()).encode("latin-1", "replace")
+        return response.status, content, response.isclosed() and not response.will_close, head
     finally:
         response.close()
 
@@ -196,7 +203,8 @@ def _alive(sock: socket.socket) -> bool:
     """An idle connection that has something to read was closed by the other side (or is out of step)."""
     try:
         sock.settimeout(0)
-        sock.recv(1, socket.MSG_PEEK)
+        # TLS knows no peeking. What it has to say of its own (RFC 8446 section 4.6.1) is read here and is nothing to us.
+        sock.recv(1, 0 if isinstance(sock, ssl.SSLSocket) else socket.MSG_PEEK)
     except (BlockingIOError, ssl.SSLWantReadError):
         return True
     except (OSError, ValueError):

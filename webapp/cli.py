@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, Load] = {
     "serve": _at("webapp.processes", "serve_command"),
     "worker": _at("webapp.processes", "worker_command"),
     "keeper": _at("webapp.processes", "keeper_command"),
+    "vault": _at("webapp.vaults", "vault"),
     "db": _at("webapp.db.commands", "db"),
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from tests.keeper_parts import KeeperParts, serve
+from tests.vault_nodes import Nodes, running
 
 
 @pytest.fixture(scope="session")
 def real_keeper() -> Iterator[KeeperParts]:
     with serve(evaluation=False) as parts:
         yield parts
+
+
+@pytest.fixture(scope="session")
+def nodes() -> Iterator[Nodes]:
+    """One server of somebody else's, over TLS. Each test has a namespace of its own there."""
+    with running() as made:
+        yield made

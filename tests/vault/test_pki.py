@@ -19,6 +19,7 @@ from tests.keeper_parts import KeeperParts, serve
 from vault import embedded
 from vault.client import Refused, Vault
 from vault.errors import BadRequest, NoAuthority
+from vault.login import AppRole
 from vault.secret import Secret
 from vault.settings import Settings
 
@@ -131,7 +132,7 @@ WIDENING = [
 
 @contextmanager
 def operating(parts: KeeperParts) -> Iterator[Vault]:
-    vault = Vault(Settings(parts.instance).address, role_id=WIDENER, secret_id=lambda: Secret(WIDENER), timeout=5.0)
+    vault = Vault(Settings(parts.instance).address, login=AppRole(WIDENER, lambda: Secret(WIDENER)), timeout=5.0)
     yield vault
     vault.wire.close()
 

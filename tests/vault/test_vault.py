@@ -14,6 +14,7 @@ from tests.keeper_parts import KeeperParts
 from vault.client import Refused, Vault
 from vault.errors import BadRequest, KeeperError, VaultAway, VaultSealed
 from vault.kv import CasConflict, checked
+from vault.login import AppRole
 from vault.secret import Secret
 from vault.signatures import check
 from vault.spent import once, spend
@@ -197,7 +198,7 @@ def test_a_frozen_vault_keeps_nobody_waiting_for_the_sum_of_all_timeouts(keeper:
     """It accepts connections and does not answer. Eight requests without a token wait for one login, and fail with it."""
     assert keeper._vault
     settings = keeper.inside().settings
-    vault = Vault(settings.address, role_id=settings.role_id, secret_id=settings.secret_id, timeout=0.5)
+    vault = Vault(settings.address, login=settings.login(), timeout=0.5)
     errors: list[str] = []
 
     def read() -> None:
@@ -220,7 +221,7 @@ def test_a_frozen_vault_keeps_nobody_waiting_for_the_sum_of_all_timeouts(keeper:
 
 def test_a_wrong_secret_id_is_a_vault_that_is_away_not_a_crash(keeper: KeeperParts):
     vault = Vault(
-        keeper.inside().settings.address, role_id="counterseal-keeper", secret_id=lambda: Secret("wrong"), timeout=5.0
+        keeper.inside().settings.address, login=AppRole("counterseal-keeper", lambda: Secret("wrong")), timeout=5.0
     )
     with pytest.raises(VaultAway):
         vault.read("auth/token/lookup-self")

@@ -31,6 +31,7 @@ path "counterseal-transit/datakey/plaintext/payload" { capabilities = ["update"]
 path "counterseal-transit/decrypt/payload"           { capabilities = ["update"] }
 path "counterseal-transit/sign/authority"            { capabilities = ["update"] }
 path "counterseal-transit/sign/audit"                { capabilities = ["update"] }
+path "counterseal-transit/keys/payload"              { capabilities = ["read"] }
 path "counterseal-transit/keys/authority"            { capabilities = ["read"] }
 path "counterseal-transit/keys/audit"                { capabilities = ["read"] }
 
@@ -41,7 +42,11 @@ path "counterseal-pki/sign/client" {
 }
 path "counterseal-pki/revoke"        { capabilities = ["update"] }
 path "counterseal-pki/cert/ca_chain" { capabilities = ["read"] }
+path "counterseal-pki/roles/client"  { capabilities = ["read"] }
 
 # Its own token, which comes without the default policy.
 path "auth/token/renew-self"  { capabilities = ["update"] }
 path "auth/token/lookup-self" { capabilities = ["read"] }
+
+# What it may do itself, for `counterseal vault doctor`.
+path "sys/capabilities-self" { capabilities = ["update"] }

@@ -35,7 +35,9 @@ class House:
     def environment(self) -> dict[str, str]:
         own = {"COUNTERSEAL_INSTANCE": str(self.instance), "COUNTERSEAL_PUBLIC_URL": self.public_url, "PYTHONUNBUFFERED": "1"}
         own["COUNTERSEAL_EVALUATION"] = "true" if self.run is not None else "false"
-        return {**os.environ, **own}
+        # `up` brings a vault of its own: what the shell names is another, and its token is nothing for the web process.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("VAULT_", "BAO_"))}
+        return {**inherited, **own}
 
 
 def answers(port: int, path: str, host: str) -> Callable[[], bool]:
