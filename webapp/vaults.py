@@ -1,5 +1,5 @@
-"""`counterseal vault`: for operators of a Vault or OpenBao of their own. It runs on the keeper's side, under its settings; the
-web process has not got."""
+"""`counterseal vault`: for operators of a Vault or OpenBao of their own. It runs on the keeper's side, under settings that
+the web process does not have."""
 
 from __future__ import annotations
 
