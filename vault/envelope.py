@@ -19,6 +19,8 @@ class Server(TypedDict):
     url: str
     manifest: str
     """Digest of the manifest: URL, tools, context pointers, credential use."""
+    owner: NotRequired[str]
+    """Of a token client: the person whose it is, where an admin named one."""
 
 
 class Tool(TypedDict):
@@ -169,10 +171,11 @@ def read_envelope(raw: bytes) -> Envelope:
 def _checked(found: Mapping[str, Any]) -> None:
     account = found["connection"]
     texts = [found["action"], found["principal"]["person"], found["expires_at"], found["server"]["name"], found["tool"]["name"]]
-    owners = [found["client"]["owner"], *([account["id"], account["owner"]] if account is not None else [])]
+    whose = [account["id"], account["owner"]] if account is not None else []
+    owners = [found["client"]["owner"], found["server"].get("owner", ""), *whose]
     if found["v"] != 1 or isinstance(found["v"], bool) or not all(isinstance(one, str) and one for one in texts):
         raise BadEnvelope("a field is missing")
-    if not all(isinstance(one, str) for one in owners) or (account is not None and not all(owners[1:])):
+    if not all(isinstance(one, str) for one in owners) or not all(whose):
         raise BadEnvelope("an owner is missing")
     if not found["expires_at"].endswith("Z") or expiry(found).tzinfo is None:
         raise BadEnvelope("expires_at")
@@ -191,9 +194,10 @@ def _checked_need(need: Mapping[str, Any]) -> None:
 
 
 def excluded(envelope: Envelope) -> frozenset[str]:
-    """Who may not approve: the requester, the account's owner, the agent's owner. By identity, whatever their roles."""
-    account = envelope["connection"]
-    persons = {envelope["principal"]["person"], envelope["client"]["owner"], account["owner"] if account else ""}
+    """Who may not approve: the requester, the account's owner, the agent's owner, and the owner of the server that asks for a
+    token. By identity, whatever their roles."""
+    account, server = envelope["connection"], envelope["server"].get("owner", "")
+    persons = {envelope["principal"]["person"], envelope["client"]["owner"], account["owner"] if account else "", server}
     return frozenset(persons - {""})
 
 

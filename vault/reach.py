@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vault.addresses import plain
 from vault.errors import KeeperError
 from vault.secret import Secret
 
@@ -129,6 +130,8 @@ def check_address(address: str) -> str:
         raise BadSettings("vault_address holds an address that cannot be read") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.path or port == 0:
         raise BadSettings("vault_address is unix:/path, http://host:port or https://host:port, without a path")
+    if not plain(address):
+        raise BadSettings("vault_address holds an address with a blank, or a character that no host has")
     if parts.scheme == "http" and not _loopback(parts.hostname):
         raise BadSettings(f"vault_address {address} would send tokens in clear: use https://, or this machine alone")
     return address

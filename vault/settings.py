@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vault import reach
+from vault.addresses import plain
 from vault.login import AppRole, Cert, Kubernetes, Login, Token
 from vault.reach import BadSettings as BadSettings
 from vault.secret import Secret
@@ -144,8 +145,9 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
     url = environ.get("COUNTERSEAL_PUBLIC_URL") or own.get("public_url") or shared or LOCAL
     found = replace(found, **{**own, "public_url": str(url).rstrip("/")})
     parts = urlsplit(found.public_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path or parts.query or parts.fragment:
-        raise BadSettings("public_url is scheme://host[:port], without a path")
+    beyond = parts.path or parts.query or parts.fragment or parts.username is not None
+    if parts.scheme not in ("http", "https") or beyond or not plain(found.public_url):
+        raise BadSettings("public_url is scheme://host[:port], without a path, blanks or unusual characters")
     if evaluation and parts.hostname != "localhost":
         raise BadSettings("an evaluation instance is on localhost")
     return found

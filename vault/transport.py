@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from vault.addresses import plain
 from vault.errors import BadRequest, ProviderAway, ProviderRefused
 
 MAX_BYTES = 512_000
@@ -59,6 +60,8 @@ class Transport:
 
     def check(self, url: str) -> str:
         """The URL, if tokens may be sent there. Raises BadRequest."""
+        if not plain(url):
+            raise BadRequest(f"not plain: {url[:80]!r}", hint="A provider's address has no blanks and no unusual characters.")
         parts = urlsplit(url)
         if not parts.hostname or parts.username or parts.fragment:
             raise BadRequest(f"not an endpoint: {url[:80]}", hint="A provider's address must be https://host/…")

@@ -32,6 +32,13 @@ def _policy() -> click.Command:
     return commands.group(pins.pinned)
 
 
+def _client() -> click.Command:
+    from webapp.clients import commands, token_commands
+    from webapp.people import lookup
+
+    return commands.group(token_commands.People(lookup.one, lookup.names))
+
+
 COMMANDS: Mapping[str, Load] = {
     "up": _at("webapp.supervisor.commands", "up_command"),
     "link": _at("webapp.supervisor.commands", "link_command"),
@@ -43,7 +50,7 @@ COMMANDS: Mapping[str, Load] = {
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,
     "server": _at("webapp.registry.commands", "server"),
-    "client": _at("webapp.clients.commands", "client"),
+    "client": _client,
     "idp": _at("webapp.people.commands", "idp"),
     "provider": _at("webapp.connections.commands", "provider"),
 }

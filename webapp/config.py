@@ -6,12 +6,16 @@ Times are seconds unless the name says otherwise; sizes are bytes.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
+"""As `urlsplit` gives it: a name, or the number of an address."""
 
 
 class People(BaseModel):
@@ -170,9 +174,10 @@ class Settings(BaseSettings):
     def _origin_only(cls, value: str) -> str:
         """The one source of issuer, rpId, origin, scheme and resource: so it is an origin and nothing else."""
         parts = urlsplit(value)
-        beyond = parts.path not in ("", "/") or parts.query or parts.fragment
-        if parts.scheme not in ("http", "https") or not parts.hostname or beyond:
-            raise ValueError("public_url is scheme://host[:port], without a path")
+        beyond = parts.path not in ("", "/") or parts.query or parts.fragment or parts.username is not None
+        usual = all("!" <= char <= "~" for char in value) and HOST.fullmatch(parts.hostname or "")
+        if parts.scheme not in ("http", "https") or beyond or not usual:
+            raise ValueError("public_url is scheme://host[:port], without a path, blanks or unusual characters")
         return f"{parts.scheme}://{parts.netloc}"
 
     @property

@@ -71,12 +71,13 @@ def test_the_owner_confirms_their_own_agents_call(keeper: KeeperParts):
     assert satisfied(json.loads(raw)["requirement"], [statement], raw, keys=keys, now=datetime.now(UTC))
 
 
-@pytest.mark.parametrize("role", ["principal", "connection", "client"])
+@pytest.mark.parametrize("role", ["principal", "connection", "client", "server"])
 def test_no_one_approves_what_they_asked_for(keeper: KeeperParts, fin: SignedPerson, role: str):
-    """In the group or not: requester, account's owner and agent's owner are known by identity."""
+    """In the group or not: requester, account's owner, agent's owner and the server's owner are known by identity."""
     own = {
         "principal": {"person": fin.id, "name": ""}, "connection": owned_by(fin),
         "client": {"id": "c", "grant": "g", "name": "", "owner": fin.id},
+        "server": {"name": "cli_desk", "url": "", "manifest": "", "owner": fin.id},
     }
     with pytest.raises(MayNotDecide):
         decide(keeper, fin, envelope(approvers("finance"), **{role: own[role]}), "approve")

@@ -70,6 +70,12 @@ def test_no_one_approves_what_they_asked_for(person: str):
     assert not judge(raw, statement(raw, person))
 
 
+def test_whose_server_asks_for_a_token_does_not_approve_it():
+    raw = envelope(FINANCE, server={"name": "cli_desk", "url": "", "manifest": "m" * 64, "owner": "per_fin"})
+    assert not judge(raw, statement(raw, "per_fin"))
+    assert judge(raw, statement(raw, "per_fin"), statement(raw, "per_other")) == Met(("per_other",))
+
+
 @pytest.mark.parametrize("person", ["per_fin", PRINCIPAL, AGENT_OWNER])
 def test_only_the_accounts_owner_confirms(person: str):
     raw = envelope(confirm())
@@ -200,6 +206,7 @@ HOSTILE = [
     envelope(FINANCE, expires_at="2026-03-02T13:30:00"), envelope(FINANCE, expires_at="never"), envelope(FINANCE, expires_at=""),
     envelope(FINANCE, principal={"person": "", "name": ""}), envelope(FINANCE, v=True), envelope(FINANCE, v=2),
     envelope(FINANCE, connection={"id": "c", "owner": "", "provider": "", "account": "", "label": ""}),
+    *(envelope(FINANCE, server={"name": "desk", "url": "", "manifest": "", "owner": one}) for one in (None, 1, ["per_fin"])),
     envelope(FINANCE, requirement={}), envelope(FINANCE, requirement=["confirm"]),
     envelope(approvers("", 1)), envelope(approvers("finance", 0)), envelope(approvers("finance", -1)),
     envelope(approvers("finance", True)), envelope(approvers("finance", 1, "sms")),

@@ -5,9 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from vault.errors import BadRequest
+from vault.providers.facts import check_url
+from vault.reach import check_address
+from vault.settings import BadSettings, load
 from vault.transport import Transport
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -58,3 +63,27 @@ def test_a_get_never_meets_the_end_of_an_earlier_connection(server: OneEach) -> 
     assert transport.get(server.url).status == 200
     assert transport.get(server.url).status == 200
     assert server.answered == 2
+
+
+@pytest.mark.parametrize("url", [
+    "https://good.example\n.evil.example/token", "https://good.example\t/token", " https://good.example/token",
+    "https://good.example/token\r\nHost: evil", "https://good.example\x00.evil.example/", "https://good.example%00.evil.example/",
+    "https://good.example\\.evil.example/", "https://g\u200bood.example/", "https://b\u00e4d.example/", "https://a b.example/", "https://",
+])
+def test_an_address_is_plain_or_refused(url: str, tmp_path: Path) -> None:
+    """Attack: `urlsplit` drops line ends and tabs: what is checked is another host than the one that a library connects to."""
+    with pytest.raises(BadRequest):
+        Transport().check(url)
+    with pytest.raises(ValueError, match="provider's address"):
+        check_url(url)
+    origin = url.replace("/token", "")
+    with pytest.raises(BadSettings):
+        load(tmp_path, evaluation=False, environ={"COUNTERSEAL_PUBLIC_URL": origin})
+    with pytest.raises(BadSettings):
+        check_address(origin)
+
+
+@pytest.mark.parametrize("url", ["https://good.example:8443/a?b=%20", "https://[2001:db8::1]/", "https://xn--bcher-kva.example/"])
+def test_a_plain_address_is_taken(url: str) -> None:
+    assert Transport().check(url) == url
+    check_url(url)

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from vault.addresses import plain
+
 Effect = Literal["read", "write", "send", "money", "destroy"]
 Category = Literal["", "Code", "Mail and files", "Messages", "Planning", "Customers", "Money", "Media", "AI and data"]
 EFFECTS: tuple[Effect, ...] = ("money", "destroy", "send", "write", "read")
@@ -237,12 +239,12 @@ def check_url(value: str, *, local: bool = False) -> None:
 def _address(value: str, *, local: bool) -> bool:
     try:
         parts = urlsplit(value)
-        plain = parts.port != 0 and all(32 < ord(char) < 127 for char in value)
+        usual = parts.port != 0 and plain(value)
     except ValueError:
         return False
     loopback = local and parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1")
     secure = parts.scheme == "https" or loopback
-    return plain and secure and bool(parts.hostname) and parts.username is None and not parts.fragment
+    return usual and secure and bool(parts.hostname) and parts.username is None and not parts.fragment
 
 
 def _value(name: str, placeholder: Any, values: Any) -> str:

@@ -130,7 +130,10 @@ class Document:
 
     @property
     def parties(self) -> Parties:
-        return Parties(self.envelope["principal"]["person"], confirmer(self.envelope), self.envelope["client"]["owner"])
+        found = self.envelope
+        return Parties(
+            found["principal"]["person"], confirmer(found), found["client"]["owner"], found["server"].get("owner", "")
+        )
 
     @property
     def requirement(self) -> tuple[Need, ...]:

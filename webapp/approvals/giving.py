@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from vault.door import Minted
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ScopeRefused
+from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import holding, requests, usage
 from webapp.approvals.envelope import Draft
@@ -60,7 +61,7 @@ class Tokens:
     def poll(self, client: Authenticated, request: str) -> Given:
         with self.house.database.read() as session:
             action_id = requests.find(session, request, client.client.id).action
-        return answer(self.house, client.client.id, action_id)
+        return answer(self.house, client.client.id, action_id, request)
 
     def end(self, client: str, lease: str) -> None:
         self.house.database.write(lambda s: handed_out.give_back(s, lease, client, self.house.clock()))
@@ -171,16 +172,18 @@ def _keeper_refused(house: House, case: Case, error: KeeperError) -> NotGiven | 
 
 def _hold(house: House, case: Case, verdict: Hold, used: Used) -> NoReturn:
     """Store the action and what the client polls it with, in one transaction."""
-    planned, key = draft(case, used, house.settings.broker.cap), sealer(house)
+    planned, key, names = draft(case, used, house.settings.broker.cap), sealer(house), requests.naming(house.door)
     try:
-        held = house.database.write(lambda s: _store(s, house, planned, verdict, key))
+        held = house.database.write(lambda s: _store(s, house, planned, verdict, key, names))
     except LimitReached as error:
         raise NotGiven(error.hint, code="access_denied") from error
     raise requests.waits(house, held.action_id)
 
 
-def _store(session: Session, house: House, planned: Draft, verdict: Hold, key: Sealer) -> Held:
+def _store(
+    session: Session, house: House, planned: Draft, verdict: Hold, key: Sealer, names: Secret[bytes]
+) -> Held:
     now = house.clock()
     held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now)
-    requests.open_(session, held.action_id, planned.server["name"], now)
+    requests.open_(session, held.action_id, planned.server["name"], names, now)
     return held

@@ -37,13 +37,14 @@ def given(house: House, lease: Lease, minted: Minted, call: ToolCall | None) -> 
     return Given(minted.token, lease.id, minted.scopes, max(1, min(left, lease.cap)), call)
 
 
-def answer(house: House, client: str, action_id: str) -> Given:
-    """Where a held request stands; asked too often, it says only that. Raises NotGiven for everything but the token."""
+def answer(house: House, client: str, action_id: str, polled: str = "") -> Given:
+    """Where a held request stands; asked too often, it says only that. `polled` is the `auth_req_id` that it was asked by, if it
+    was. Raises NotGiven for everything but the token."""
     if house.database.write(lambda s: requests.too_soon(s, action_id, house.clock())):
-        raise requests.waits(house, action_id, "slow_down")
+        raise requests.waits(house, action_id, polled, "slow_down")
     if _state(house, action_id) == "approved":
-        return _hand_over(house, client, action_id)
-    raise _stands(house, action_id)
+        return _hand_over(house, client, action_id, polled)
+    raise _stands(house, action_id, polled)
 
 
 def _state(house: House, action_id: str) -> str:
@@ -51,12 +52,12 @@ def _state(house: House, action_id: str) -> str:
         return session.get_one(Action, action_id).state
 
 
-def _stands(house: House, action_id: str) -> NotGiven:
+def _stands(house: House, action_id: str, polled: str) -> NotGiven:
     waiting = _state(house, action_id) in ("held", "approved", "executing")
-    return requests.waits(house, action_id) if waiting else requests.ended(house, action_id)
+    return requests.waits(house, action_id, polled) if waiting else requests.ended(house, action_id)
 
 
-def _hand_over(house: House, client: str, action_id: str) -> Given:
+def _hand_over(house: House, client: str, action_id: str, polled: str) -> Given:
     """The client is the one that the document names, whatever a row says. Attack: a writer of the database sends another's
     approval to a client of their own."""
     if open_(house, action_id).document.envelope["server"]["name"] != client:
@@ -64,9 +65,9 @@ def _hand_over(house: House, client: str, action_id: str) -> Given:
     try:
         started = begin(house, action_id, recheck(house), enforced=False)
     except Conflict:  # another poll of this client's was first
-        raise _stands(house, action_id) from None
+        raise _stands(house, action_id, polled) from None
     if started is None:
-        raise _stands(house, action_id)
+        raise _stands(house, action_id, polled)
     with Heartbeat(house, action_id, started.fence):
         return _mint_once(house, started)
 

@@ -124,7 +124,8 @@ def _row(
     flags = _flags(draft.facts, before)
     return Action(
         id=action_id, state="held", digest=envelope_digest, arguments=draft.arguments_digest,
-        person=draft.principal["person"], owner=draft.owner, agent_owner=draft.client["owner"], client=draft.client["id"],
+        person=draft.principal["person"], owner=draft.owner, agent_owner=draft.client["owner"],
+        server_owner=draft.server.get("owner", ""), client=draft.client["id"],
         client_name=draft.client["name"][:SHORT], grant_id=draft.client["grant"], server=draft.server["name"],
         server_title=(draft.server_title or draft.server["name"])[:SHORT], tool=draft.tool["name"],
         tool_title=(draft.tool["title"] or draft.tool["name"])[:SHORT], cls=draft.tool["cls"],

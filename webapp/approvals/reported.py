@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from vault.evidence import Account, Envelope
+from vault.evidence import Account, Envelope, Server
 from vault.providers.catalogue import EFFECTS, ProviderFacts
 from webapp.approvals import usage
 from webapp.approvals.envelope import Draft, digest_arguments, facts_document
@@ -123,12 +123,17 @@ def draft(case: Case, used: Used, lifetime: int) -> Draft:
     }
     pin = digest(canonical([case.tool, list(found.resources)]))
     return Draft(
-        server={"name": client.id, "url": found.resource, "manifest": found.registration},
+        server=_server(found),
         tool={"name": case.tool, "pin": pin, "title": _title(found), "cls": found.cls},
         arguments=case.arguments, principal={"person": subject.person, "name": subject.name},
         client={"id": subject.client, "grant": subject.grant, "name": subject.client_name, "owner": subject.person},
         connection=account, scopes=found.wanted.scopes, facts=shown, server_title=client.name, beside=case.beside,
     )
+
+
+def _server(found: Entitled) -> Server:
+    asks: Server = {"name": found.wanted.client.id, "url": found.resource, "manifest": found.registration}
+    return {**asks, "owner": found.owner} if found.owner else asks
 
 
 def _title(found: Entitled) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import hmac
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from vault.door import Door
+from vault.secret import Secret
 from webapp.approvals.execution import delivered
 from webapp.approvals.outcome import link
 from webapp.approvals.tables import Action, TokenRequest
@@ -15,8 +19,10 @@ from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
 from webapp.db.once import insert_once
 from webapp.oauth.handed import NotGiven
+from webapp.oauth.tokens import digest
 from webapp.web.house import House
 
+PURPOSE = "token-requests"
 INTERVAL = 5
 SLOWER = 5
 """CIBA section 11: `slow_down` makes the interval longer by at least five seconds."""
@@ -26,10 +32,22 @@ KEPT = timedelta(days=1)
 CLEAN = "approvals.token_request"
 
 
-def open_(session: Session, action_id: str, client: str, now: datetime) -> None:
+@lru_cache(maxsize=8)
+def naming(door: Door) -> Secret[bytes]:
+    """The key that names what waits: asked for once, and before a transaction. Raises KeeperError."""
+    return door.app_key(PURPOSE)
+
+
+def name(key: Secret[bytes], action_id: str) -> str:
+    """The `auth_req_id`: the same whenever the same request is repeated, and nothing that a reader of the database could make."""
+    made = hmac.digest(key.reveal(), action_id.encode(), "sha256")
+    return f"car_{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
+
+
+def open_(session: Session, action_id: str, client: str, key: Secret[bytes], now: datetime) -> None:
     """In the transaction that holds the action."""
     insert_once(
-        session, TokenRequest, action=action_id, auth_req_id=f"car_{secrets.token_urlsafe(32)}", client=client, interval=INTERVAL,
+        session, TokenRequest, action=action_id, hash=digest(name(key, action_id)), client=client, interval=INTERVAL,
         polled_at=now, created_at=now,
     )
     expires_at = session.scalars(select(Action.expires_at).where(Action.id == action_id)).one()
@@ -38,7 +56,7 @@ def open_(session: Session, action_id: str, client: str, now: datetime) -> None:
 
 def find(session: Session, auth_req_id: str, client: str) -> TokenRequest:
     """CIBA section 11: one of another client is an invalid_grant, like one that never was."""
-    row = session.scalar(select(TokenRequest).where(TokenRequest.auth_req_id == auth_req_id))
+    row = session.scalar(select(TokenRequest).where(TokenRequest.hash == digest(auth_req_id)))
     if row is None or row.client != client:
         raise NotGiven("This auth_req_id is not known here.", code="invalid_grant")
     return row
@@ -61,8 +79,9 @@ def too_soon(session: Session, action_id: str, now: datetime) -> bool:
     return True
 
 
-def waits(house: House, action_id: str, code: str = "authorization_pending") -> NotGiven:
-    """CIBA section 11, with what a client needs to go on polling."""
+def waits(house: House, action_id: str, polled: str = "", code: str = "authorization_pending") -> NotGiven:
+    """CIBA section 11, with what a client needs to go on polling: `polled` is what it polled with, empty where it asked anew."""
+    request = polled or name(naming(house.door), action_id)
     with house.database.read() as session:
         action, row = session.get_one(Action, action_id), session.get_one(TokenRequest, action_id)
     address = link(house.settings.public_url, action_id)
@@ -70,7 +89,7 @@ def waits(house: House, action_id: str, code: str = "authorization_pending") -> 
     hint = f"A person has to decide first. Show them this page: {address}"
     return NotGiven(
         hint if code == "authorization_pending" else f"Ask again after {row.interval} seconds, and no sooner. {hint}",
-        code=code, url=address, request=row.auth_req_id, interval=row.interval, expires_in=max(1, left),
+        code=code, url=address, request=request, interval=row.interval, expires_in=max(1, left),
     )
 
 

@@ -50,9 +50,15 @@ class Parties:
     owner: str
     """Owner of the account that is used; the principal where none is."""
     agent_owner: str
+    server_owner: str = ""
+    """Whose the server is that asks for a token; empty where nobody was named. No party to the call, and no approver of it."""
 
     def includes(self, person: str) -> bool:
         return person in (self.principal, self.owner, self.agent_owner)
+
+    def excludes(self, person: str) -> bool:
+        """Whether this person may not approve it, whatever group they are in."""
+        return self.includes(person) or (person != "" and person == self.server_owner)
 
 
 @dataclass(frozen=True)
@@ -117,10 +123,11 @@ def merged(requirement: Sequence[Need]) -> tuple[Need, ...]:
 
 
 def entitled(need: Need, parties: Parties, person: str, groups: Iterable[str]) -> bool:
-    """May this person meet this need? The owner confirms; an approver is of the group and none of the parties."""
+    """May this person meet this need? The owner confirms; an approver is of the group, none of the parties, and not whose server
+    asks."""
     if need["kind"] == "confirm":
         return person == parties.owner
-    return need["group"] in groups and not parties.includes(person)
+    return need["group"] in groups and not parties.excludes(person)
 
 
 def counts(need: Need, parties: Parties, given: Given) -> bool:
@@ -191,12 +198,12 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
     return Resolution("approved" if enough else "held", met)
 
 
-Part = Literal["confirm", "approve", "owner", "given", "enough", "none"]
+Part = Literal["confirm", "approve", "owner", "server", "given", "enough", "none"]
 
 
 def part_of(subject: Subject, decisions: Sequence[Given], person: str, groups: Sequence[str]) -> Part:
     """What this person can do for a waiting action: `confirm` or `approve` it; `given`: they did already; `enough`: their group
-    has given all it can; `owner`: it is theirs, and others decide; `none`."""
+    has given all it can; `owner`: it is theirs, and others decide; `server`: their server asks, and others decide; `none`."""
     if any(one.person == person and one.verdict in ("confirm", "approve") for one in decisions):
         return "given"
     before = filled(progress(subject, decisions))
@@ -206,6 +213,8 @@ def part_of(subject: Subject, decisions: Sequence[Given], person: str, groups: S
             return verdict
     if subject.parties.includes(person):
         return "owner"
+    if subject.parties.excludes(person):
+        return "server"
     return "enough" if may_reject(subject.requirement, subject.parties, person, groups) else "none"
 
 

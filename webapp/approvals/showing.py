@@ -126,7 +126,7 @@ def _deciders(house: House, opened: Opened) -> dict[str, list[str]]:
     parties = opened.document.parties
     with house.database.read() as session:
         return {
-            group: [one.name for one in lookup.members(session, group) if not parties.includes(one.id)]
+            group: [one.name for one in lookup.members(session, group) if not parties.excludes(one.id)]
             for group in sorted(opened.document.groups)
         }
 

@@ -48,6 +48,8 @@ class Action(Base):
     owner: Mapped[str]
     """Who owns the account that is used; the principal where none is."""
     agent_owner: Mapped[str]
+    server_owner: Mapped[str] = mapped_column(default="")
+    """Whose the token client is that asks; empty where nobody was named."""
     client: Mapped[str]
     client_name: Mapped[str]
     grant_id: Mapped[str]
@@ -153,15 +155,15 @@ class Decision(Base):
 class TokenRequest(Base):
     """A token client's request that waits for people: what it polls with, and how often it may (OpenID CIBA section 7.3).
 
-    `auth_req_id` is no credential: it is of use only to the client itself, with its key or certificate, and the envelope says
-    which client that is.
+    `hash` is SHA-256 of the `auth_req_id`. That is no credential: it is of use only to the client itself, with its key or
+    certificate, and the envelope says which client that is. A reader of the database still need not have it.
     """
 
     __tablename__ = "token_request"
     shown = ("action", "client")
 
     action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
-    auth_req_id: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[bytes] = mapped_column(unique=True)
     client: Mapped[str]
     interval: Mapped[int]
     """Seconds between two polls; grows with each that comes too soon."""

@@ -54,7 +54,7 @@ class Wanted:
 class Entitled:
     """A request that everything allows but policy, which has not been asked yet. `reach` is what the token will be able to do:
     the scopes, or all of the account's where its provider cannot narrow a token; `registration` is a digest of what an admin
-    registered; `mtls`: the client proves itself by certificate."""
+    registered; `mtls`: the client proves itself by certificate; `owner`: whose the client is, as an admin said, or nobody."""
 
     wanted: Wanted
     subject: Subject
@@ -64,6 +64,7 @@ class Entitled:
     reach: tuple[str, ...]
     mtls: bool
     resource: str
+    owner: str
     registration: str
 
     @property
@@ -116,12 +117,12 @@ def entitled(session: Where, settings: Settings, wanted: Wanted) -> Entitled:
     _in_order(settings, connection, wanted.scopes)  # 5
     facts = providers.find(settings, provider)
     own = clients.registered(session, wanted.client.id)
-    method, resource = own[1:] if own else ("", "")
+    method, resource, owner = own[1:] if own else ("", "", "")
     return Entitled(
         wanted=wanted, subject=wanted.subject or _owner(session, wanted, consent), connection=connection, facts=facts,
         consent=consent, reach=wanted.scopes if facts.narrows else tuple(sorted({*connection.scopes, *wanted.scopes})),
-        mtls=method == "tls_client_auth", resource=resource,
-        registration=_registration(wanted.client, resource, allowed),
+        mtls=method == "tls_client_auth", resource=resource, owner=owner,
+        registration=_registration(wanted.client, resource, owner, allowed),
     )
 
 
@@ -158,7 +159,8 @@ def _registered(allowed: Permission, wanted: Wanted) -> None:
 def _account(
     session: Where, settings: Settings, wanted: Wanted, provider: str, row: Connection | None
 ) -> tuple[Connection, Consent]:
-    """The account that was named, or the one that was given to this client last."""
+    """The account that was named; else of those that the person let this client use their default one, or without that the one
+    they allowed last. The default is never stepped around: where its consent is too narrow, the person is asked for more."""
     if row is not None:
         consent = consents.live(session, wanted.client.id, row.id)
         if consent is not None and _serves(consent, row, wanted):
@@ -167,15 +169,26 @@ def _account(
     if wanted.subject is None:
         return _own_account(session, wanted, provider)
     person = wanted.subject.person
-    for consent in consents.at_provider(session, wanted.client.id, provider, person=person):
-        found = lookup.by_id(session, consent.connection)
-        if found is not None and _serves(consent, found, wanted):
-            return found, consent
+    if (served := _served(session, wanted, provider, person)) is not None:
+        return served
     own = [one for one in lookup.of_person(session_of(session), person) if one.provider == provider]
     if not own:
         page = f"{settings.public_url}/connections/new?{urlencode({'provider': provider})}"
         raise NotGiven("The person has connected no account there.", code="interaction_required", url=page)
     raise _asks(settings, wanted, own[0], "The person has not allowed this client to use such an account.", several=len(own) > 1)
+
+
+def _served(session: Where, wanted: Wanted, provider: str, person: str) -> tuple[Connection, Consent] | None:
+    """Consents come the newest first."""
+    latest = None
+    for consent in consents.at_provider(session, wanted.client.id, provider, person=person):
+        found = lookup.by_id(session, consent.connection)
+        if found is None or not _serves(consent, found, wanted):
+            continue
+        if found.preferred:
+            return found, consent
+        latest = latest or (found, consent)
+    return latest
 
 
 def _own_account(session: Where, wanted: Wanted, provider: str) -> tuple[Connection, Consent]:
@@ -226,9 +239,9 @@ def _owner(session: Where, wanted: Wanted, consent: Consent) -> Subject:
     return Subject(consent.person, name, wanted.client.id, wanted.client.name, consent.id, wanted.client.verified)
 
 
-def _registration(client: Client, resource: str, allowed: Permission) -> str:
+def _registration(client: Client, resource: str, owner: str, allowed: Permission) -> str:
     found: dict[str, Any] = {
-        "client": client.id, "name": client.name, "resource": resource, "provider": allowed.provider,
+        "client": client.id, "name": client.name, "resource": resource, "owner": owner, "provider": allowed.provider,
         "scopes": sorted(allowed.scopes), "tools": sorted(allowed.tools), "resources": sorted(allowed.resources),
     }
     return digest(canonical(found))

@@ -93,6 +93,13 @@ def shut_out(house: House, due: Due) -> datetime | None:
     return None
 
 
+def bound(house: House, due: Due) -> datetime | None:
+    """A token client may name fewer tools or resources at one provider: what it holds there was given for the ones of before."""
+    client, provider = str(due.payload["client"]), str(due.payload["provider"])
+    house.database.write(lambda s: consents.end_tokens_at(s, client, provider, NARROWED, house.clock()))
+    return None
+
+
 def _shut_out(session: Session, client_id: str, now: datetime) -> None:
     client = session.get(Client, client_id)
     if client is None or client.status == "revoked":

@@ -12,10 +12,11 @@ from vault.door import Revoked
 from vault.errors import Disconnected, NotKnown
 from webapp import audit
 from webapp.broker.cleaning import clean
-from webapp.broker.handed_out import shut_out, withdrawn
+from webapp.broker.handed_out import bound, shut_out, withdrawn
 from webapp.broker.leases import END, request_end
 from webapp.broker.ledger import note
 from webapp.broker.tables import Lease
+from webapp.clients.permissions import BOUND
 from webapp.clients.status import SHUT_OUT
 from webapp.connections.connecting import LEASES
 from webapp.connections.consents import WITHDRAWN, WITHDRAWN_SINCE
@@ -107,5 +108,5 @@ def _told(session: Session, connection: str, subject: str, answer: Revoked, now:
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {
     END: end_lease, REVOKE: revoke, END_TOKENS: end_tokens, WITHDRAWN: withdrawn, WITHDRAWN_SINCE: withdrawn, SHUT_OUT: shut_out,
-    LEASES: clean,
+    BOUND: bound, LEASES: clean,
 }

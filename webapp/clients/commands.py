@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import click
 
 from webapp.clients import lookup, overview, status
-from webapp.clients.token_commands import COMMANDS
+from webapp.clients.token_commands import COMMANDS, People
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.errors import CountersealError
@@ -31,18 +31,25 @@ def _database() -> Iterator[Database]:
         database.close()
 
 
+def group(people: People) -> click.Group:
+    """The commands. `people` finds persons; it is handed down because their room is on the same floor."""
+    return click.Group("client", commands=client.commands, help=client.help, context_settings={"obj": people})
+
+
 @client.command("list")
 @click.option("--limit", default=50, show_default=True, help="How many, the newest first.")
-def list_command(limit: int) -> None:
+@click.pass_obj
+def list_command(people: People, limit: int) -> None:
     """List the clients. What stands last is only what each calls itself."""
     settings = Settings()
     with _database() as database, database.read() as session:
         found = lookup.page(session, size=limit)
         tokens = overview.of(session, found, settings, utc_now())
+        names = people.names(session, {one.owner for one in tokens.values()} - {""})
         for row in found:
             vouched = "vouched" if row.verified else "unverified"
             click.echo(f"{row.id}  {row.kind}  {row.status:<7}  {vouched:<10}  {row.created_at:%Y-%m-%d %H:%M}  {row.name!r}")
-            for line in overview.lines(tokens[row.id]) if row.id in tokens else ():
+            for line in overview.lines(tokens[row.id], names) if row.id in tokens else ():
                 click.echo(f"    {line}")
 
 

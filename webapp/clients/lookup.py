@@ -12,7 +12,7 @@ from webapp.db.direct import Made, Where, copied, direct
 from webapp.errors import Missing
 
 PROOF = Made(
-    select(*Client.__table__.columns, TokenClient.auth_method, TokenClient.resource)
+    select(*Client.__table__.columns, TokenClient.auth_method, TokenClient.resource, TokenClient.owner)
     .join(TokenClient, TokenClient.client == Client.id).where(Client.id == bindparam("client"))
 )
 """Made once: every token that a token client asks for looks at it."""
@@ -49,13 +49,13 @@ def token_client(session: Session, client_id: str) -> TokenClient | None:
     return session.get(TokenClient, client_id)
 
 
-def registered(session: Where, client_id: str) -> tuple[Client, str, str] | None:
-    """A token client (a copy), the method it proves itself by, and its own MCP endpoint, empty where it has none."""
+def registered(session: Where, client_id: str) -> tuple[Client, str, str, str] | None:
+    """A token client (a copy), the method it proves itself by, its own MCP endpoint and its owner, empty where it has none."""
     row = direct(session).row(PROOF, {"client": client_id})
     if row is None:
         return None
-    *values, method, resource = row
-    return copied(Client, dict(zip(COLUMNS, values, strict=True))), method, resource or ""
+    *values, method, resource, owner = row
+    return copied(Client, dict(zip(COLUMNS, values, strict=True))), method, resource or "", owner
 
 
 def by_resource(session: Session, url: str) -> Client | None:

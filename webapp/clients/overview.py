@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,6 +39,8 @@ class TokenClientView:
     method: str
     by: str
     resource: str
+    owner: str
+    """A person's id; empty where nobody was named."""
     certificates: tuple[Certificate, ...]
     keys: tuple[ClientKey, ...]
     asks: tuple[MayAsk, ...]
@@ -51,7 +53,7 @@ def of(session: Session, clients: Iterable[Client], settings: Settings, now: dat
         row = token_client(session, client.id) if client.kind == "token" else None
         if row is not None:
             found[client.id] = TokenClientView(
-                row.auth_method, METHODS[row.auth_method], row.resource or "",
+                row.auth_method, METHODS[row.auth_method], row.resource or "", row.owner,
                 tuple(certificates.live(session, client.id, now)), tuple(keys.live(session, client.id)),
                 asks(permissions.of(session, client.id).values(), settings),
             )
@@ -69,9 +71,13 @@ def asks(allowed: Iterable[Permission], settings: Settings) -> tuple[MayAsk, ...
     return tuple(made)
 
 
-def lines(client: TokenClientView) -> list[str]:
-    """The same for a terminal."""
+NOBODY = "nobody is named as its owner: whoever runs it may approve what it asks for"
+
+
+def lines(client: TokenClientView, names: Mapping[str, str]) -> list[str]:
+    """The same for a terminal. `names` are those of persons, by id."""
     told = [f"proves itself by {client.by} ({client.method})"]
+    told.append(f"owned by {names.get(client.owner, client.owner)!r} ({client.owner})" if client.owner else NOBODY)
     told += [f"certificate {one.serial} until {one.not_after:%Y-%m-%d %H:%M} UTC" for one in client.certificates]
     told += [f"key {one.id} since {one.added_at:%Y-%m-%d}" for one in client.keys]
     return told + [f"may ask at {each.title} for {', '.join(scope.scope for scope in each.scopes)}" for each in client.asks]

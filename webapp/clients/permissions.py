@@ -20,6 +20,9 @@ from webapp.errors import BadInput
 PROVIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")  # RFC 6749 section 3.3
 MOST = 200
+BOUND = "clients.bound"
+"""The due row, by client and provider, that ends what a client holds there since it may name fewer tools or resources: nobody
+here sees for which of them it uses a token."""
 
 
 @dataclass
@@ -74,11 +77,20 @@ def _extend(there: list[str], more: Sequence[str]) -> None:
         raise BadInput(f"More than {MOST} of one kind at one provider.")
 
 
+def _bounds(before: Sequence[str], after: Sequence[str]) -> bool:
+    """Whether the names allow less than before. Where none was named, a token was for anything: naming some is less."""
+    return set(before) != set(after) and not (before and set(before) < set(after))
+
+
 def put(session: Session, client: str, allowed: Sequence[Allow], *, actor: str, now: datetime) -> None:
     """What the client may ask for from now on, all of it: what is not in `allowed` is taken back, and tokens for it are ended."""
-    scopes = {one.provider: one.scopes for one in allowed}
-    if any(set(row.scopes) - set(scopes.get(provider, ())) for provider, row in of(session, client).items()):
-        enqueue(session, SHUT_OUT, client, now)
+    after = {one.provider: one for one in allowed}
+    for provider, before in of(session, client).items():
+        one = after.get(provider, Allow(provider))
+        if set(before.scopes) - set(one.scopes):
+            enqueue(session, SHUT_OUT, client, now)
+        if _bounds(before.tools, one.tools) or _bounds(before.resources, one.resources):
+            enqueue(session, BOUND, f"{client} {provider}", now, {"client": client, "provider": provider})
     session.execute(delete(Permission).where(Permission.client == client))
     for one in allowed:
         session.add(Permission(client=client, provider=one.provider, scopes=one.scopes, tools=one.tools, resources=one.resources))

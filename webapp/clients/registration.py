@@ -52,6 +52,11 @@ def count(session: Session, source: str, limit: int, now: datetime) -> None:
         raise LimitReached("That is too many within the hour. Try again later.", detail=source)
 
 
+def seconds_left(now: datetime) -> int:
+    """Until the next hour's are counted: 1 to 3600."""
+    return 3600 - (now.minute * 60 + now.second)
+
+
 def clean(session: Session, now: datetime) -> int:
     """Forget counts of hours that are over."""
     old = session.execute(delete(RegistrationCount).where(RegistrationCount.hour < now - timedelta(hours=2)))

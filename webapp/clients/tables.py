@@ -62,6 +62,8 @@ class TokenClient(Base):
     auth_method: Mapped[str]
     spiffe: Mapped[str] = mapped_column(unique=True)
     resource: Mapped[str | None] = mapped_column(unique=True)
+    owner: Mapped[str] = mapped_column(default="")
+    """The person whose it is, as an admin said; empty where nobody was named. Approves nothing that it asks for (promise 8)."""
 
 
 class ClientKey(Base):

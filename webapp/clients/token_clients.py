@@ -26,12 +26,14 @@ METHODS = {BY_CERTIFICATE: "a client certificate", BY_KEY: "its own key"}
 
 @dataclass(frozen=True)
 class Registration:
-    """What an admin registers. `resource` is the URL of the client's own MCP endpoint, where it has one that agents call."""
+    """What an admin registers. `resource` is the URL of the client's own MCP endpoint, where it has one that agents call; `owner`
+    the id of the person whose it is, where one is named."""
 
     name: str
     allowed: Sequence[Allow] = ()
     resource: str | None = None
     redirect_uris: list[str] = field(default_factory=list)
+    owner: str = ""
 
 
 def check(asked: Registration, settings: Settings) -> None:
@@ -73,12 +75,14 @@ def add(
     session.flush()
     method = BY_CERTIFICATE if isinstance(proof, Certified) else BY_KEY
     made = insert_once(
-        session, TokenClient, client=client_id, auth_method=method, spiffe=spiffe(client_id, settings), resource=asked.resource
+        session, TokenClient, client=client_id, auth_method=method, spiffe=spiffe(client_id, settings), resource=asked.resource,
+        owner=asked.owner,
     )
     if not made:
         raise Conflict("Another client is registered with this resource.")
     audit.append(session, kind="client.registered", actor=actor, subject=client_id, at=now, detail={
         "name": client.name, "redirect_uris": asked.redirect_uris, "method": method, "resource": asked.resource or "",
+        "owner": asked.owner,
     })
     if isinstance(proof, Certified):
         certificates.record(session, client_id, proof, actor=actor, now=now)
@@ -86,6 +90,15 @@ def add(
         keys.add(session, client_id, proof, actor=actor, now=now)
     permissions.put(session, client_id, asked.allowed, actor=actor, now=now)
     return client
+
+
+def own(session: Session, client_id: str, owner: str, *, actor: str, now: datetime) -> None:
+    """Say whose the client is, from the next request on; what it asked before and waits is void. Raises BadInput."""
+    row = token_client(session, client_id)
+    if row is None:
+        raise BadInput("There is no such token client.")
+    before, row.owner = row.owner, owner
+    audit.append(session, kind="client.owned", actor=actor, subject=client_id, at=now, detail={"owner": owner, "before": before})
 
 
 def spiffe(client_id: str, settings: Settings) -> str:

@@ -1,9 +1,10 @@
-"""`counterseal client add`, `allow`, `certify`, `add-key`, `end-key`, `revoke-certificate`: for token clients alone."""
+"""`counterseal client add`, `allow`, `owner`, `certify`, `add-key`, `end-key`, `revoke-certificate`: for token clients alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,15 @@ CLI = "cli"
 F = TypeVar("F", bound=click.decorators.FC)  # type: ignore[valid-type]
 File = click.Path(exists=True, dir_okay=False, path_type=Path)
 Out = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@dataclass(frozen=True)
+class People:
+    """`one`: the id of the person that an operator named, by id, sign-in name or e-mail. Raises Missing, BadInput. `names`: of
+    persons, by id."""
+
+    one: Callable[[Session, str], str]
+    names: Callable[[Session, Iterable[str]], dict[str, str]]
 
 
 @contextmanager
@@ -71,9 +81,11 @@ def _certify(house: House, client: str, csr: Path) -> Certified:
 @_permitting
 @click.option("--resource", metavar="URL", help="Its own MCP endpoint, if agents call it: they can then get tokens for it here.")
 @click.option("--redirect-uri", multiple=True, help="Where persons come back to, if it signs them in here; repeatable.")
+@click.option("--owner", metavar="PERSON", help="Whose it is (id, sign-in name or e-mail): they approve nothing it asks for.")
+@click.pass_obj
 def add_command(
-    name: str, csr: Path | None, out: Path | None, jwk: Path | None, allow: tuple[str, ...], tool: tuple[str, ...],
-    resource_id: tuple[str, ...], resource: str | None, redirect_uri: tuple[str, ...],
+    people: People, name: str, csr: Path | None, out: Path | None, jwk: Path | None, allow: tuple[str, ...],
+    tool: tuple[str, ...], resource_id: tuple[str, ...], resource: str | None, redirect_uri: tuple[str, ...], owner: str | None,
 ) -> None:
     """Register NAME, an MCP server that asks for tokens. Its private key stays with it: only a certificate request, or the public
     key, is needed here."""
@@ -83,12 +95,20 @@ def add_command(
     asked = Registration(name, _read(settings, allow, tool, resource_id), resource, list(redirect_uri))
     token_clients.check(asked, settings)
     with opened(settings) as house:
+        asked = replace(asked, owner=_person(house, people, owner))
         proof = _certify(house, client_id, csr) if csr is not None else (jwk or Path()).read_text("utf-8", errors="replace")
         house.database.write(lambda s: token_clients.add(
             s, client_id, asked, proof=proof, settings=settings, actor=CLI, now=house.clock()
         ))
         _written(out, proof)
-        _say(house, client_id)
+        _say(house, people, client_id)
+
+
+def _person(house: House, people: People, called: str | None) -> str:
+    if called is None:
+        return ""
+    with house.database.read() as session:
+        return people.one(session, called)
 
 
 def _written(out: Path | None, proof: str | Certified) -> None:
@@ -97,11 +117,16 @@ def _written(out: Path | None, proof: str | Certified) -> None:
         click.echo(f"Its certificate is in {out}, good until {proof.not_after:%Y-%m-%d %H:%M} UTC. It renews it itself.")
 
 
-def _say(house: House, client_id: str) -> None:
+def _say(house: House, people: People, client_id: str) -> None:
     with house.database.read() as session:
         client = lookup.get(session, client_id)
         found = overview.of(session, [client], house.settings, house.clock())[client_id]
+        names = people.names(session, {found.owner} - {""})
     click.echo(f"{client.id}  {client.name}: proves itself by {found.by} ({found.method}).")
+    if found.owner:
+        click.echo(f"  its owner, who approves nothing that it asks for: {names[found.owner]} ({found.owner})")
+    else:
+        click.echo(f"  {overview.NOBODY}. Name one: counterseal client owner {client.id} PERSON")
     for each in found.asks:
         for scope in each.scopes:
             click.echo(f"  may ask at {each.title} for: {scope.words or 'what nobody described'} ({scope.scope})")
@@ -112,7 +137,10 @@ def _say(house: House, client_id: str) -> None:
 @click.command("allow")
 @click.argument("client_id")
 @_permitting
-def allow_command(client_id: str, allow: tuple[str, ...], tool: tuple[str, ...], resource_id: tuple[str, ...]) -> None:
+@click.pass_obj
+def allow_command(
+    people: People, client_id: str, allow: tuple[str, ...], tool: tuple[str, ...], resource_id: tuple[str, ...]
+) -> None:
     """Say anew what CLIENT_ID may ask for: all of it, in place of what was said before. Without options: nothing."""
     settings = Settings()
     allowed = _read(settings, allow, tool, resource_id)
@@ -124,7 +152,19 @@ def allow_command(client_id: str, allow: tuple[str, ...], tool: tuple[str, ...],
 
     with opened(settings) as house:
         house.database.write(work)
-        _say(house, client_id)
+        _say(house, people, client_id)
+
+
+@click.command("owner")
+@click.argument("client_id")
+@click.argument("person")
+@click.pass_obj
+def owner_command(people: People, client_id: str, person: str) -> None:
+    """Say whose CLIENT_ID is: PERSON (id, sign-in name or e-mail) approves nothing that it asks for from now on."""
+    with opened(Settings()) as house:
+        owner = _person(house, people, person)
+        house.database.write(lambda s: token_clients.own(s, client_id, owner, actor=CLI, now=house.clock()))
+        _say(house, people, client_id)
 
 
 @click.command("certify")
@@ -180,4 +220,7 @@ def ca_command() -> None:
         click.echo(house.door.client_ca(), nl=False)
 
 
-COMMANDS = (ca_command, add_command, allow_command, certify_command, add_key_command, end_key_command, revoke_certificate_command)
+COMMANDS = (
+    ca_command, add_command, allow_command, owner_command, certify_command, add_key_command, end_key_command,
+    revoke_certificate_command,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webapp.clients import certificates, keys, lookup, overview, status
@@ -21,8 +21,9 @@ def index() -> str:
     with house().database.read() as session:
         found = lookup.page(session, before=request.args.get("before"), size=SIZE + 1)
         tokens = overview.of(session, found[:SIZE], house().settings, house().clock())
+        names = current_app.extensions["names"](session, {one.owner for one in tokens.values()} - {""})
     return render_template(
-        "clients/index.html", clients=found[:SIZE], more=len(found) > SIZE, tokens=tokens, goes_to=read_redirect_uri
+        "clients/index.html", clients=found[:SIZE], more=len(found) > SIZE, tokens=tokens, names=names, goes_to=read_redirect_uri
     )
 
 

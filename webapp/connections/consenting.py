@@ -41,6 +41,7 @@ class Form:
 
     client: Client
     registered_by: str
+    owner: str
     resource: str
     row: Connection
     facts: ProviderFacts
@@ -50,6 +51,11 @@ class Form:
     chosen: frozenset[str]
     whole: list[Allowed]
     before: Consent | None
+
+    @property
+    def left(self) -> bool:
+        """Whether something was left for the person to tick."""
+        return any(scope not in self.chosen for _word, found in self.groups for scope, _words in found)
 
 
 @dataclass(frozen=True)
@@ -112,10 +118,19 @@ def _form(
     by = client.registered_by.removeprefix("person:")
     return Form(
         client=client, registered_by=people.names(session, [by])[by] if by != client.registered_by else "an operator",
+        owner=people.name_of(session, own.owner) if own and own.owner else "",
         resource=(own.resource if own else None) or "", row=row, facts=facts, permission=permission, kind=kind,
-        groups=_groups(facts, scopes), chosen=frozenset(before.scopes if before else scopes),
+        groups=_groups(facts, scopes), chosen=_ticked(facts, scopes, before, kind),
         whole=[] if facts.narrows else allowed(facts, row.scopes), before=before,
     )
+
+
+def _ticked(facts: ProviderFacts, scopes: Sequence[str], before: Consent | None, kind: str) -> frozenset[str]:
+    """Ticked at first: what the person ticked before, else all that is not grave. Attack: a person who agrees without reading
+    gives away money, or what they ticked for calls in their name to a server that asks to act by itself."""
+    if before is not None and before.kind == kind:
+        return frozenset(before.scopes)
+    return frozenset(before.scopes if before is not None else scopes) - facts.grave(scopes)
 
 
 def may_have(row: Connection, permission: Permission) -> list[str]:

@@ -134,6 +134,16 @@ def end_tokens(session: Session, client: str, allowed: Mapping[str, Sequence[str
             _end_tokens(session, row.id, {"client": client, "connection": row.connection, "why": why}, now)
 
 
+def end_tokens_at(session: Session, client: str, provider: str, why: str, now: datetime) -> None:
+    """The same of every consent for an account at one provider."""
+    rows = session.scalars(
+        select(ConnectionConsent).join(Connection, Connection.id == ConnectionConsent.connection)
+        .where(ConnectionConsent.client == client, ConnectionConsent.status == "active", Connection.provider == provider)
+    )
+    for row in rows.all():
+        _end_tokens(session, row.id, {"client": client, "connection": row.connection, "why": why}, now)
+
+
 def _end_tokens(session: Session, consent: str, of: dict[str, str], now: datetime) -> None:
     for kind, at in ((WITHDRAWN, now), (WITHDRAWN_SINCE, now + ON_ITS_WAY)):
         enqueue(session, kind, consent, at, of)

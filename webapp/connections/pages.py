@@ -21,6 +21,8 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 ENDED_SHOWN = timedelta(days=7)
+LATELY = timedelta(days=30)
+"""What the pages call "in the last 30 days"."""
 USES_SHOWN = 50
 TILES = 9
 """With more providers than these the page leads to a list of its own."""
@@ -78,10 +80,12 @@ class Accounts:
 
 @dataclass(frozen=True)
 class Detail:
-    """`tokens` is the ledger on what a pause or a new consent left behind; `more` are scopes in words that could be asked for."""
+    """`older`: there are uses that `uses` leaves out; `tokens` is the ledger on what a pause or a new consent left behind; `more`
+    are scopes in words that could be asked for."""
 
     card: Card
     uses: Sequence[Use]
+    older: bool
     revocation: Revocation | None
     tokens: Revocation | None
     more: list[Allowed]
@@ -126,7 +130,7 @@ def accounts(house: House, viewer: Viewer) -> Accounts:
 
 
 def _seen(session: Session, house: House, viewer: Viewer, rows: list[Connection], shown: Sequence[str]) -> _Seen:
-    summaries = reader().summaries(session, shown)
+    summaries = reader().summaries(session, shown, house.clock() - LATELY)
     agents = may_use(session, house.settings, viewer.person)
     servers = consents.of_person(session, viewer.person)
     try:
@@ -156,12 +160,13 @@ def detail(house: House, viewer: Viewer, connection: str) -> Detail:
         row = lookup.own(session, connection, viewer.person)
         rows = lookup.at_provider(session, viewer.person, row.provider)
         seen = _seen(session, house, viewer, rows, [row.id])
-        uses = reader().latest(session, [row.id], USES_SHOWN)
+        uses = reader().latest(session, [row.id], USES_SHOWN + 1)
         revocation = session.get(Revocation, row.id)
         tokens = session.get(Revocation, row.id + lookup.TOKENS)
     card = _card(house, row, seen)
     own = set(card.facts.scopes) - set(card.facts.base_scopes)
-    return Detail(card, uses, revocation, tokens, allowed(card.facts, missing(row.scopes, own)))
+    more = allowed(card.facts, missing(row.scopes, own))
+    return Detail(card, uses[:USES_SHOWN], len(uses) > USES_SHOWN, revocation, tokens, more)
 
 
 def own_rows(house: House, viewer: Viewer, connection: str = "") -> list[Connection]:

@@ -28,11 +28,13 @@ class Use:
 
 @dataclass(frozen=True)
 class Summary:
-    """Which agents used a connection (the latest first), how often it was used, and its last use."""
+    """Which agents used a connection lately (the latest first), how often it was used lately, and its last use, however long ago.
+    `more`: it was used oftener than `count`; nobody counts further."""
 
     agents: tuple[str, ...]
     count: int
     last: Use | None
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class After:
 class Reader(Protocol):
     """What the broker offers."""
 
-    def summaries(self, session: Session, connections: Sequence[str]) -> Mapping[str, Summary]:
-        """By connection; every one asked for has one."""
+    def summaries(self, session: Session, connections: Sequence[str], since: datetime) -> Mapping[str, Summary]:
+        """By connection; every one asked for has one. What was used before `since` is not counted."""
 
     def latest(self, session: Session, connections: Sequence[str], limit: int, after: After | None = None) -> Sequence[Use]:
         """Newest first."""

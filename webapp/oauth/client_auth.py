@@ -120,7 +120,7 @@ def _active(session: Where, request: Request, claimed: str, method: str) -> Clie
     row = lookup.registered(session, claimed)
     if row is None or row[0].kind != "token":
         refuse("This token client is not registered here.")
-    client, registered, _resource = row
+    client, registered, *_ = row
     if client.status != "active":
         refuse("This client was paused or revoked by an administrator.")
     if registered != method:

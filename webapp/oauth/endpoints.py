@@ -8,6 +8,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, current_app, jsonify, request
 from werkzeug.datastructures import MultiDict
 
+from webapp.clients.registration import seconds_left
 from webapp.clients.rules import source_of
 from webapp.errors import OAUTH, LimitReached, Missing, look_up
 from webapp.oauth import metadata, openapi, pace, renewal, rfc6750, rfc8414, rfc9728
@@ -101,6 +102,8 @@ def certificate() -> Response:
         given = renewal.renew(house(), _asked(metadata.CERTIFICATE, MultiDict()), request.get_data(cache=False))
     except OAuth2Error as error:
         return server().handle_error_response(None, error)
+    except LimitReached as error:
+        return _later(error, seconds_left(house().clock()))
     return Response(given.pem, content_type="application/pem-certificate-chain", headers={"Cache-Control": "no-store"})
 
 
@@ -115,9 +118,14 @@ def _answer(path: str, endpoint: Callable[[Request], Response]) -> Response:
     except OAuth2Error as error:
         return server().handle_error_response(None, error)
     except LimitReached as error:
-        response = _plain(429, look_up(OAUTH, error, error.code), error.hint)
-        response.headers["Retry-After"] = str(pace.SECONDS)
-        return response
+        return _later(error, pace.SECONDS)
+
+
+def _later(error: LimitReached, seconds: int) -> Response:
+    """RFC 6585 section 4."""
+    response = _plain(429, look_up(OAUTH, error, error.code), error.hint)
+    response.headers["Retry-After"] = str(seconds)
+    return response
 
 
 def _plain(status: int, code: str, hint: str) -> Response:

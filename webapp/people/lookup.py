@@ -1,14 +1,15 @@
-"""Names and members as the last sign-ins said: for display and for notices, never for a decision."""
+"""Names and members as the last sign-ins said: for display and for notices, never for a decision. And whom an operator means."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Text, bindparam, cast, select
+from sqlalchemy import Text, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from webapp.db.direct import Made, Where, direct
+from webapp.errors import BadInput, Missing
 from webapp.people.tables import Person
 
 NAME = Made(select(Person.name).where(Person.id == bindparam("person")))
@@ -25,6 +26,18 @@ def name_of(session: Where, person: str) -> str:
     """The same of one."""
     row = direct(session).row(NAME, {"person": person})
     return (row and row[0]) or person
+
+
+def one(session: Session, called: str) -> str:
+    """The id of the person whom an operator names, by id, by the identity provider's name for them, or by e-mail address. Raises
+    Missing, and BadInput where several are called so."""
+    means = or_(Person.id == called, Person.subject == called, func.lower(Person.email) == called.lower())
+    found = session.scalars(select(Person.id).where(means).limit(2)).all() if called else []
+    if not found:
+        raise Missing(f"Nobody who is called {called!r} has signed in here yet.")
+    if len(found) > 1:
+        raise BadInput(f"Several persons are called {called!r}. Name one by their id, which starts with per_.")
+    return found[0]
 
 
 def members(session: Session, group: str) -> list[Person]:

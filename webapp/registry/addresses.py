@@ -10,6 +10,7 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urlsplit
 
+from webapp.config import HOST
 from webapp.errors import BadInput
 
 
@@ -26,7 +27,8 @@ def split(url: str) -> SplitResult:
         raise AddressRefused("The server's URL cannot be read.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise AddressRefused("A server's URL begins with http:// or https:// and names a host.")
-    if parts.username is not None or parts.fragment or not url.isascii() or any(ord(char) <= 32 for char in url):
+    plain = all("!" <= char <= "~" for char in url) and HOST.fullmatch(parts.hostname)
+    if parts.username is not None or parts.fragment or not plain:
         raise AddressRefused("A server's URL has no user, no fragment, and no spaces or control characters.")
     if parts.scheme == "http" and not _loopback(parts.hostname):
         raise AddressRefused("A server on another machine is reached by https:// only: its tokens would be readable on the way.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,13 +19,14 @@ from tests.scripted_provider import Scripted
 from tests.scripted_provider import serve as scripted
 from tests.webapp.connections.parts import connect, log, own_file, record, rows
 from vault.errors import NeedsConsent
-from webapp.broker import cleaning, leases
+from webapp.broker import cleaning, leases, uses
 from webapp.broker.cleaning import clean
 from webapp.broker.jobs import end_lease, jobs
 from webapp.broker.leases import END
 from webapp.broker.tables import Lease
 from webapp.broker.uses import reader
 from webapp.clients.tables import Client
+from webapp.connections import pages
 from webapp.connections.connecting import LEASES
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import Due
@@ -241,13 +243,54 @@ def test_the_last_use_of_each_account_is_one_query(account: Connection, house: H
     asked: list[str] = []
     with house.database.read() as session:
         event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _cur, sql, *_: asked.append(sql))
-        found = reader.summaries(session, [account.id, other.id, "con_none"])
+        found = reader.summaries(session, [account.id, other.id, "con_none"], clock() - timedelta(days=30))
     assert len([sql for sql in asked if "FROM lease" in sql or "leases" in sql]) == 2
     newest = found[account.id].last
     assert newest is not None
     assert newest.id == last.id
     assert [found[one].count for one in (account.id, other.id, "con_none")] == [2, 1, 0]
     assert found["con_none"].last is None
+
+
+def test_what_is_counted_is_said_and_bounded(
+    account: Connection, house: House, signed_in: People, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leases are kept for more than a year: the page counts those of 30 days, says so, and reads no more rows than it counts."""
+    for name in ("cli_old", "cli_1"):
+        row = Client(id=name, kind="agent", name=f"Agent {name}", redirect_uris=[], created_at=clock())
+        house.database.write(partial(_added, row))
+    planned(house, account, client="cli_old", now=clock() - timedelta(days=30, minutes=1))
+    ada = signed_in("ada")
+    assert "Not once in the last 30 days" in ada.get(f"/connections/{account.id}").text
+    assert "None in the last 30 days" in ada.get("/connections").text
+    for _ in range(3):
+        planned(house, account)
+    page = ada.get(f"/connections/{account.id}").text
+    assert "3 times in the last 30 days" in page
+    assert "Every use" in page
+    listed = ada.get("/connections").text
+    assert "in the last 30 days <bdi>Agent cli_1</bdi> used it" in " ".join(listed.split())
+    assert "Agent cli_old" not in listed
+    monkeypatch.setattr(uses, "COUNTED", 2)
+    monkeypatch.setattr(pages, "USES_SHOWN", 2)
+    page = ada.get(f"/connections/{account.id}").text
+    assert "More than 2 times in the last 30 days" in page
+    assert "The latest 2 uses" in page
+
+
+def test_counting_reads_the_index(account: Connection, house: House, clock: Clock) -> None:
+    asked: list[tuple[str, Any]] = []
+    with house.database.read() as session:
+        event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _cur, sql, values, *_: asked.append((sql, values)))
+        reader.summaries(session, [account.id, "con_none"], clock() - timedelta(days=30))
+        if session.get_bind().dialect.name == "sqlite":
+            sql, values = next((sql, values) for sql, values in asked if "UNION ALL" in sql)
+            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+            assert sum("ix_leases_connection_planned_at (connection=? AND planned_at>?)" in str(row) for row in plan) == 2, plan
+
+
+def _added(row: Client, session: Session) -> None:
+    session.add(row)
 
 
 def _second(session: Session, account: Connection) -> Connection:

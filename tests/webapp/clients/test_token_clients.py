@@ -128,7 +128,31 @@ def test_what_it_may_ask_for_is_said_anew_as_a_whole(terminal: Terminal, databas
     assert terminal.run("allow", "client_nobody", "--allow", "google:openid").exit_code == 1
 
 
+@ON_SQLITE
+def test_its_owner_is_named_and_shown_or_that_nobody_is(terminal: Terminal, database: Database, signed_in: People) -> None:
+    ada, root = signed_in("ada"), signed_in("root", groups=["admin"])
+    assert "nobody is named as its owner" in terminal.run("add", "Desk", "--jwk", terminal.jwk()).output
+    client = only(database)
+    assert "whoever runs it may approve what it asks for" in root.get("/clients").text
+    named = terminal.run("owner", client.id, "ada@people.example")
+    assert f"Ada ({ada.person})" in named.output, named.output
+    assert f"owned by 'Ada' ({ada.person})" in terminal.run("list").output
+    assert f"Ada ({ada.person})" in terminal.run("allow", client.id).output
+    page = root.get("/clients").text
+    assert "<bdi>Ada</bdi>" in page
+    assert "approves nothing that it asks for" in page
+    second = terminal.run("add", "Second", "--jwk", terminal.jwk(name="2.json"), "--owner", root.person)
+    assert f"Root ({root.person})" in second.output, second.output
+    with database.read() as session:
+        assert lookup.token_client(session, client.id).owner == ada.person  # type: ignore[union-attr]
+        told = [row.body for row in session.query(Entry).where(Entry.kind == "client.owned")]
+    assert len(told) == 1
+    assert terminal.run("owner", "client_none", ada.person).exit_code == 1
+
+
 @pytest.mark.parametrize(("words", "said"), [
+    (("add", "X", "--jwk", "{jwk}", "--owner", "nobody@people.example"), "has signed in here yet"),
+    (("add", "X", "--jwk", "{jwk}", "--owner", ""), "has signed in here yet"),
     (("add", "X"), "--csr and --out, or --jwk"),
     (("add", "X", "--csr", "{csr}"), "--csr and --out, or --jwk"),
     (("add", "X", "--csr", "{csr}", "--out", "{out}", "--jwk", "{jwk}"), "--csr and --out, or --jwk"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import threading
 from typing import Any
 
@@ -11,13 +13,17 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from tests import token_parts
-from tests.app_parts import People
+from tests.app_parts import Browser, People
+from tests.authenticator import Passkey
+from tests.keeper_parts import PUBLIC_URL
 from tests.scripted_provider import error as fails
 from tests.scripted_provider import hang_up
 from tests.token_parts import permit
-from tests.webapp.approvals.parts import action, decide, forge, reject
+from tests.webapp.approvals.parts import action, decide, forge, reject, with_passkey
 from tests.webapp.exchange.conftest import SCOPES, Scene
-from vault.errors import NotApproved
+from vault.door import Answer, SessionProof
+from vault.errors import MayNotDecide, NotApproved
+from vault.evidence import Statement
 from webapp.approvals import execution, handing_over, requests
 from webapp.approvals.giving import Tokens
 from webapp.approvals.jobs import expire, sweep
@@ -26,13 +32,15 @@ from webapp.approvals.tables import Action, TokenRequest
 from webapp.broker.jobs import end_lease
 from webapp.broker.leases import END
 from webapp.broker.tables import Lease
-from webapp.clients import status
+from webapp.canonical import canonical
+from webapp.clients import status, token_clients
 from webapp.clients.tables import TokenClient
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.oauth import grants
 from webapp.oauth.tables import Grant
+from webapp.web.viewer import viewer
 
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -127,6 +135,82 @@ def test_who_asked_does_not_approve(scene: Scene, signed_in: People) -> None:
     assert "cannot approve it" in ada.get(f"/actions/{action_id}").text
     assert ada.send(f"/actions/{action_id}/decide", shown=action(scene.house, action_id).digest, code="123456").status_code >= 400
     answered(scene, request, "authorization_pending")
+
+
+def proof_of(browser: Browser) -> SessionProof:
+    """What the web process could use in this person's name while they look at a page."""
+    with browser:
+        assert browser.get("/you").status_code == 200
+        return viewer().proof
+
+
+def signs(scene: Scene, browser: Browser, key: Passkey, envelope: bytes) -> Statement:
+    door, proof = scene.house.door, proof_of(browser)
+    asked = door.decision_challenge(proof=proof, envelope=envelope, verdict="approve")
+    assert asked.options is not None
+    answer = Answer(sealed=asked.sealed, assertion=key.get(asked.options, origin=PUBLIC_URL))
+    return door.decide(proof=proof, envelope=envelope, verdict="approve", answer=answer)
+
+
+def owned_by(scene: Scene, person: str) -> None:
+    house = scene.house
+    house.database.write(lambda s: token_clients.own(s, scene.desk.id, person, actor="test", now=house.clock()))
+
+
+def test_whose_server_asks_does_not_approve(scene: Scene, signed_in: People) -> None:
+    """Attack: an operator of finance registers a server, has it ask for a payment in Ada's name, and approves it. Neither the
+    page nor the keeper takes their word, nor after they wrote to the database; another one's is enough."""
+    bob, carl = signed_in("bob", groups=["finance"]), signed_in("carl", groups=["finance"])
+    keys = {one.person: with_passkey(one) for one in (bob, carl)}
+    owned_by(scene, bob.person)
+    request, action_id = scene.held(scope="payments:send")
+    decide(scene.ada, scene.key, action_id)
+    assert f"/actions/{action_id}" not in bob.get("/actions").text
+    assert f"/actions/{action_id}" in carl.get("/actions").text
+    for _ in range(2):
+        page = bob.get(f"/actions/{action_id}").text
+        assert "the server that asks is yours" in page
+        assert "data-passkey" not in page
+        refused = bob.send(f"/actions/{action_id}/decide", shown=action(scene.house, action_id).digest, code="123456")
+        assert refused.status_code == 403, refused.text
+        forge(scene.house, action_id, server_owner="")
+    with pytest.raises(MayNotDecide):
+        signs(scene, bob, keys[bob.person], open_(scene.house, action_id).document.raw)
+    assert decide(carl, keys[carl.person], action_id).status_code == 303
+    scene.house.clock.forward(seconds=6)
+    given = scene.desk.poll(request)
+    assert given.status_code == 200, given.text
+
+
+@SQLITE
+def test_the_word_of_whose_server_it_is_does_not_count_even_if_it_was_signed(scene: Scene, signed_in: People) -> None:
+    """Attack: who took over the web process has the owner sign a copy of the document in which the owner is not named."""
+    bob = signed_in("bob", groups=["finance"])
+    key = with_passkey(bob)
+    owned_by(scene, bob.person)
+    request, action_id = scene.held(scope="payments:send")
+    decide(scene.ada, scene.key, action_id)
+    opened = open_(scene.house, action_id)
+    copy = json.loads(opened.document.raw)
+    assert copy["server"].pop("owner") == bob.person
+    theirs = signs(scene, bob, key, canonical(copy))
+    for raw in (opened.document.raw, canonical(copy)):
+        with pytest.raises(NotApproved):
+            scene.house.door.mint(
+                connection=scene.account, person=scene.ada.person, scopes=["payments:send"], receiver=scene.desk.id, cap=60,
+                exclusive=True, evidence=handing_over.Evidence(raw, (*opened.verified.statements, theirs)),
+            )
+    assert minted(scene) == 0
+    answered(scene, request, "authorization_pending")
+
+
+@SQLITE
+def test_a_held_request_is_void_when_its_server_gets_another_owner(scene: Scene, signed_in: People) -> None:
+    """Attack: it was asked while nobody was named; or somebody else is named, for the owner to approve after all."""
+    bob = signed_in("bob", groups=["finance"])
+    request, _ = scene.approved()
+    owned_by(scene, bob.person)
+    answered(scene, request, "access_denied")
 
 
 @SQLITE
@@ -321,6 +405,21 @@ def test_polling_too_fast_slows_down_in_every_process(scene: Scene) -> None:
 
 
 @SQLITE
+def test_what_a_request_is_polled_by_is_not_in_the_database(scene: Scene) -> None:
+    """Who reads the database cannot poll, not even with the client's key; who polls gets back what they polled with."""
+    request, action_id = scene.held()
+    with scene.house.database.read() as session:
+        row = session.get_one(TokenRequest, action_id)
+        assert row.hash == hashlib.sha256(request.encode()).digest()
+        stored = [str(value) for value in session.execute(select(*TokenRequest.__table__.columns)).one()]
+    assert not any(request in value or request.removeprefix("car_") in value for value in stored)
+    for guess in (row.hash.hex(), action_id, f"car_{row.hash.hex()[:43]}"):
+        assert scene.desk.poll(guess).json["error"] == "invalid_grant"
+    scene.house.clock.forward(seconds=6)
+    assert scene.desk.poll(request).json["auth_req_id"] == request
+    assert re.fullmatch(r"car_[A-Za-z0-9_-]{43}", request)
+
+
 def test_the_same_request_again_finds_the_same_action_and_gets_the_token(scene: Scene) -> None:
     _request, action_id = scene.approved()
     given = scene.desk.exchange(scene.subject, scope="notes:write")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -45,6 +47,29 @@ def test_the_page_says_who_asks_for_what_and_the_button_gives_what_was_chosen(sc
     assert found is not None
     assert (found.scopes, found.kind, found.person) == (("accounts:read",), "person", scene.ada.person)
     assert "Only for calls in your name" in scene.ada.get("/connections/consents").text
+
+
+def ticked(page: str) -> set[str]:
+    return set(re.findall(r'<input type="checkbox" name="scope" value="([^"]+)" checked>', page))
+
+
+def test_what_is_grave_is_for_the_person_to_tick(scene: Scene) -> None:
+    """Without JavaScript: the form as it comes from the server. What nobody described counts as grave."""
+    house = scene.house
+    taken_back(scene)
+    account = token_parts.account(house, scene.provider, scene.ada.person, scopes=(*SCOPES, "secret:all"))
+    house.database.write(lambda s: permit(s, scene.desk.id, "harbour", (*SCOPES, "secret:all")))
+    page = scene.ada.get(new(scene, connection=account)).text
+    assert ticked(page) == {"accounts:read", "payees:read", "notes:write"}
+    assert 'value="payments:send">' in page
+    assert 'value="secret:all">' in page
+    assert "left for you to tick" in page
+
+
+def test_what_was_ticked_before_stays_ticked_but_for_a_graver_kind_of_use(scene: Scene) -> None:
+    """Attack: a server that was allowed money in answer to calls shows the link on which it would get it for itself."""
+    assert ticked(scene.ada.get(new(scene)).text) == set(SCOPES)
+    assert ticked(scene.ada.get(new(scene, kind="service")).text) == set(SCOPES) - {"payments:send"}
 
 
 def test_an_account_for_its_own_use_is_said_to_be_that(scene: Scene) -> None:

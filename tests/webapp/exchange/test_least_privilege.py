@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from tests import token_parts
 from tests.app_parts import People
@@ -153,6 +153,36 @@ def test_what_a_client_holds_and_may_no_longer_ask_for_is_ended(scene: Scene) ->
     work_off(house, status.SHUT_OUT, consents.WITHDRAWN)
     assert given["access_token"] in [one["token"] for one in scene.provider.revoked]
     assert scene.desk.exchange(scene.subject, scope="payees:read").status_code == 200
+
+
+@pytest.mark.parametrize(("before", "after", "ends"), [
+    ((["a", "b"], []), (["a"], []), True), (([], []), (["a"], []), True), (([], ["x", "y"]), ([], ["y"]), True),
+    ((["a"], ["x"]), (["a", "b"], ["x", "y"]), False), ((["a"], []), (["a"], []), False),
+])
+def test_what_a_client_holds_for_tools_it_may_no_longer_name_is_ended(
+    scene: Scene, before: tuple[list[str], list[str]], after: tuple[list[str], list[str]], ends: bool
+) -> None:
+    """Nobody here sees for which of its tools a server uses a token that it holds."""
+    house, given = scene.house, scene.desk.exchange(scene.subject).json
+
+    def allow(tools: list[str], resources: list[str]) -> None:
+        allowed = [permissions.Allow("harbour", list(SCOPES), tools, resources), permissions.Allow("wide", ["accounts:read"])]
+        house.database.write(lambda s: permissions.put(s, scene.desk.id, allowed, actor="test", now=house.clock()))
+
+    allow(*before)
+    house.database.write(lambda s: s.execute(delete(Due).where(Due.kind == permissions.BOUND)))
+    allow(*after)
+    with house.database.read() as session:
+        asked = session.scalars(select(Due.key).where(Due.kind == permissions.BOUND)).all()
+        assert session.scalars(select(Due).where(Due.kind == status.SHUT_OUT)).all() == []
+    assert asked == ([f"{scene.desk.id} harbour"] if ends else [])
+    if ends:
+        work_off(house, permissions.BOUND, consents.WITHDRAWN)
+        with house.database.read() as session:
+            lease = session.get_one(Lease, given["lease_id"])
+            assert (lease.state, lease.outcome) == ("closed", "server may ask for less")
+            assert consents.live(session, scene.desk.id, scene.account) is not None, "the person's word stands"
+    assert (given["access_token"] in [one["token"] for one in scene.provider.revoked]) is ends
 
 
 def test_a_token_that_was_on_its_way_when_the_consent_was_withdrawn_is_ended_too(scene: Scene) -> None:

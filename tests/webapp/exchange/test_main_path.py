@@ -82,6 +82,38 @@ def test_two_exchanges_at_once_both_get_the_shared_token_and_a_lease_of_their_ow
     assert len(scene.provider.refreshes) == 1
 
 
+def test_the_default_account_is_used_where_it_was_allowed_and_is_never_stepped_around(scene: Scene) -> None:
+    """The second account was allowed later, and allows more: the person's own default still counts."""
+    house, desk, person = scene.house, scene.desk, scene.ada.person
+    second = account(house, scene.provider, person, scopes=SCOPES)
+    house.clock.forward(seconds=1)
+    allow(house, desk, person, second, scopes=SCOPES)
+    prefer(scene, scene.account)
+    assert used(scene) == scene.account
+    allow(house, desk, person, scene.account, scopes=("payees:read",))
+    refused = desk.exchange(scene.subject)
+    assert refused.json["error"] == "interaction_required", refused.text
+    assert scene.account in refused.json["error_uri"]
+    prefer(scene, second)
+    assert used(scene) == second
+    third = account(house, scene.provider, person, scopes=SCOPES)
+    prefer(scene, third)
+    house.clock.forward(seconds=1)
+    allow(house, desk, person, scene.account, scopes=SCOPES)
+    assert used(scene) == scene.account, "the default was not allowed: then it is the one that was allowed last"
+
+
+def prefer(scene: Scene, connection: str) -> None:
+    assert scene.ada.send(f"/connections/{connection}/default").status_code == 303
+
+
+def used(scene: Scene, **asked: str) -> str:
+    answer = scene.desk.exchange(scene.subject, **asked)
+    assert answer.status_code == 200, answer.text
+    with scene.house.database.read() as session:
+        return session.get_one(Lease, answer.json["lease_id"]).connection
+
+
 def test_the_account_that_was_allowed_last_is_used_where_only_the_provider_is_named(scene: Scene) -> None:
     second = account(scene.house, scene.provider, scene.ada.person, scopes=SCOPES)
     scene.house.clock.forward(seconds=1)

@@ -384,4 +384,6 @@ def test_renewals_are_counted(house: House, server: TokenClientParts) -> None:
     house.settings.clients.renewals_per_hour = 2
     http = create_app(house).test_client()
     assert [renew(http, server.der).status_code for _ in range(4)] == [200, 200, 429, 429]
+    late = renew(http, server.der)
+    assert (late.json["error"], 1 <= int(late.headers["Retry-After"]) <= 3600) == ("slow_down", True)
     assert about(http, with_certificate(house, "Other").der).status_code == 200

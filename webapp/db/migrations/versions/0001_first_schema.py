@@ -21,6 +21,7 @@ def upgrade() -> None:
     sa.Column('person', sa.String(), nullable=False),
     sa.Column('owner', sa.String(), nullable=False),
     sa.Column('agent_owner', sa.String(), nullable=False),
+    sa.Column('server_owner', sa.String(), nullable=False),
     sa.Column('client', sa.String(), nullable=False),
     sa.Column('client_name', sa.String(), nullable=False),
     sa.Column('grant_id', sa.String(), nullable=False),
@@ -488,6 +489,7 @@ def upgrade() -> None:
     sa.Column('auth_method', sa.String(), nullable=False),
     sa.Column('spiffe', sa.String(), nullable=False),
     sa.Column('resource', sa.String(), nullable=True),
+    sa.Column('owner', sa.String(), nullable=False),
     sa.CheckConstraint("auth_method IN ('tls_client_auth', 'private_key_jwt')", name=op.f('ck_token_client_auth_method')),
     sa.ForeignKeyConstraint(['client'], ['client.id'], name=op.f('fk_token_client_client_client')),
     sa.PrimaryKeyConstraint('client', name=op.f('pk_token_client')),
@@ -496,14 +498,14 @@ def upgrade() -> None:
     )
     op.create_table('token_request',
     sa.Column('action', sa.String(), nullable=False),
-    sa.Column('auth_req_id', sa.String(), nullable=False),
+    sa.Column('hash', sa.LargeBinary(), nullable=False),
     sa.Column('client', sa.String(), nullable=False),
     sa.Column('interval', sa.Integer(), nullable=False),
     sa.Column('polled_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_token_request_action_action')),
     sa.PrimaryKeyConstraint('action', name=op.f('pk_token_request')),
-    sa.UniqueConstraint('auth_req_id', name=op.f('uq_token_request_auth_req_id'))
+    sa.UniqueConstraint('hash', name=op.f('uq_token_request_hash'))
     )
     op.create_table('tool',
     sa.Column('id', sa.String(), nullable=False),
