@@ -136,8 +136,8 @@ def _mount(keeper: Keeper) -> str:
 
 
 def _not_set_up(error: Refused) -> KeeperError:
-    """No mount, no issuer, no role or no right to it: an operator's to mend. Vault says 403 or 404, and 400 for no role."""
-    if error.status in MISSING or "unknown role" in error.detail:
+    """No mount, issuer, role or right to it: an operator's to mend. Vault says 403 or 404, and 400 for no role or no issuer."""
+    if error.status in MISSING or "unknown role" in error.detail or "no default issuer" in error.detail:
         return NoAuthority(error.detail)
     return error
 

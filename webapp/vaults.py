@@ -1,5 +1,5 @@
-"""`counterseal vault`: for operators of a Vault or OpenBao of their own. It runs on the keeper's side, under settings that
-the web process does not have."""
+"""`counterseal vault`: for operators of a Vault or OpenBao of their own. Both run on the keeper's side, under its settings; the
+web process has neither."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Instance = click.option(
 
 @click.group("vault")
 def vault() -> None:
-    """A Vault or OpenBao of your own: set it up."""
+    """A Vault or OpenBao of your own: set it up, and look whether it is right."""
 
 
 @vault.command("policy")
@@ -27,6 +27,14 @@ def vault() -> None:
 def policy_command(instance: Path, cli: str, hcl: bool) -> None:
     """Print the commands that set it up for the keeper, as its settings have it: prefix, namespace and login."""
     _become("vault.operators", instance, "--cli", cli, *(["--hcl"] if hcl else []))
+
+
+@vault.command("doctor")
+@Instance
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def doctor_command(instance: Path, as_json: bool) -> None:
+    """Look at the vault as the keeper, say what is wrong and how to mend it. Exit code 1 when something is wrong."""
+    _become("vault.doctor", instance, *(["--json"] if as_json else []))
 
 
 def _become(module: str, instance: Path, *words: str) -> None:

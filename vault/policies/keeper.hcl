@@ -14,7 +14,7 @@ path "counterseal-kv/data/spent/*"    { capabilities = ["create", "read"] }
 
 # Said once, at the first start: writes are check-and-set, and nothing keeps what was replaced.
 path "counterseal-kv/config" {
-  capabilities       = ["create", "update"]
+  capabilities       = ["create", "read", "update"]
   allowed_parameters = { "cas_required" = ["true"], "max_versions" = ["1"] }
 }
 

@@ -1,0 +1,254 @@
+"""What `counterseal vault doctor` looks at, as the keeper and with no more rights than it: reads and pure comparisons.
+
+Nothing here writes, signs or changes anything in the vault, but for renewing the keeper's own token and making one data key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from cryptography import x509
+
+from vault import declared
+from vault.client import Refused, Vault
+from vault.errors import KeeperError
+from vault.kv import Kv
+from vault.mark import CONFIG, PATH
+from vault.settings import ROLE, Settings
+from vault.transit import Transit
+
+State = Literal["good", "wrong", "look"]
+SOON = timedelta(days=30)
+GIVEN = f"{{cli}} token create -orphan -no-default-policy -policy={ROLE} -period=72h"
+POLICY = f"counterseal vault policy --hcl | {{cli}} policy write {ROLE} -"
+EVERYWHERE = (
+    "sys/mounts", "sys/mounts/x", "sys/auth", "sys/auth/x", "sys/policies/acl", f"sys/policies/acl/{ROLE}", "sys/seal",
+    "sys/step-down", "sys/audit", "sys/storage/raft/snapshot", "sys/raw/core", "sys/rotate", "sys/remount", "sys/namespaces/x",
+    "sys/wrapping/wrap", "sys/leases/lookup", "cubbyhole/x", "identity/entity", "auth/token/create", "auth/token/create-orphan",
+    "auth/token/lookup", "auth/token/accessors", "secret/data/x", "x/y",
+)
+OF_MOUNTS = {
+    "kv": (
+        "data/x", "metadata/instance/mark", "metadata/app/keys", "metadata/keeper/seal", "metadata/log/head", "metadata/spent/x",
+        "delete/connections/x", "destroy/connections/x", "undelete/connections/x",
+    ),
+    "transit": (
+        "keys", "keys/x", "keys/authority/config", "keys/authority/rotate", "keys/payload/config", "export/signing-key/authority",
+        "export/signing-key/audit", "export/encryption-key/payload", "backup/authority", "backup/payload", "restore",
+        "encrypt/payload", "rewrap/payload", "sign/payload", "sign/x", "hmac/authority",
+    ),
+    "pki": (
+        "root", "root/generate/internal", "root/generate/exported", "issue/client", "sign/x", "sign-verbatim",
+        "sign-verbatim/client", "sign-self-issued", "config/ca", "config/urls", "issuers/import/bundle",
+        "intermediate/generate/exported", "tidy", "roles/x",
+    ),
+}
+"""Of what must be denied: what would let a stolen token read on, export a key, widen itself or unmake a record."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`look`: the keeper may not see it, so a person has to. `mend` says how, with the command where there is one."""
+
+    check: str
+    state: State
+    words: str
+    mend: str = ""
+
+
+def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
+    """What the keeper's own token brings, and how long it lives."""
+    data = ((vault.read("auth/token/lookup-self") or {}).get("data")) or {}
+    policies = {*(data.get("policies") or ()), *(data.get("identity_policies") or ())}
+    if policies != {ROLE}:
+        mend = f"Give the role token_policies={ROLE} and token_no_default_policy=true, and restart the keeper."
+        if settings.auth == "token":
+            mend = f"Make another: {GIVEN}"
+        yield Finding("policies", "wrong", f"The token has not {ROLE} alone but: {', '.join(sorted(policies)) or 'none'}.", mend)
+    else:
+        yield Finding("policies", "good", f"The token has the policy {ROLE} alone, without the default policy.")
+    yield _life(vault, settings, data)
+
+
+def _life(vault: Vault, settings: Settings, data: Mapping[str, Any]) -> Finding:
+    mend = "Give the role token_period=1h (in place of token_max_ttl)."
+    if settings.auth == "token":
+        mend = f"Make one that renewal keeps alive: {GIVEN}"
+    if not data.get("ttl"):
+        return Finding("token", "wrong", "The token never ends: one that is stolen is good for ever.", mend)
+    if not data.get("renewable"):
+        if settings.auth == "token":
+            return Finding("token", "wrong", f"The token cannot be renewed and ends in {data['ttl']} s.", mend)
+        return Finding("token", "good", f"The token is not renewable: before its {data['ttl']} s end, the keeper logs in again.")
+    if settings.auth == "token" and (data.get("explicit_max_ttl") or not data.get("period")):
+        return Finding("token", "wrong", "The token has no period: it ends, however often it is renewed.", mend)
+    try:
+        vault.write("auth/token/renew-self", {})
+    except Refused as error:
+        return Finding("token", "wrong", f"The token could not be renewed: {error.detail}", POLICY)
+    return Finding("token", "good", f"The token lives {data.get('period') or data['ttl']} s and was renewed.")
+
+
+def mounts(vault: Vault, prefix: str) -> Iterator[Finding]:
+    """Each engine, of the right type and version. What `sys/internal/ui/mounts` tells of what one may use."""
+    for name, version in (("kv", "2"), ("transit", ""), ("pki", "")):
+        mount = prefix + name
+        enable = f"{{cli}} secrets enable -path={mount}{' -version=2' if version else ''} {name}"
+        try:
+            data = ((vault.read(f"sys/internal/ui/mounts/{mount}") or {}).get("data")) or {}
+        except Refused:
+            data = {}
+        found = str((data.get("options") or {}).get("version") or ("1" if version else ""))
+        if not data:
+            yield Finding("mounts", "wrong", f"{mount}: no such mount, or the keeper may not use it.", enable)
+        elif data.get("type") != name:
+            yield Finding("mounts", "wrong", f"{mount} is of type {data.get('type')} and not {name}.", enable)
+        elif found != version:
+            mend = f"{{cli}} kv enable-versioning {mount}/"
+            yield Finding("mounts", "wrong", f"{mount} is version {found} of kv and not 2.", mend)
+        else:
+            yield Finding("mounts", "good", f"{mount}: {name}{' version 2' if version else ''}.")
+
+
+def records(vault: Vault, prefix: str) -> Finding:
+    """Check-and-set is the lock that keeps a refresh token from being used twice, and one version that a replaced one is gone."""
+    mount = prefix + "kv"
+    try:
+        config = ((vault.read(f"{mount}/config") or {}).get("data")) or {}
+        started = Kv(vault, mount).read(PATH) is not None
+    except KeeperError as error:
+        return Finding("records", "wrong", f"{mount}: its configuration cannot be read: {error.detail}", POLICY)
+    right = config.get("cas_required") is True and config.get("max_versions") == 1
+    if right or not started:
+        words = "check-and-set, one version" if right else "the keeper sets check-and-set and one version at its first start"
+        return Finding("records", "good", f"{mount}: {words}.")
+    fields = " ".join(f"{name}={value}" for name, value in CONFIG.items())
+    return Finding("records", "wrong", f"{mount} takes writes without check-and-set, or keeps replaced secrets.",
+                   f"{{cli}} write {mount}/config {fields}")
+
+
+def keys(vault: Vault, prefix: str) -> Iterator[Finding]:
+    for name, kind in declared.KEYS.items():
+        path = f"{prefix}transit/keys/{name}"
+        try:
+            data = (vault.read(path) or {}).get("data") or {}
+        except Refused as error:
+            yield Finding("keys", "wrong", f"{path} cannot be read: {error.detail}", POLICY)
+            continue
+        if not data:
+            yield Finding("keys", "wrong", f"{path} is not there.", f"{{cli}} write {path} type={kind}")
+        elif data.get("type") != kind:
+            yield Finding("keys", "wrong", f"{path} is of type {data.get('type')} and not {kind}.",
+                          "Nothing it made can be read with another: before the first start, delete it and make it anew.")
+        else:
+            yield _held(path, data)
+    try:
+        transit = Transit(vault, prefix + "transit")
+        wrapped, key = transit.data_key("payload")
+        opened = transit.decrypt("payload", wrapped) == key
+    except KeeperError as error:
+        yield Finding("keys", "wrong", f"{prefix}transit/keys/payload wraps nothing: {error.detail}", POLICY)
+    else:
+        yield Finding("keys", "good" if opened else "wrong", f"{prefix}transit/keys/payload wraps and opens a data key.")
+
+
+def _held(path: str, data: Mapping[str, Any]) -> Finding:
+    """Whether the key can leave the vault, or be lost."""
+    if data.get("exportable") or data.get("allow_plaintext_backup"):
+        return Finding("keys", "wrong", f"{path} can be exported, and Vault never takes that back.",
+                       "Before the first start, delete it and make it anew; later, rotate it and let what it signed expire.")
+    if data.get("deletion_allowed"):
+        return Finding("keys", "wrong", f"{path} can be deleted, and all it encrypted with it.",
+                       f"{{cli}} write {path}/config deletion_allowed=false")
+    if data.get("imported_key"):
+        return Finding("keys", "look", f"{path} was imported: whoever made it may have a copy.")
+    return Finding("keys", "good", f"{path}: {data['type']}, cannot be exported or deleted.")
+
+
+def client_authority(vault: Vault, prefix: str, now: datetime) -> Iterator[Finding]:
+    """The role gives what `vault.pki` asks for and nothing else; the authority lives."""
+    path = f"{prefix}pki/roles/client"
+    mend = f"counterseal vault policy | grep '{path}'"
+    try:
+        data = (vault.read(path) or {}).get("data") or {}
+    except Refused as error:
+        yield Finding("certificates", "wrong", f"{path} cannot be read: {error.detail}", POLICY)
+        return
+    differ = [name for name, value in declared.CLIENT_ROLE.items() if not _same(data.get(name), value)]
+    if differ:
+        words = f"{path} differs in {', '.join(differ)}." if data else f"{path} is not there."
+        yield Finding("certificates", "wrong", words, mend)
+    else:
+        yield Finding("certificates", "good", f"{path} gives client certificates for a day, and nothing else.")
+    yield _authority(vault, prefix, now)
+
+
+def _authority(vault: Vault, prefix: str, now: datetime) -> Finding:
+    try:
+        chain = (vault.read(f"{prefix}pki/cert/ca_chain") or {}).get("data") or {}
+    except Refused:  # 400 where there is no issuer
+        chain = {}
+    pem = str(chain.get("ca_chain") or chain.get("certificate") or "")
+    if "BEGIN CERTIFICATE" not in pem:
+        return Finding("certificates", "wrong", f"{prefix}pki has no authority.", "counterseal vault policy | grep root/generate")
+    ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem.encode()))
+    state: State = "good" if ends > now + SOON else "wrong" if ends <= now else "look"
+    return Finding("certificates", state, f"The authority for client certificates ends on {ends:%Y-%m-%d}.",
+                   "" if state == "good" else "Make another issuer in this mount and set it as the default one.")
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """A duration may be shorter than wanted, never longer, and 0 is no bound."""
+    if isinstance(wanted, str) and wanted.endswith("h"):
+        return isinstance(found, int) and 0 < found <= int(wanted[:-1]) * 3600
+    return bool(found == wanted) or (wanted == ["disabled"] and found is None)
+
+
+def capabilities(vault: Vault, settings: Settings) -> Iterator[Finding]:
+    """Exactly what the policy grants: the vault is asked for each of its paths, and for those that must be denied."""
+    wanted = expected(settings)
+    try:
+        answer = vault.write("sys/capabilities-self", {"paths": [*wanted]})
+    except Refused as error:
+        yield Finding("capabilities", "wrong", f"The keeper may not ask what it may do: {error.detail}", POLICY)
+        return
+    said = answer.get("data") or {}
+    wrong = False
+    for path, should in wanted.items():
+        has = frozenset(said.get(path) or ()) - {"deny"}
+        for words, differ in (("lacks", should - has), ("has besides", has - should)):
+            if differ:
+                wrong = True
+                yield Finding("capabilities", "wrong", f"{path}: the keeper {words} {', '.join(sorted(differ))}.", POLICY)
+    if not wrong:
+        words = f"The keeper may do what its policy says, no more and no less ({len(wanted)} paths)."
+        yield Finding("capabilities", "good", words)
+
+
+def expected(settings: Settings) -> dict[str, frozenset[str]]:
+    """Capabilities by path: the granted ones, and none."""
+    granted = declared.granted(settings.prefix)
+    denied = [
+        *EVERYWHERE, *(f"{settings.prefix}{name}/{path}" for name, paths in OF_MOUNTS.items() for path in paths),
+        *(f"auth/{settings.mount}/{path}" for path in ("config", f"role/{ROLE}", f"role/{ROLE}/secret-id", f"certs/{ROLE}")),
+    ]
+    found = {path: frozenset[str]() for path in denied}
+    return {**found, **{path.replace("*", "doctor"): allowed for path, allowed in granted.items()}}
+
+
+def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
+    """What the keeper may not see, and so cannot vouch for."""
+    yield Finding(
+        "audit", "look", "The keeper may not read the audit devices: there should be at least one, better two.",
+        "{cli} audit list -detailed" + (" (in the root namespace)" if settings.namespace else "") + (
+            "; they are declared in the configuration of each server." if openbao else "; {cli} audit enable file file_path=…"
+        ),
+    )
+    allowed = " and ".join(f"{settings.prefix}{path}" for path in ("kv/config", "pki/sign/client"))
+    yield Finding(
+        "parameters", "look", f"Vault does not say which parameters the keeper may give at {allowed}: compare the policy.",
+        f"{{cli}} policy read {ROLE} | diff - <(counterseal vault policy --hcl)",
+    )
+
