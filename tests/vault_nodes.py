@@ -115,11 +115,6 @@ class Node:
             self.process.wait()
             self.process = None
 
-    def stop(self) -> None:
-        if self.process is not None:
-            ended(self.process)
-            self.process = None
-
 
 @dataclass
 class Nodes:
@@ -165,6 +160,19 @@ class Nodes:
     def active(self) -> Node | None:
         return next((node for node in self.nodes if node.process and self.health(node) == 200), None)
 
+    def complete(self) -> None:
+        """Wait until all of them are there, and have a vote."""
+        there = [200, *[429] * (len(self.nodes) - 1)]
+        until(lambda: sorted(map(self.health, self.nodes)) == there, "all nodes are there")
+        until(lambda: self._voters() == len(self.nodes), "all nodes have a vote")
+
+    def _voters(self) -> int:
+        leader = self.active()
+        if leader is None:
+            return 0
+        found = self.ask("GET", "sys/storage/raft/configuration", node=leader)[1]
+        return sum(bool(one["voter"]) for one in found["data"]["config"]["servers"])
+
     def shell(self, script: str, namespace: str = "", **variables: str) -> str:
         """What an operator pastes into a shell; the names of the tool are `bao`'s."""
         environment = {
@@ -190,7 +198,10 @@ def running(count: int = 1) -> Iterator[Nodes]:
             node.start()
         until(lambda: made.health(made.nodes[0]) == 501, "the first node answers")
         made.root = made.ask("PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})[1]["root_token"]
-        until(lambda: sorted(map(made.health, made.nodes)) == [200, *[429] * (count - 1)], "all nodes are there")
+        until(lambda: made.health(made.nodes[0]) == 200, "the first node leads")
+        if count > 1:  # by default a node has no vote until it was there for ten seconds
+            made.write("sys/storage/raft/autopilot/configuration", {"server_stabilization_time": "100ms"})
+        made.complete()
         yield made
     except (TimeoutError, AssertionError):
         for node in made.nodes:
@@ -198,7 +209,7 @@ def running(count: int = 1) -> Iterator[Nodes]:
         raise
     finally:
         for node in made.nodes:
-            node.stop()
+            node.kill()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -210,6 +221,7 @@ def _node(nodes: Nodes, number: int, port: int, first: int) -> Node:
     cluster = free_port()
     (folder / "config.hcl").write_text(
         f'storage "raft" {{\n  path = "{folder / "data"}"\n  node_id = "node{number}"\n  performance_multiplier = 1\n'
+        f'  autopilot_reconcile_interval = "500ms"\n  autopilot_update_interval = "500ms"\n'
         f'{join if number else ""}}}\n'
         f'listener "tcp" {{\n  address = "127.0.0.1:{port}"\n  cluster_address = "127.0.0.1:{cluster}"\n'
         f'  tls_cert_file = "{tls / "server.pem"}"\n  tls_key_file = "{tls / "server.key"}"\n}}\n'
