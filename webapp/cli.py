@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Load] = {
     "policy": _policy,
     "server": _at("webapp.registry.commands", "server"),
     "client": _client,
+    "incident": _at("webapp.incidents.commands", "incident"),
     "idp": _at("webapp.people.commands", "idp"),
     "provider": _at("webapp.connections.commands", "provider"),
 }

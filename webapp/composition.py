@@ -28,6 +28,8 @@ from webapp.gateway import jobs as gateway_jobs
 from webapp.gateway import room as gateway_room
 from webapp.gateway import views as gateway
 from webapp.gateway.front import Front
+from webapp.incidents import jobs as incidents_jobs
+from webapp.incidents import views as incidents
 from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
@@ -52,6 +54,7 @@ ROOMS = (
     oauth.blueprint,
     registry.blueprint,
     gateway.blueprint,
+    incidents.blueprint,
 )
 HERE = Path(__file__).resolve().parent
 
@@ -78,6 +81,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         broker_jobs.jobs,
         clients_jobs.jobs,
         connections_jobs.jobs,
+        incidents_jobs.jobs,
         oauth_jobs.jobs,
         registry_jobs.jobs,
     )

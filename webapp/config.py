@@ -111,6 +111,13 @@ class Broker(BaseModel):
     revoke_backoff_max: int = 3600
 
 
+class Incidents(BaseModel):
+    """Suspected compromise."""
+
+    look_back_days: int = Field(default=30, ge=1, le=400)
+    """How far back a report says what was used."""
+
+
 class Policy(BaseModel):
     zone: str = "UTC"
     business_days: list[int] = [0, 1, 2, 3, 4]
@@ -161,6 +168,7 @@ class Settings(BaseSettings):
     gateway: Gateway = Field(default_factory=Gateway)
     approvals: Approvals = Field(default_factory=Approvals)
     broker: Broker = Field(default_factory=Broker)
+    incidents: Incidents = Field(default_factory=Incidents)
     policy: Policy = Field(default_factory=Policy)
     web: Web = Field(default_factory=Web)
 

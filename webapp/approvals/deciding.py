@@ -26,6 +26,7 @@ from webapp.approvals.transitions import move, touch
 from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict, Forbidden
 from webapp.ids import new_id
+from webapp.people import suspension
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -147,6 +148,8 @@ def _record(session: Session, house: House, opened: Opened, statement: Statement
     now = house.clock()
     action = _locked(session, opened.action.id)
     given = decisions.given_of(statement, opened.keys)
+    if suspension.among(session, [given.person]):
+        raise Forbidden(suspension.KEPT_OUT, code="suspended")
     waits = ("held", "approved") if given.verdict == "reject" else ("held",)
     if action.state not in waits or action.digest != opened.document.digest:
         raise Conflict(CHANGED, detail=action.id)

@@ -43,6 +43,7 @@ from webapp.connections.tables import Connection
 from webapp.db.due import enqueue
 from webapp.errors import Conflict
 from webapp.ids import new_id
+from webapp.people import suspension
 from webapp.web.house import House
 
 COVER = 5.0
@@ -173,10 +174,12 @@ def _lapses(opened: Opened, pick_up: int) -> datetime:
 
 
 def _refused(session: Session, opened: Opened) -> str | None:
-    """A rejection that came since; and what the log knows of. Attack: the state of a call that ran, lapsed or was taken back is
-    set to approved in the database, and its decisions still verify."""
+    """A rejection that came since, or the suspension of somebody whose word carries it; and what the log knows of. Attack: the
+    state of a call that ran, lapsed or was taken back is set to approved in the database, and its decisions still verify."""
     if any(row.verdict == "reject" for row in decisions.stored(session, opened.action.id)):
         return "it was rejected"
+    if suspension.among(session, {one.person for one in opened.verified.given}):
+        return "somebody who decided on it is suspended"
     before = select(Entry.kind).where(Entry.subject == opened.action.id, Entry.kind.in_(OVER)).limit(1)
     found = session.scalar(before)
     return None if found is None else "it was run before" if found == "action.executing" else "it had ended before"

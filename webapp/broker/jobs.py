@@ -90,6 +90,8 @@ def end_tokens(house: House, due: Due) -> datetime | None:
             if (now := _connection(house, due.key)) is not None and now.status == "active":
                 house.door.resume(connection=connection.id, person=connection.person)
         answer = house.door.end_tokens(connection=connection.id)
+        if connection.status == "paused" and not house.door.connection(connection.id).renewable:
+            answer = Revoked("unsupported", "its one token cannot end without the account")
     except (NotKnown, Disconnected):
         answer = Revoked("confirmed", "nothing is stored")
     longest = house.settings.broker.revoke_backoff_max

@@ -41,8 +41,11 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
         raise BadInput("An agent is vouched for, paused, resumed or revoked; nothing else.")
     before, values, kind = CHANGES[what]
     client = get(session, client_id)
-    done = session.execute(update(Client).where(Client.id == client_id, Client.status.in_(before)).values(**values))
+    allowed = [Client.id == client_id, Client.status.in_(before), *([Client.suspended == ""] if what == "resume" else [])]
+    done = session.execute(update(Client).where(*allowed).values(**values))
     if changed(done) != 1:
+        if client.suspended and what == "resume":
+            raise Conflict(f"This agent may be compromised. It is resumed on the incident's page, /incidents/{client.suspended}.")
         raise Conflict(f"This agent is {client.status}; that cannot be changed in this way.")
     session.refresh(client)
     if what == "revoke":
@@ -51,3 +54,31 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
         enqueue(session, SHUT_OUT, client_id, now)
     audit.append(session, kind=kind, actor=actor, subject=client.id, at=now, detail={"name": client.name})
     return client
+
+
+def suspend(session: Session, client_id: str, incident: str, *, actor: str, now: datetime) -> str:
+    """Pause a client for as long as an incident lasts, whatever it was before; what it was. Its certificates end for good: it
+    gets a new one when it comes back. Raises Missing, Conflict when it is suspended already."""
+    client = get(session, client_id)
+    before = client.status
+    done = session.execute(
+        update(Client).where(Client.id == client_id, Client.suspended == "", Client.status == before)
+        .values(suspended=incident, status="revoked" if before == "revoked" else "paused"),
+        execution_options={"synchronize_session": False},
+    )
+    if changed(done) != 1:
+        raise Conflict("This agent is suspended already, or has changed meanwhile.")
+    session.expire(client)
+    certificates.revoke_all(session, client_id, actor=actor, now=now)
+    if client.kind == "token":
+        enqueue(session, SHUT_OUT, client_id, now)
+    audit.append(session, kind="client.suspended", actor=actor, subject=client_id, at=now, detail={"incident": incident})
+    return before
+
+
+def lift(session: Session, client_id: str, incident: str, before: str) -> None:
+    """The incident no longer holds it: it is `active` again, if it was, unless an admin revoked it meanwhile."""
+    mine = (Client.id == client_id, Client.suspended == incident)
+    if before == "active":
+        session.execute(update(Client).where(*mine, Client.status == "paused").values(status="active"))
+    session.execute(update(Client).where(*mine).values(suspended=""))

@@ -33,6 +33,8 @@ class Client(Base):
     redirect_uris: Mapped[list[str]]
     status: Mapped[str] = mapped_column(default="active")
     verified: Mapped[bool] = mapped_column(default=False)
+    suspended: Mapped[str] = mapped_column(default="")
+    """The incident by which it is paused, or empty: until that is lifted there, nobody resumes it."""
     registered_by: Mapped[str] = mapped_column(default=SELF)
     created_at: Mapped[datetime]
 

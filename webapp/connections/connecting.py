@@ -19,12 +19,12 @@ from vault.door import Begun, Connected
 from vault.errors import KeeperError, Stale
 from vault.secret import Secret
 from webapp import audit
-from webapp.connections import lookup, providers, states
+from webapp.connections import lookup, providers, states, suspension
 from webapp.connections.rules import may_ask, missing
 from webapp.connections.tables import Attempt, Connection
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import HTTP, BadInput, Unavailable, look_up
+from webapp.errors import HTTP, BadInput, Conflict, Unavailable, look_up
 from webapp.ids import new_id
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -71,6 +71,8 @@ def begin(
         provider = row.provider
         scopes = sorted({*row.scopes, *add}) if add else scopes
     facts = providers.find(house.settings, provider)
+    with house.database.read() as session:
+        suspension.refuse(session, viewer.person, provider)
     if not may_ask(facts, add or scopes):
         raise BadInput("Choose what the account may be used for.")
     path = providers.callback(facts)
@@ -133,6 +135,9 @@ def finish(house: House, viewer: Viewer, returned: Returned, callback: str) -> F
         return house.database.write(lambda s: _store(s, house, attempt, connected))  # 4
     except (KeeperError, Unavailable) as error:
         raise _failed(house, attempt, error) from error
+    except Conflict:
+        house.database.write(lambda s: states.tell_again(s, connected.connection, house.clock()))
+        raise
 
 
 def _spend(session: Session, viewer: Viewer, state: str, callback: str, now: datetime) -> tuple[Attempt, list[str]]:
@@ -145,6 +150,7 @@ def _spend(session: Session, viewer: Viewer, state: str, callback: str, now: dat
     if changed(done) != 1 or attempt is None:
         again = address(attempt.provider, attempt.connection, attempt.scopes, session) if attempt else "/connections"
         raise Refused(STALE, code="stale", provider="", again=again)
+    suspension.refuse(session, attempt.person, attempt.provider)
     begun(session, attempt.connection, attempt.person, now)
     return attempt, [row.id for row in lookup.at_provider(session, viewer.person, attempt.provider)]
 
@@ -195,6 +201,7 @@ def _refused(house: House, attempt: Attempt, error: str) -> Refused:
 def _store(session: Session, house: House, attempt: Attempt, connected: Connected) -> Finished:
     now = house.clock()
     lookup.alone(session, attempt.person)
+    suspension.refuse(session, attempt.person, attempt.provider)
     row = session.get(Connection, connected.connection)
     before = set(row.scopes) if row is not None else None
     if row is None:

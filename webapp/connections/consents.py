@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -107,6 +107,11 @@ def withdraw(session: Session, consent_id: str, person: str, now: datetime) -> N
 def shut_out(session: Session, client: str, now: datetime) -> None:
     """An admin revoked the client for good: what anybody allowed it is over, and what was handed out under it is ended."""
     _end(session, ConnectionConsent.client == client, by="system", now=now)
+
+
+def end_all(session: Session, consents: Collection[str], by: str, now: datetime) -> None:
+    """End these, by the word of somebody who may (an incident's): nothing is handed out under them any more."""
+    _end(session, ConnectionConsent.id.in_(consents), by=by, now=now)
 
 
 def _end(session: Session, *which: object, by: str, now: datetime) -> None:

@@ -38,6 +38,8 @@ EVENTS = {
 def health(row: Connection, state: ConnectionState | None, title: str, now: datetime, *, away: bool = False) -> Health:
     """`state` is what the keeper knows, None where it knows nothing, or is `away`. A row that says less than the
     keeper is believed where that is the worse news."""
+    if row.suspended and row.status != "disconnected":
+        return Health("bad", "Suspended", "Something may be compromised: nothing uses it until an administrator lifts that.")
     if row.status == "disconnected":
         return Health("", "Disconnected", "Nothing here can use it any more.")
     if row.status == "needs_consent" or (state is not None and state.status == "needs_consent"):

@@ -17,13 +17,13 @@ from vault.errors import Stale
 from vault.providers.catalogue import ProviderFacts
 from vault.secret import Secret
 from webapp import audit
-from webapp.connections import lookup, providers, states
+from webapp.connections import lookup, providers, states, suspension
 from webapp.connections.connecting import begun
 from webapp.connections.rules import Allowed, allowed
 from webapp.connections.tables import Connection
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
-from webapp.errors import BadInput
+from webapp.errors import BadInput, Conflict
 from webapp.ids import new_id
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -92,7 +92,7 @@ def form(house: House, viewer: Viewer, *, provider: str, connection: str) -> For
 
 
 def put(house: House, viewer: Viewer, pasted: Pasted) -> Connection:
-    """Raises BadInput, Missing, Stale and the keeper's errors.
+    """Raises BadInput, Missing, Stale, Conflict while something is suspended, and the keeper's errors.
 
     1. what was pasted is looked at, all but the key; 2. that a key is about to be stored is written down; 3. the keeper takes it;
     4. the row and its entry are written. If the process dies between 3 and 4, a due row has the key that nobody knows of ended.
@@ -104,7 +104,11 @@ def put(house: House, viewer: Viewer, pasted: Pasted) -> Connection:
     stored = house.door.key_put(  # 3
         connection=name, person=viewer.person, provider=shown.facts.name, key=pasted.key, label=label, expires_at=ends
     )
-    return house.database.write(lambda s: _store(s, viewer, name, shown.facts, stored, ends, house.clock()))  # 4
+    try:
+        return house.database.write(lambda s: _store(s, viewer, name, shown.facts, stored, ends, house.clock()))  # 4
+    except Conflict:
+        house.database.write(lambda s: states.tell_again(s, name, house.clock()))
+        raise
 
 
 def _label(given: str, shown: Form) -> str:
@@ -128,6 +132,7 @@ def _last(given: str, now: datetime) -> datetime | None:
 
 
 def _begun(session: Session, name: str, viewer: Viewer, shown: Form, now: datetime) -> None:
+    suspension.refuse(session, viewer.person, shown.facts.name)
     detail = {"provider": shown.facts.name, "scopes": sorted(shown.facts.scopes), "key": True}
     audit.append(session, kind="connection.begun", actor=f"person:{viewer.person}", subject=name, detail=detail, at=now)
     begun(session, name, viewer.person, now)
@@ -137,6 +142,7 @@ def _store(
     session: Session, viewer: Viewer, name: str, facts: ProviderFacts, stored: KeyStored, ends: datetime | None, now: datetime
 ) -> Connection:
     lookup.alone(session, viewer.person)
+    suspension.refuse(session, viewer.person, facts.name)
     row = session.get(Connection, name)
     again = row is not None
     if row is None:

@@ -92,6 +92,9 @@ def _why(rows: Sequence[Connection], found: Connection | None, provider: str, sc
         query = urlencode([("connection", found.id), *(("add", scope) for scope in missing(found.scopes, scopes))])
         hint = "The connected {title} account does not allow this yet. Allow it there to go on."
         url, code = f"/connections/new?{query}", "scope_missing"
+    elif found.suspended:
+        hint = "The {title} account is suspended, because something may be compromised. An administrator can lift that."
+        url, code = f"/connections/{found.id}", "suspended"
     elif found.status == "paused":
         hint, url, code = "The {title} account is paused by its owner. Resume it to go on.", f"/connections/{found.id}", "paused"
     else:

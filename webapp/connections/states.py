@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
@@ -24,6 +24,7 @@ from webapp.web.viewer import Viewer
 REVOKE = "broker.revoke"
 END_TOKENS = "broker.end_tokens"
 NAME_LENGTH = 60
+SUSPENDED = "This account is suspended, because something may be compromised. An administrator can lift that."
 AWAY = ("vault_away", "vault_sealed", "keeper_away")
 
 
@@ -39,7 +40,7 @@ def change(
     """Raises Conflict when the connection is in no state from which it may go there (or none of `before`): somebody was first."""
     states = list(before) or [state for state, after in TRANSITIONS.items() if to in after]
     done = session.execute(
-        update(Connection).where(Connection.id == connection, Connection.status.in_(states))
+        update(Connection).where(Connection.id == connection, Connection.status.in_(states), *_free(to))
         .values(status=to, status_at=now, **values),
         execution_options={"synchronize_session": "fetch"},
     )
@@ -49,16 +50,22 @@ def change(
     audit.append(session, kind=kind, actor=actor, subject=connection, detail={"status": to}, at=now)
 
 
+def _free(to: str) -> tuple[ColumnElement[bool], ...]:
+    """What an incident suspended does not become active by any other way than the incident's end."""
+    return (Connection.suspended == "",) if to == "active" else ()
+
+
 def pause(house: House, connection: Connection, viewer: Viewer) -> None:
     """From the next request on nothing uses it: the row refuses, and the keeper refuses. What was handed out before is ended
     where the provider can end one token alone. If the keeper is out of service, the row refuses alone, and the keeper is told
     when it is back."""
     now, facts = house.clock(), providers.find(house.settings, connection.provider)
-    house.database.write(lambda s: _pause(s, connection.id, f"person:{viewer.person}", now, facts))
+    house.database.write(lambda s: paused(s, connection.id, f"person:{viewer.person}", now, facts))
     _tell(lambda: house.door.pause(connection=connection.id, person=connection.person))
 
 
-def _pause(session: Session, connection: str, actor: str, now: datetime, facts: ProviderFacts) -> None:
+def paused(session: Session, connection: str, actor: str, now: datetime, facts: ProviderFacts) -> None:
+    """The row of it; the keeper is told by a due row, if by nobody else. Raises Conflict."""
     change(session, connection, to="paused", actor=actor, kind="connection.paused", now=now)
     end_tokens(session, connection, now, now, facts)
 
@@ -72,9 +79,16 @@ def end_tokens(session: Session, connection: str, at: datetime, now: datetime, f
     enqueue(session, END_TOKENS, connection, at)
 
 
+def tell_again(session: Session, connection: str, now: datetime) -> None:
+    """The keeper may hold an account for usable that was suspended meanwhile: it is told once more."""
+    enqueue(session, END_TOKENS, connection, now)
+
+
 def resume(house: House, connection: Connection, viewer: Viewer) -> None:
     """Only from `paused`: an account that needs consent is not resumed but reconnected. The keeper is asked first: what the page
     then says is true of the keeper too. Raises Conflict and the keeper's errors."""
+    if connection.suspended:
+        raise Conflict(SUSPENDED)
     if connection.status != "paused":
         raise Conflict("This account has changed meanwhile. Look at it again.")
     house.door.resume(connection=connection.id, person=connection.person)

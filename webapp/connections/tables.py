@@ -40,6 +40,8 @@ class Connection(Base):
     label: Mapped[str]
     name: Mapped[str] = mapped_column(default="")
     preferred: Mapped[bool] = mapped_column(default=False)
+    suspended: Mapped[str] = mapped_column(default="")
+    """The incident that keeps it from being used, or empty: until that is lifted nobody resumes or reconnects it."""
     scopes: Mapped[list[str]]
     status: Mapped[str]
     status_at: Mapped[datetime | None]
@@ -53,6 +55,17 @@ class Connection(Base):
     key_until: Mapped[datetime | None]
     """Of an API key: the last moment, as the person gave it."""
     key_reminded_at: Mapped[datetime | None]
+
+
+class SuspendedProvider(Base):
+    """A provider at which nothing is connected or resumed while an incident lasts."""
+
+    __tablename__ = "suspended_provider"
+    shown = ("provider", "incident")
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    incident: Mapped[str]
+    since: Mapped[datetime]
 
 
 class Attempt(Base):
@@ -80,10 +93,11 @@ class Attempt(Base):
 
 class Revocation(Base):
     """What a provider was asked to end, and whether it said that it did. `subject` is a connection, an exclusive lease, or
-    `<connection>:tokens`: what a pause or a new consent left behind."""
+    `<connection>:tokens`: what a pause or a new consent left behind, or `<connection>@<server>`: what a server was given. It ends
+    when the provider confirms, or a person says that they ended it there (`by_hand`); `unsupported` waits for the latter."""
 
     __tablename__ = "revocations"
-    __table_args__ = (CheckConstraint("state IN ('pending', 'confirmed', 'unsupported')", name="state"),)
+    __table_args__ = (CheckConstraint("state IN ('pending', 'confirmed', 'unsupported', 'by_hand')", name="state"),)
     shown = ("subject", "state", "tries")
 
     subject: Mapped[str] = mapped_column(primary_key=True)

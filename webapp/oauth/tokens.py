@@ -64,7 +64,8 @@ def shaped(raw: str, prefix: str) -> bool:
 FIND = Made(
     select(
         AccessToken.expires_at, AccessToken.revoked_at, Grant.id, Grant.status, Grant.resource, Grant.scopes,
-        Client.id, Client.name, Client.status, Client.verified, Person.id, Person.name, AccessToken.confirmation,
+        Client.id, Client.name, Client.status, Client.verified, Person.id, Person.name, Person.suspended,
+        AccessToken.confirmation,
     )
     .join(Grant, Grant.id == AccessToken.grant)
     .join(Client, Client.id == Grant.client)
@@ -78,8 +79,9 @@ def authenticate(session: Where, raw: str, resource: str, now: datetime, peer: b
     paused or expired holds from this request on (promise 4). It is looked up by its hash: no comparison of it can be timed.
 
     `peer` is the client certificate (DER) that the request came with. Raises InvalidToken: malformed, unknown, expired or
-    revoked; its client paused or revoked; given for another resource (RFC 8707 section 2: a token for one server is refused at
-    every other); or bound to a certificate that did not come with it, or is no longer good (RFC 8705 section 3).
+    revoked; its client paused or revoked, its person suspended; given for another resource (RFC 8707 section 2: a token for one
+    server is refused at every other); or bound to a certificate that did not come with it, or is no longer good (RFC 8705
+    section 3).
     """
     if not shaped(raw, ACCESS):
         raise InvalidToken("That is not an access token of this server.")
@@ -87,7 +89,9 @@ def authenticate(session: Where, raw: str, resource: str, now: datetime, peer: b
     if row is None:
         raise InvalidToken("The access token is not known here.")
     (expires_at, token_revoked, grant, grant_status, for_resource, scopes,
-     client, client_name, client_status, verified, person, person_name, confirmation) = row
+     client, client_name, client_status, verified, person, person_name, suspended, confirmation) = row
+    if suspended:
+        raise InvalidToken("The person that this token speaks for is suspended.")
     if token_revoked is not None or grant_status != "active":
         raise InvalidToken("The access token was revoked.")
     if expires_at <= now:

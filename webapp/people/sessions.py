@@ -57,10 +57,12 @@ def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
     row = db.execute(
         select(
             Session.id, Session.person, Session.ticket, Session.seen_at, Session.idle_until, Session.expires_at,
-            Session.ended_at, Person.zone, Person.locale,
+            Session.ended_at, Person.zone, Person.locale, Person.suspended,
         ).join(Person, Person.id == Session.person).where(Session.cookie == fingerprint(cookie.reveal()))
     ).one_or_none()
-    if row is None or not alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now):
+    if row is None or row.suspended:
+        return None
+    if not alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now):
         return None
     return Found(row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale)
 
@@ -117,6 +119,17 @@ def end_others(db: DbSession, *, person: str, keep: str, why: str, now: datetime
     for session in found:
         _ended(db, session, person, why, now)
     return len(found)
+
+
+def end_all(db: DbSession, *, person: str, why: str, actor: str, now: datetime) -> int:
+    """End every session of somebody's, by another's word; how many that were."""
+    ended = db.scalars(
+        update(Session).where(Session.person == person, Session.ended_at.is_(None)).values(ended_at=now, ended_why=why)
+        .returning(Session.id), execution_options={"synchronize_session": False},
+    ).all()
+    for session in sorted(ended):
+        audit.append(db, kind="session.ended", actor=actor, subject=session, detail={"why": why}, at=now)
+    return len(ended)
 
 
 def forget(db: DbSession, before: datetime) -> None:

@@ -18,10 +18,11 @@ from vault.secret import Secret
 from webapp import audit
 from webapp.db.count import changed
 from webapp.db.once import insert_once
-from webapp.errors import BadInput
+from webapp.errors import BadInput, Forbidden
 from webapp.ids import new_id
 from webapp.people import cookies, sessions
 from webapp.people.rules import fingerprint, own_path
+from webapp.people.suspension import KEPT_OUT
 from webapp.people.tables import Person, SignIn
 from webapp.web.house import House
 
@@ -93,8 +94,8 @@ def begin(house: House, *, next_url: str | None, login_hint: str = "") -> str:
 def finish(house: House, came: Came) -> tuple[Secret[str], str]:
     """Sign the person in; the new session's cookie, and where the person wanted to go.
 
-    Raises BadInput for an attempt that is over or another browser's, and KeeperError when the keeper
-    refuses: then no session exists."""
+    Raises BadInput for an attempt that is over or another browser's, Forbidden for somebody who is suspended, and KeeperError
+    when the keeper refuses: then no session exists."""
     attempt = _spend(house, came)
     cookie = sessions.new_cookie()
     signed_in = house.door.sign_in_finish(
@@ -163,3 +164,5 @@ def _remember(db: DbSession, signed_in: SignedIn, now: datetime) -> None:
     person.name = signed_in.name or signed_in.email or signed_in.subject
     person.email, person.groups, person.seen_at = signed_in.email, sorted(signed_in.groups), now
     db.flush()
+    if person.suspended:
+        raise Forbidden(KEPT_OUT, code="suspended")

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, KeeperError, Stale, TooMany
 from vault.secret import Secret
-from webapp.errors import HTTP, BadInput, LimitReached, look_up
+from webapp.errors import HTTP, BadInput, Forbidden, LimitReached, look_up
 from webapp.people import cookies, factors, sessions, sign_in
 from webapp.people.answers import read_answer, refused_words, with_next
 from webapp.people.rules import browser_words, own_path
@@ -44,7 +44,7 @@ def callback() -> ResponseReturnValue:
         cookie, next_url = sign_in.finish(house(), came)
     except BadInput as over:
         return _failed(over.hint, 400)
-    except KeeperError as refusal:
+    except (KeeperError, Forbidden) as refusal:
         sign_in.note_failure(house(), refusal.code)
         return _failed(refusal.hint, look_up(HTTP, refusal, 400))
     return _signed_in(cookie, next_url)

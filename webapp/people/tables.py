@@ -31,6 +31,9 @@ class Person(Base):
     tries: Mapped[int] = mapped_column(default=0)
     """Factor answers given since `tries_since` and not followed by a right one."""
     tries_since: Mapped[datetime | None]
+    suspended: Mapped[str] = mapped_column(default="")
+    """The incident that keeps this person out, or empty. Unlike the rest of the row this is decided here: while it is set, no
+    session and no token of theirs counts, and no decision of theirs carries anything."""
 
 
 class Session(Base):

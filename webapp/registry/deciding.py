@@ -101,6 +101,8 @@ def refuse(session: Session, *, server: str, tool: str, seen: str, actor: str, n
 def pause(session: Session, *, server: str, paused: bool, actor: str, now: datetime) -> None:
     """Close or open a server for all calls. Raises Conflict when it is so already."""
     owner = locked(session, server)
+    if owner.suspended and not paused:
+        raise Conflict(f"This server may be compromised. It is opened on the incident's page, /incidents/{owner.suspended}.")
     before, after = ("active", "paused") if paused else ("paused", "active")
     moved = session.execute(
         update(Server).where(Server.id == owner.id, Server.status == before).values(status=after),
@@ -111,6 +113,27 @@ def pause(session: Session, *, server: str, paused: bool, actor: str, now: datet
         session, kind=f"server.{'paused' if paused else 'resumed'}", actor=actor, subject=owner.id, at=now,
         detail={"name": server},
     )
+    tell(session, server)
+
+
+def suspend(session: Session, server: str, incident: str, *, actor: str, now: datetime) -> str:
+    """Close a server for as long as an incident lasts; what it was before. Raises Missing, Conflict when that is so already."""
+    owner = locked(session, server)
+    session.refresh(owner)
+    before = owner.status
+    moved = session.execute(
+        update(Server).where(Server.id == owner.id, Server.suspended == "").values(status="paused", suspended=incident)
+    )
+    _moved_one(moved)
+    audit.append(session, kind="server.suspended", actor=actor, subject=owner.id, at=now, detail={"incident": incident})
+    tell(session, server)
+    return before
+
+
+def lift(session: Session, server: str, incident: str, before: str) -> None:
+    """The incident no longer holds it: it is as it was before."""
+    mine = (Server.name == server, Server.suspended == incident)
+    session.execute(update(Server).where(*mine).values(status=before, suspended=""))
     tell(session, server)
 
 

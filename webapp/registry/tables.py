@@ -30,6 +30,8 @@ class Server(Base):
     title: Mapped[str]
     url: Mapped[str]
     status: Mapped[str] = mapped_column(default="active")
+    suspended: Mapped[str] = mapped_column(default="")
+    """The incident by which it is paused, or empty: until that is lifted there, nobody opens it."""
     provider: Mapped[str] = mapped_column(default="")
     """The OAuth provider whose accounts its tools use by default; empty for none."""
     manifest: Mapped[str]

@@ -120,6 +120,7 @@ def upgrade() -> None:
     sa.Column('redirect_uris', sa.JSON(), nullable=False),
     sa.Column('status', sa.String(), nullable=False),
     sa.Column('verified', sa.Boolean(), nullable=False),
+    sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('registered_by', sa.String(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.CheckConstraint("kind IN ('agent', 'token')", name=op.f('ck_client_kind')),
@@ -165,6 +166,7 @@ def upgrade() -> None:
     sa.Column('label', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
     sa.Column('preferred', sa.Boolean(), nullable=False),
+    sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('scopes', sa.JSON(), nullable=False),
     sa.Column('status', sa.String(), nullable=False),
     sa.Column('status_at', sa.DateTime(timezone=True), nullable=True),
@@ -211,6 +213,30 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_evaluation_spent_links'))
     )
+    op.create_table('incident',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('subject', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('before', sa.String(), nullable=False),
+    sa.Column('radius', sa.JSON(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('opened_by', sa.String(), nullable=False),
+    sa.Column('lifted_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('lifted_by', sa.String(), nullable=True),
+    sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('closed_by', sa.String(), nullable=True),
+    sa.Column('note', sa.String(), nullable=False),
+    sa.CheckConstraint("(closed_at IS NULL) = (closed_by IS NULL) AND (closed_at IS NULL OR note <> '')", name=op.f('ck_incident_closed')),
+    sa.CheckConstraint("kind IN ('person', 'client', 'server', 'connection', 'provider')", name=op.f('ck_incident_kind')),
+    sa.CheckConstraint('(lifted_at IS NULL) = (lifted_by IS NULL)', name=op.f('ck_incident_lifted')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_incident'))
+    )
+    with op.batch_alter_table('incident', schema=None) as batch_op:
+        batch_op.create_index('ix_incident_subject', ['kind', 'subject'], unique=False)
+
     op.create_table('known_recipient',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -289,6 +315,7 @@ def upgrade() -> None:
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('tries_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('suspended', sa.String(), nullable=False),
     sa.CheckConstraint('tries >= 0', name=op.f('ck_person_tries')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
@@ -302,7 +329,7 @@ def upgrade() -> None:
     sa.Column('requested_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('tried_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
-    sa.CheckConstraint("state IN ('pending', 'confirmed', 'unsupported')", name=op.f('ck_revocations_state')),
+    sa.CheckConstraint("state IN ('pending', 'confirmed', 'unsupported', 'by_hand')", name=op.f('ck_revocations_state')),
     sa.PrimaryKeyConstraint('subject', name=op.f('pk_revocations'))
     )
     with op.batch_alter_table('revocations', schema=None) as batch_op:
@@ -314,6 +341,7 @@ def upgrade() -> None:
     sa.Column('title', sa.String(), nullable=False),
     sa.Column('url', sa.String(), nullable=False),
     sa.Column('status', sa.String(), nullable=False),
+    sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('provider', sa.String(), nullable=False),
     sa.Column('manifest', sa.String(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
@@ -339,6 +367,12 @@ def upgrade() -> None:
     with op.batch_alter_table('sign_in', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_sign_in_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('suspended_provider',
+    sa.Column('provider', sa.String(), nullable=False),
+    sa.Column('incident', sa.String(), nullable=False),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('provider', name=op.f('pk_suspended_provider'))
+    )
     op.create_table('action_group',
     sa.Column('action', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
@@ -429,6 +463,25 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_decision_action'), ['action'], unique=False)
         batch_op.create_index('ix_decision_person', ['person', 'at'], unique=False)
 
+    op.create_table('incident_notice',
+    sa.Column('incident', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('dismissed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['incident'], ['incident.id'], name=op.f('fk_incident_notice_incident_incident')),
+    sa.PrimaryKeyConstraint('incident', 'person', name=op.f('pk_incident_notice'))
+    )
+    with op.batch_alter_table('incident_notice', schema=None) as batch_op:
+        batch_op.create_index('ix_incident_notice_person', ['person', 'dismissed_at'], unique=False)
+
+    op.create_table('incident_part',
+    sa.Column('incident', sa.String(), nullable=False),
+    sa.Column('what', sa.String(), nullable=False),
+    sa.Column('subject', sa.String(), nullable=False),
+    sa.Column('detail', sa.String(), nullable=False),
+    sa.CheckConstraint("what IN ('connection', 'revocation')", name=op.f('ck_incident_part_what')),
+    sa.ForeignKeyConstraint(['incident'], ['incident.id'], name=op.f('fk_incident_part_incident_incident')),
+    sa.PrimaryKeyConstraint('incident', 'what', 'subject', name=op.f('pk_incident_part'))
+    )
     op.create_table('oauth_grant',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -640,6 +693,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_oauth_grant_client'))
 
     op.drop_table('oauth_grant')
+    op.drop_table('incident_part')
+    with op.batch_alter_table('incident_notice', schema=None) as batch_op:
+        batch_op.drop_index('ix_incident_notice_person')
+
+    op.drop_table('incident_notice')
     with op.batch_alter_table('decision', schema=None) as batch_op:
         batch_op.drop_index('ix_decision_person')
         batch_op.drop_index(batch_op.f('ix_decision_action'))
@@ -665,6 +723,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_action_group_name')
 
     op.drop_table('action_group')
+    op.drop_table('suspended_provider')
     with op.batch_alter_table('sign_in', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_sign_in_expires_at'))
 
@@ -691,6 +750,10 @@ def downgrade() -> None:
 
     op.drop_table('leases')
     op.drop_table('known_recipient')
+    with op.batch_alter_table('incident', schema=None) as batch_op:
+        batch_op.drop_index('ix_incident_subject')
+
+    op.drop_table('incident')
     op.drop_table('evaluation_spent_links')
     op.drop_table('evaluation_mark')
     with op.batch_alter_table('due', schema=None) as batch_op:

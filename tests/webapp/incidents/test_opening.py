@@ -1,0 +1,207 @@
+"""One action stops a person, a client, a server, an account or a provider, and all that rests on it."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from tests import token_parts
+from tests.keeper_parts import PUBLIC_URL, KeeperParts
+from tests.webapp.approvals.parts import action, decide, draft, held, with_passkey
+from tests.webapp.incidents.conftest import Scene
+from tests.webapp.registry.parts import put
+from vault.errors import Paused
+from webapp.approvals.tables import Action
+from webapp.broker import leases
+from webapp.broker.jobs import end_tokens
+from webapp.broker.tables import Lease
+from webapp.clients.tables import Client
+from webapp.connections import lookup
+from webapp.connections.lookup import NoConnection
+from webapp.connections.tables import Connection, ConnectionConsent
+from webapp.db.due import Due
+from webapp.errors import Conflict
+from webapp.incidents import opening, radius, reports
+from webapp.incidents.rules import KINDS, Kind
+from webapp.incidents.tables import Incident, IncidentNotice
+from webapp.oauth import tokens
+from webapp.oauth.tables import Grant
+from webapp.registry import pins
+from webapp.registry.pins import ToolRefused
+
+READ = ("accounts:read",)
+ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def counts(scene: Scene, incident: str) -> dict[str, int]:
+    with scene.house.database.read() as session:
+        return {part["key"]: part["count"] for part in session.get_one(Incident, incident).radius["parts"]}
+
+
+def test_a_person_is_signed_out_kept_out_and_all_in_their_name_ends(scene: Scene) -> None:
+    house, bob = scene.house, scene.people("bob")
+    incident = scene.open("person", scene.ada.person)
+    assert scene.ada.get("/you").status_code == 303
+    again = scene.people.stranger()
+    answer = scene.people.idp.authorize(
+        again.at_idp(), subject=scene.people.subject("ada"), name="Ada", email="ada@people.example", groups=["user"],
+    )
+    refused = again.back(answer)
+    assert refused.status_code == 403
+    assert "suspended" in refused.text
+    assert again.get("/you").status_code == 303
+    with house.database.read() as session:
+        with pytest.raises(tokens.InvalidToken):
+            tokens.authenticate(session, scene.subject, f"{PUBLIC_URL}/mcp/bank", house.clock())
+        assert set(session.scalars(select(Grant.status))) == {"revoked"}
+        assert set(session.scalars(select(ConnectionConsent.status))) == {"withdrawn"}
+        with pytest.raises(NoConnection, match="suspended"):
+            lookup.usable(session, scene.ada.person, "harbour", READ)
+        assert session.scalars(select(IncidentNotice.person)).all() == [scene.ada.person]
+    assert scene.row().status == "paused"
+    assert action(house, scene.waiting).state == "withdrawn"
+    assert bob.get("/you").status_code == 200
+    found = counts(scene, incident)
+    assert (found["pauses"], found["sessions"], found["grants"], found["consents"], found["actions"]) == (1, 1, 1, 1, 1)
+    assert scene.log()[-2:] == ["incident.opened", "sign_in.failed"]
+
+
+@ONE
+def test_the_keeper_pauses_the_account_and_the_provider_confirms(scene: Scene) -> None:
+    house = scene.house
+    minted = house.door.mint(connection=scene.account, person=scene.ada.person, scopes=list(READ), receiver="bank", cap=60)
+    incident = scene.open("person", scene.ada.person)
+    with house.database.read() as session:
+        assert [line.state for line in reports.one(session, house.settings, incident).ledger] == ["pending"]
+    assert end_tokens(house, Due(kind="broker.end_tokens", key=scene.account, payload={})) is None
+    with pytest.raises(Paused):
+        house.door.mint(connection=scene.account, person=scene.ada.person, scopes=list(READ), receiver="bank", cap=60)
+    with house.database.read() as session:
+        line = reports.one(session, house.settings, incident).ledger[0]
+    assert line.words == "Harbour Bank confirmed"
+    assert minted.token.reveal() not in str(line)
+
+
+def test_what_a_suspected_approver_said_yes_to_does_not_run(scene: Scene) -> None:
+    """Bob's decision is signed and verifies; the incident withdraws the call of Ada's that rests on it."""
+    house, bob = scene.house, scene.people("bob", groups=["finance"])
+    key = with_passkey(bob)
+    assert decide(bob, key, scene.waiting).status_code == 303
+    assert action(house, scene.waiting).state == "approved"
+    scene.open("person", bob.person)
+    assert action(house, scene.waiting).state == "withdrawn"
+    assert scene.row().status == "active"
+
+
+@ONE
+def test_a_client_is_paused_and_what_people_allowed_it_ends(scene: Scene) -> None:
+    house, desk = scene.house, scene.desk
+    incident = scene.open("client", desk.id)
+    assert desk.own().json["error"] == "invalid_client"
+    with house.database.read() as session:
+        assert session.get_one(Client, desk.id).status == "paused"
+        assert set(session.scalars(select(ConnectionConsent.status))) == {"withdrawn"}
+        assert session.scalars(select(Grant.status)).all() == ["active"]
+    assert counts(scene, incident)["accounts"] == 1
+    resumed = scene.ruth.send(f"/clients/{desk.id}", change="resume")
+    assert resumed.status_code == 409
+    assert incident in resumed.text
+
+
+def test_a_server_refuses_every_tool_and_what_it_was_given_is_forgotten(scene: Scene) -> None:
+    house = scene.house
+    house.database.write(lambda s: put(s, now=house.clock(), provider="harbour"))
+    given = lease(scene, server="bank")
+    incident = scene.open("server", "bank")
+    with house.database.read() as session:
+        with pytest.raises(ToolRefused, match="paused"):
+            pins.pinned(session, "bank", "get_balance")
+        assert session.get_one(Lease, given).state == "closed"
+        assert [line.subject for line in reports.one(session, house.settings, incident).ledger] == [f"{scene.account}@bank"]
+    assert action(house, scene.waiting).state == "withdrawn"
+    assert counts(scene, incident)["used"] == 1
+    assert scene.ruth.send("/servers/bank/pause", paused="no").status_code == 409
+
+
+def lease(scene: Scene, server: str) -> str:
+    def plan(session: Session) -> str:
+        connection = session.get_one(Connection, scene.account)
+        return leases.plan(
+            session, connection=connection, scopes=READ, person=scene.ada.person, client="cli_1", grant="grt_1", server=server,
+            tool="get_balance", action=None, exclusive=False, cap=60, now=scene.house.clock(),
+        ).id
+
+    return scene.house.database.write(plan)
+
+
+@ONE
+def test_a_suspected_account_cannot_be_used_resumed_or_connected_again(scene: Scene) -> None:
+    scene.open("connection", scene.account, actor=f"person:{scene.ada.person}")
+    assert scene.row().suspended
+    assert scene.row().status == "paused"
+    assert scene.ada.send(f"/connections/{scene.account}/resume").status_code == 409
+    for fields in ({"provider": "harbour"}, {"connection": scene.account}):
+        assert scene.ada.send("/connections/new", scope=["accounts:read"], **fields).status_code == 409, fields
+    page = scene.ada.get(f"/connections/{scene.account}").text
+    assert "Suspended" in page
+    assert "/resume" not in page
+    scene.house.clock.forward(seconds=1)
+    assert scene.ada.send(f"/connections/{scene.account}/disconnect").status_code == 303
+    assert scene.ada.send("/connections/new", provider="harbour", scope=["accounts:read"]).status_code == 409
+
+
+@ONE
+def test_a_providers_accounts_are_paused_and_none_is_connected(scene: Scene) -> None:
+    bob = scene.people("bob")
+    scene.open("provider", "harbour")
+    assert scene.row().status == "paused"
+    assert bob.send("/connections/new", provider="harbour", scope=["accounts:read"]).status_code == 409
+
+
+@ONE
+def test_an_account_whose_provider_cannot_end_a_token_alone_is_disconnected(scene: Scene, keeper: KeeperParts) -> None:
+    path = keeper.instance / "providers" / "harbour.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{overrides: harbour, revoke_effect: grant, grants_apart: false}")
+    try:
+        scene.open("connection", scene.account)
+    finally:
+        path.unlink()
+    assert scene.row().status == "disconnected"
+
+
+def test_a_dry_run_changes_nothing_and_says_what_the_real_thing_does(scene: Scene) -> None:
+    house = scene.house
+    house.database.write(lambda s: put(s, now=house.clock(), provider="harbour"))
+    lease(scene, server="bank")
+    names: dict[Kind, str] = {
+        "client": scene.desk.id, "connection": scene.account, "server": "bank", "provider": "harbour", "person": scene.ada.person,
+    }
+    assert set(names) == set(KINDS)
+    for kind, name in names.items():
+        before = scene.log(), scene.row().status, action(house, scene.waiting).state
+        with house.database.read() as session:
+            _target, found = opening.look(session, house.settings, kind, name, house.clock())
+        assert (scene.log(), scene.row().status, action(house, scene.waiting).state) == before
+        incident = scene.open(kind, name)
+        with house.database.read() as session:
+            assert session.get_one(Incident, incident).radius == radius.written(found)
+
+
+@ONE
+def test_what_is_suspended_is_not_suspended_twice(scene: Scene) -> None:
+    incident = scene.open("person", scene.ada.person)
+    with pytest.raises(Conflict, match=incident):
+        scene.open("person", scene.ada.person)
+
+
+@ONE
+def test_a_call_that_another_agent_of_nobody_concerned_made_goes_on(scene: Scene) -> None:
+    house, bob = scene.house, scene.people("bob")
+    other = held(house, draft(house, bob.person, grant="grt_2"))
+    token_parts.agents_token(house, bob.person, f"{PUBLIC_URL}/mcp/bank")
+    scene.open("person", scene.ada.person)
+    with house.database.read() as session:
+        assert session.get_one(Action, other).state == "held"
+        assert session.scalars(select(Grant.status).where(Grant.person == bob.person)).all() == ["active"]

@@ -1,0 +1,2 @@
+"""Suspected compromise: one action that stops a person, client, server, account or provider in every room, and says what was at
+stake."""

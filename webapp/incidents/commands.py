@@ -1,0 +1,148 @@
+"""`counterseal incident`: stop what may be compromised, see what was at stake, and what the providers answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from webapp.config import Settings
+from webapp.db import Database
+from webapp.errors import CountersealError
+from webapp.incidents import ending, ledger, opening, reports, rules, targets
+from webapp.incidents.ledger import Line
+from webapp.incidents.radius import written
+from webapp.incidents.tables import Incident
+from webapp.web.house import utc_now
+
+
+@click.group()
+def incident() -> None:
+    """When something may be compromised: stop it, see what was at stake, resume it."""
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    database = Database(Settings().database)
+    try:
+        yield database
+    except CountersealError as error:
+        raise click.ClickException(error.hint) from error
+    finally:
+        database.close()
+
+
+@incident.command("open")
+@click.argument("kind", type=click.Choice(rules.KINDS))
+@click.argument("name")
+@click.option("--reason", default="", help="Why: everyone concerned reads it. Required but for --dry-run.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be stopped, and what is within reach.")
+def open_command(kind: str, name: str, reason: str, dry_run: bool) -> None:
+    """Suspend a person, client, server, connection or provider, and all that rests on it, at once."""
+    settings, now = Settings(), utc_now()
+    with _database() as database:
+        if dry_run:
+            with database.read() as session:
+                target, found = opening.look(session, settings, targets.kind_of(kind), name, now)
+            click.echo(f"Would suspend the {target.kind} {target.name!r} ({target.id}).")
+            _parts(written(found))
+            return
+        made = database.write(lambda s: opening.open_(
+            s, settings, targets.find(s, settings, targets.kind_of(kind), name), reason=reason, actor="cli", now=now
+        ))
+        click.echo(f"{made} is open.")
+        _show(database, settings, made)
+
+
+def _parts(radius: Mapping[str, Any]) -> None:
+    for part in radius["parts"]:
+        click.echo(f"{part['title']}: {part['count']}")
+        for item in part["items"]:
+            click.echo(f"    {item['name']!r}{', ' if item['text'] else ''}{item['text']}")
+        if 0 < len(part["items"]) < part["count"]:
+            click.echo(f"    and {part['count'] - len(part['items'])} more")
+    for each in radius["by_hand"]:
+        click.echo(f"To be done by hand: {each}")
+
+
+@incident.command("list")
+@click.option("--limit", default=50, show_default=True, help="How many, the newest first.")
+def list_command(limit: int) -> None:
+    """List the incidents."""
+    with _database() as database, database.read() as session:
+        for row in reports.listed(session, size=limit):
+            click.echo(f"{row.id}  {row.opened_at:%Y-%m-%d %H:%M}  {_state(row)}  {row.kind} {row.name!r}")
+
+
+def _state(row: Incident) -> str:
+    return f"{'closed' if row.closed_at else 'open':<6}  {'resumed' if row.lifted_at else 'suspended':<9}"
+
+
+@incident.command("show")
+@click.argument("incident_id")
+def show_command(incident_id: str) -> None:
+    """The report of one incident, with what the providers have answered until now."""
+    with _database() as database:
+        _show(database, Settings(), incident_id)
+
+
+def _show(database: Database, settings: Settings, incident_id: str) -> None:
+    with database.read() as session:
+        report = reports.one(session, settings, incident_id)
+    row = report.incident
+    click.echo(f"{row.kind} {row.name!r} ({row.subject}), {_state(row).strip()}")
+    click.echo(f"Opened {row.opened_at:%Y-%m-%d %H:%M} by {report.opened_by}: {row.reason}")
+    _parts(row.radius)
+    _lines(report.ledger)
+    if row.closed_at:
+        click.echo(f"Closed {row.closed_at:%Y-%m-%d %H:%M} by {report.closed_by}: {row.note}")
+
+
+def _lines(lines: Sequence[Line]) -> None:
+    for line in lines:
+        times = f", again {line.next_at:%Y-%m-%d %H:%M}" if line.next_at else ""
+        settled = f" {line.settled_at:%Y-%m-%d %H:%M}" if line.settled_at and not line.open else ""
+        click.echo(f"{line.subject}  {line.what} of {line.label!r}, {line.owner}: {line.words}{settled}{times}")
+        if line.state == "unsupported" and line.url:
+            click.echo(f"    by hand: {line.url}")
+
+
+@incident.command("resume")
+@click.argument("incident_id")
+def resume_command(incident_id: str) -> None:
+    """Lift the suspension. What the incident ended stays ended."""
+    with _database() as database:
+        database.write(lambda s: ending.lift(s, incident_id, "cli", utc_now()))
+    click.echo(f"{incident_id} no longer suspends anything.")
+
+
+@incident.command("close")
+@click.argument("incident_id")
+@click.option("--note", required=True, help="What it was, and what was done.")
+def close_command(incident_id: str, note: str) -> None:
+    """Close an incident with a note. It resumes nothing."""
+    with _database() as database:
+        database.write(lambda s: ending.close(s, incident_id, note, "cli", utc_now()))
+    click.echo(f"{incident_id} is closed.")
+
+
+@incident.command("ledger")
+@click.option("--limit", default=200, show_default=True, help="How many.")
+def ledger_command(limit: int) -> None:
+    """What providers were asked to end and have not confirmed."""
+    with _database() as database, database.read() as session:
+        lines = ledger.open_lines(session, Settings(), size=limit)
+        _lines(lines)
+        if not lines:
+            click.echo("Nothing is open: every provider has confirmed.")
+
+
+@incident.command("by-hand")
+@click.argument("subject")
+def by_hand_command(subject: str) -> None:
+    """Say that you ended SUBJECT (as `ledger` names it) at the provider yourself."""
+    with _database() as database:
+        database.write(lambda s: ledger.by_hand(s, subject, person="", admin=True, actor="cli", now=utc_now()))
+    click.echo("Written down. The provider is not asked any more.")

@@ -1,0 +1,105 @@
+"""Lifting a suspension, and closing an incident: two acts, neither of which the person it is about may do."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Select, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from webapp import audit
+from webapp.clients import status as clients
+from webapp.connections import suspension
+from webapp.connections.tables import Connection
+from webapp.db.count import changed
+from webapp.db.due import enqueue
+from webapp.db.once import insert_once
+from webapp.errors import Conflict, Forbidden, Missing
+from webapp.incidents.opening import one_at_a_time
+from webapp.incidents.rules import may_end, words
+from webapp.incidents.tables import Incident, IncidentPart
+from webapp.people import suspension as persons
+from webapp.registry import deciding as servers
+
+RESUME = "incidents.resume"
+"""Due row, by account: it is resumed at the keeper, then here."""
+NOT_YOURS = "It is about you or what is yours: another administrator has to do this."
+
+
+def get(session: Session, incident: str) -> Incident:
+    """Raises Missing."""
+    found = session.get(Incident, incident, populate_existing=True)
+    if found is None:
+        raise Missing("There is no such incident.")
+    return found
+
+
+def lift(session: Session, incident: str, actor: str, now: datetime) -> None:
+    """What it suspended may be used again. What it ended stays ended: people sign in, agree and connect anew. Raises Missing,
+    Forbidden for whom it is about, Conflict when somebody was first."""
+    one_at_a_time(session)
+    row = _theirs(session, incident, actor)
+    done = session.execute(
+        update(Incident).where(Incident.id == incident, Incident.lifted_at.is_(None)).values(lifted_at=now, lifted_by=actor)
+    )
+    if changed(done) != 1:
+        raise Conflict("This was resumed already.")
+    if row.kind == "person":
+        persons.lift(session, row.subject, incident)
+    elif row.kind == "client":
+        clients.lift(session, row.subject, incident, row.before)
+    elif row.kind == "server":
+        servers.lift(session, row.subject, incident, row.before)
+    elif row.kind == "provider":
+        suspension.lift_provider(session, row.subject, incident)
+    for part in session.scalars(_accounts(incident)).all():
+        _release(session, incident, part, actor, now)
+    detail = {"kind": row.kind, "about": row.subject}
+    audit.append(session, kind="incident.lifted", actor=actor, subject=incident, detail=detail, at=now)
+
+
+def close(session: Session, incident: str, note: str, actor: str, now: datetime) -> None:
+    """Somebody has looked into it and says what they found. Lifts nothing. Raises Missing, Forbidden, BadInput, Conflict."""
+    _theirs(session, incident, actor)
+    said = words(note, "a note: what it was, and what was done")
+    done = session.execute(
+        update(Incident).where(Incident.id == incident, Incident.closed_at.is_(None))
+        .values(closed_at=now, closed_by=actor, note=said)
+    )
+    if changed(done) != 1:
+        raise Conflict("This incident was closed already.")
+    audit.append(session, kind="incident.closed", actor=actor, subject=incident, detail={"note": said}, at=now)
+
+
+def _theirs(session: Session, incident: str, actor: str) -> Incident:
+    row = get(session, incident)
+    if not may_end(row.person, actor):
+        raise Forbidden(NOT_YOURS)
+    return row
+
+
+def _accounts(incident: str) -> Select[IncidentPart]:
+    return select(IncidentPart).where(IncidentPart.incident == incident, IncidentPart.what == "connection").order_by(
+        IncidentPart.subject
+    )
+
+
+def _release(session: Session, incident: str, part: IncidentPart, actor: str, now: datetime) -> None:
+    """An account that another incident reaches too stays suspended, by that one."""
+    connection = session.get(Connection, part.subject)
+    if connection is None or connection.suspended != incident:
+        return
+    other = session.scalar(_covering(connection, incident))
+    suspension.pass_on(session, connection.id, incident, other or "")
+    if other is not None:
+        insert_once(session, IncidentPart, incident=other, what="connection", subject=connection.id, detail=part.detail)
+    elif part.detail == "active":
+        enqueue(session, RESUME, connection.id, now, {"actor": actor})
+
+
+def _covering(connection: Connection, besides: str) -> Select[str]:
+    about = or_(*(
+        and_(Incident.kind == kind, Incident.subject == subject) for kind, subject in
+        (("person", connection.person), ("connection", connection.id), ("provider", connection.provider))
+    ))
+    return select(Incident.id).where(Incident.id != besides, Incident.lifted_at.is_(None), about).order_by(Incident.id).limit(1)

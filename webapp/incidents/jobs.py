@@ -1,0 +1,55 @@
+"""Due rows of this room: a server's tokens forgotten, and accounts resumed at the keeper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from vault.door import Revoked
+from vault.errors import Disconnected, NotKnown
+from webapp.broker.ledger import note
+from webapp.connections import states
+from webapp.connections.tables import Connection
+from webapp.db.due import Due
+from webapp.errors import Conflict
+from webapp.incidents.ending import RESUME
+from webapp.incidents.opening import FORGET
+from webapp.web.house import House
+
+
+def forget(house: House, due: Due) -> datetime | None:
+    """The keeper hands a server no token of before again, and has its provider end them, until that has answered for good."""
+    connection = str(due.payload["connection"])
+    try:
+        house.door.forget(connection=connection, person=str(due.payload["person"]), receiver=str(due.payload["server"]))
+        answer = house.door.end_tokens(connection=connection)
+        if not house.door.connection(connection).renewable:
+            answer = Revoked("unsupported", "its one token cannot end without the account")
+    except (NotKnown, Disconnected):
+        answer = Revoked("confirmed", "the account is disconnected")
+    longest = house.settings.broker.revoke_backoff_max
+    return house.database.write(lambda s: note(s, due.key, answer, house.clock(), longest))
+
+
+def resume(house: House, due: Due) -> datetime | None:
+    """An account that no incident holds any more, at the keeper and then here. One that its owner or another incident changed
+    meanwhile stays as it is."""
+    with house.database.read() as session:
+        row = session.get(Connection, due.key)
+    if row is None or row.status != "paused" or row.suspended:
+        return None
+    try:
+        house.door.resume(connection=row.id, person=row.person)
+    except (NotKnown, Disconnected):
+        return None
+    now, actor = house.clock(), str(due.payload["actor"])
+    try:
+        house.database.write(lambda s: states.change(
+            s, row.id, to="active", actor=actor, kind="connection.resumed", now=now, before=("paused",)
+        ))
+    except Conflict:  # it was suspended again, or disconnected, at this moment: the keeper is told so once more
+        house.database.write(lambda s: states.tell_again(s, row.id, house.clock()))
+    return None
+
+
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {FORGET: forget, RESUME: resume}

@@ -1,0 +1,137 @@
+"""The revocation ledger as people see it: what providers were asked to end and have not confirmed, and a person's word in place
+of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, or_, select, update
+from sqlalchemy.orm import Session
+
+from vault.providers.catalogue import ProviderFacts
+from webapp import audit
+from webapp.broker.leases import END
+from webapp.broker.tables import Lease
+from webapp.config import Settings
+from webapp.connections import lookup, providers, states
+from webapp.connections.tables import Connection, Revocation
+from webapp.db.count import changed
+from webapp.db.due import Due
+from webapp.errors import Conflict, Missing
+from webapp.incidents.opening import FORGET
+from webapp.people import lookup as people
+
+PAGE = 50
+OPEN = ("pending", "unsupported")
+KINDS = {"account": states.REVOKE, "tokens": states.END_TOKENS, "server": FORGET, "lease": END}
+WHAT = {
+    "account": "the whole account", "tokens": "what was handed out", "server": "what one server was given",
+    "lease": "one call’s token",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One request to a provider. `next_at` is when it is asked again; None where nothing asks any more."""
+
+    subject: str
+    what: str
+    state: str
+    facts: ProviderFacts
+    label: str
+    owner: str
+    tries: int
+    requested_at: datetime
+    tried_at: datetime | None
+    settled_at: datetime | None
+    next_at: datetime | None
+
+    @property
+    def url(self) -> str:
+        """Where a person ends it by hand, or empty."""
+        return self.facts.manual_revoke_url
+
+    @property
+    def open(self) -> bool:
+        return self.state in OPEN
+
+    @property
+    def words(self) -> str:
+        title = self.facts.title
+        return {
+            "pending": f"{title} has not confirmed" + (f", asked {self.tries} times" if self.tries > 1 else ""),
+            "confirmed": f"{title} confirmed", "by_hand": "Ended there by hand",
+            "unsupported": f"{title} cannot be told: end it there by hand, or wait until it ends by itself",
+        }[self.state]
+
+
+def sort(subject: str, connection: str) -> str:
+    """What a subject of the ledger stands for."""
+    if subject.startswith(f"{connection}@"):
+        return "server"
+    return {connection: "account", connection + lookup.TOKENS: "tokens"}.get(subject, "lease")
+
+
+def open_lines(session: Session, settings: Settings, after: str = "", size: int = PAGE) -> list[Line]:
+    """What is not confirmed yet. A single call's token whose provider cannot be told ends by itself, and is left out."""
+    asked = _asked().where(or_(
+        Revocation.state == "pending",
+        (Revocation.state == "unsupported") & Revocation.subject.not_in(select(Lease.id)),
+    )).where(Revocation.subject > after).order_by(Revocation.subject).limit(size)
+    return _lines(session, settings, asked)
+
+
+def of(session: Session, settings: Settings, subjects: Sequence[str]) -> list[Line]:
+    """These, as they stand now, in their order; those that a later request took the place of are left out."""
+    found = [
+        line for start in range(0, len(subjects), 500)
+        for line in _lines(session, settings, _asked().where(Revocation.subject.in_(subjects[start:start + 500])))
+    ]
+    return sorted(found, key=lambda line: (not line.open, line.subject))
+
+
+def by_hand(session: Session, subject: str, *, person: str, admin: bool, actor: str, now: datetime) -> str:
+    """Somebody says that they ended it at the provider: nobody asks there again. The account's id. Raises Missing for what is not
+    theirs (the owner's, or any for an admin), Conflict for what is settled."""
+    row = session.get(Revocation, subject, populate_existing=True)
+    connection = session.get(Connection, row.connection) if row is not None else None
+    if row is None or not (admin or (connection is not None and connection.person == person)):
+        raise Missing("There is no such request, or it is not yours.")
+    done = session.execute(
+        update(Revocation).where(Revocation.subject == subject, Revocation.state.in_(OPEN))
+        .values(state="by_hand", settled_at=now), execution_options={"synchronize_session": "fetch"},
+    )
+    if changed(done) != 1:
+        raise Conflict("This was settled already.")
+    states.told(session, row.connection)
+    detail = {"connection": row.connection, "before": row.detail}
+    audit.append(session, kind="revocation.by_hand", actor=actor, subject=subject, detail=detail, at=now)
+    return row.connection
+
+
+def _asked() -> Select[Revocation, Connection]:
+    return select(Revocation, Connection).join(Connection, Connection.id == Revocation.connection)
+
+
+def _lines(session: Session, settings: Settings, asked: Select[Revocation, Connection]) -> list[Line]:
+    rows = session.execute(asked).all()
+    owners = people.names(session, {connection.person for _row, connection in rows})
+    due = session.execute(select(Due.kind, Due.key, Due.run_at).where(
+        Due.key.in_({row.subject.removesuffix(lookup.TOKENS) for row, _connection in rows}), Due.kind.in_(KINDS.values())
+    ))
+    times = {(kind, key): run_at for kind, key, run_at in due}
+    return [_line(settings, row, connection, owners, times) for row, connection in rows]
+
+
+def _line(
+    settings: Settings, row: Revocation, connection: Connection, owners: dict[str, str], times: dict[tuple[str, str], datetime]
+) -> Line:
+    what = sort(row.subject, connection.id)
+    return Line(
+        subject=row.subject, what=WHAT[what], state=row.state, facts=providers.find(settings, connection.provider),
+        label=connection.label, owner=owners[connection.person], tries=row.tries, requested_at=row.requested_at,
+        tried_at=row.tried_at, settled_at=row.settled_at,
+        next_at=times.get((KINDS[what], row.subject.removesuffix(lookup.TOKENS))) if row.state == "pending" else None,
+    )

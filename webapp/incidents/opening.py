@@ -1,0 +1,169 @@
+"""Opening an incident: one transaction that stops what may be compromised in every room, and leaves the report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from webapp import audit
+from webapp.approvals.rules import WAITING
+from webapp.approvals.tables import Action
+from webapp.approvals.transitions import move
+from webapp.broker import leases
+from webapp.clients import status as clients
+from webapp.config import Settings
+from webapp.connections import consents, lookup, providers, suspension
+from webapp.connections.rules import ends_alone
+from webapp.connections.tables import Connection, Revocation
+from webapp.db.due import enqueue
+from webapp.db.once import insert_once
+from webapp.errors import Conflict, Forbidden
+from webapp.ids import new_id
+from webapp.incidents import radius, rules, targets
+from webapp.incidents.radius import Radius
+from webapp.incidents.rules import Kind, Target, words
+from webapp.incidents.tables import Incident, IncidentNotice, IncidentPart
+from webapp.oauth import grants
+from webapp.people import sessions
+from webapp.people import suspension as persons
+from webapp.registry import deciding as servers
+
+FORGET = "incidents.forget"
+"""Due row, by the ledger's subject: the keeper has what a server was given ended."""
+OUTCOME = "may be compromised"
+ALONE = "cannot end one token alone"
+CHUNK = 500
+
+
+def look(session: Session, settings: Settings, kind: Kind, name: str, now: datetime) -> tuple[Target, Radius]:
+    """The dry run. Raises Missing, BadInput."""
+    target = targets.find(session, settings, kind, name)
+    return target, radius.of(session, settings, target, now)
+
+
+def own(session: Session, settings: Settings, kind: Kind, name: str, person: str) -> Target:
+    """What a person may suspend without being an admin: themself, and their own accounts. Raises Forbidden for all else, whether
+    it exists or not."""
+    if kind == "person" and name == person:
+        return targets.find(session, settings, kind, name)
+    row = session.get(Connection, name) if kind == "connection" else None
+    if row is None or row.person != person:
+        raise Forbidden("You can do this for yourself and for your own accounts. Ask an administrator for the rest.")
+    return targets.find(session, settings, kind, name)
+
+
+def open_(session: Session, settings: Settings, target: Target, *, reason: str, actor: str, now: datetime) -> str:
+    """The incident's id. In this order, so that nothing slips between:
+
+    1. the subject is marked, and every look at it refuses from then on; 2. what it reaches is read, as the dry run reads it;
+    3. calls that wait are withdrawn, which a call that is about to run meets at its own row; 4. sessions, grants, consents,
+    tokens and accounts end or are suspended, and the ledger asks the providers; 5. the report, those who are told, and the entry.
+    Raises Conflict when it is suspended already, BadInput.
+    """
+    said = words(reason, "a reason")
+    one_at_a_time(session)
+    if target.person:
+        lookup.alone(session, target.person)  # whose accounts are being connected or changed at this moment
+    session.expire_all()
+    if held := targets.suspended(session, target):
+        raise Conflict(f"This is suspended already, by the incident {held}.")
+    incident = new_id("inc")
+    before = _mark(session, target, incident, actor, now)  # 1
+    found = radius.of(session, settings, target, now)  # 2
+    row = Incident(
+        id=incident, kind=target.kind, subject=target.id, name=target.name, person=target.person, reason=said, before=before,
+        radius=radius.written(found), opened_at=now, opened_by=actor, lifted_at=None, lifted_by=None, closed_at=None,
+        closed_by=None,
+    )
+    session.add(row)
+    session.flush()
+    _withdraw(session, found, actor, now)  # 3
+    _end(session, target, found, incident, actor, now)  # 4
+    for connection in found.connections:
+        _suspend(session, settings, target, connection, incident, actor, now)
+    for connection in found.receivers:
+        _forget(session, settings, incident, connection, target.id, now)
+    session.add_all(IncidentNotice(incident=incident, person=person, dismissed_at=None) for person in found.concerned)  # 5
+    counts = {part.key: part.count for part in found.parts}
+    audit.append(session, kind="incident.opened", actor=actor, subject=incident, at=now,
+                 detail={"kind": target.kind, "about": target.id, "reason": said, "counts": counts})
+    return incident
+
+
+def one_at_a_time(session: Session) -> None:
+    """Incidents are opened and lifted one after the other: of two that reach one account, each must see the other. SQLite has one
+    writer, PostgreSQL is asked for a lock."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(13)"))
+
+
+def _mark(session: Session, target: Target, incident: str, actor: str, now: datetime) -> str:
+    """What its status was. An account is marked where it is paused, after the calls that would use it were withdrawn."""
+    if target.kind == "person":
+        persons.suspend(session, target.id, incident)
+    elif target.kind == "client":
+        return clients.suspend(session, target.id, incident, actor=actor, now=now)
+    elif target.kind == "server":
+        return servers.suspend(session, target.id, incident, actor=actor, now=now)
+    elif target.kind == "provider":
+        suspension.provider(session, target.id, incident, now)
+    return ""
+
+
+def _withdraw(session: Session, found: Radius, actor: str, now: datetime) -> None:
+    """On PostgreSQL a call that is starting holds its row: then it is running when this gets there, and is left alone."""
+    for action_id in found.actions:
+        action = session.scalar(
+            select(Action).where(Action.id == action_id).with_for_update().execution_options(populate_existing=True)
+        )
+        if action is not None and action.state in WAITING:
+            move(session, action, "withdrawn", now, actor=actor, reason=rules.STOPPED)
+
+
+def _end(session: Session, target: Target, found: Radius, incident: str, actor: str, now: datetime) -> None:
+    if target.kind == "person":
+        sessions.end_all(session, person=target.id, why=OUTCOME, actor=actor, now=now)
+    for grant in found.grants:
+        grants.revoke(session, grant, actor, OUTCOME, now)
+    for start in range(0, len(found.consents), CHUNK):
+        consents.end_all(session, found.consents[start:start + CHUNK], actor, now)
+    for lease_id in found.leases:
+        leases.close(session, lease_id, OUTCOME, now)
+        if session.get(Revocation, lease_id) is not None:
+            _part(session, incident, "revocation", lease_id)
+
+
+def _suspend(
+    session: Session, settings: Settings, target: Target, connection: Connection, incident: str, actor: str, now: datetime
+) -> None:
+    facts = providers.find(settings, connection.provider)
+    before, ends = connection.status, rules.disconnects(target.kind, facts)
+    held = suspension.suspend(session, connection.id, incident, end=ends, actor=actor, now=now, facts=facts)
+    if held or target.kind == "connection":
+        _part(session, incident, "connection", connection.id, before)
+    tokens = connection.id + lookup.TOKENS
+    if before == "active" and not ends and not ends_alone(facts):
+        asked = {"connection": connection.id, "state": "unsupported", "detail": ALONE, "requested_at": now, "settled_at": now}
+        insert_once(session, Revocation, subject=tokens, **asked)
+    for subject in (connection.id, tokens):
+        if session.get(Revocation, subject) is not None:
+            _part(session, incident, "revocation", subject)
+
+
+def _forget(session: Session, settings: Settings, incident: str, connection: Connection, server: str, now: datetime) -> None:
+    """What one server was given of an account. A row of the ledger's own: a pause of the same account settles another."""
+    subject = f"{connection.id}@{server}"
+    alone = ends_alone(providers.find(settings, connection.provider))
+    session.execute(delete(Revocation).where(Revocation.subject == subject))
+    insert_once(
+        session, Revocation, subject=subject, connection=connection.id, state="pending" if alone else "unsupported",
+        detail="" if alone else ALONE, requested_at=now, settled_at=None if alone else now,
+    )
+    _part(session, incident, "revocation", subject)
+    enqueue(session, FORGET, subject, now, {"connection": connection.id, "person": connection.person, "server": server})
+
+
+def _part(session: Session, incident: str, what: str, subject: str, detail: str = "") -> None:
+    insert_once(session, IncidentPart, incident=incident, what=what, subject=subject, detail=detail)

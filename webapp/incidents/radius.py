@@ -1,0 +1,218 @@
+"""The blast radius: what an incident reaches, ends and suspends, and what was used. The dry run shows it; the real thing acts on
+what it names, in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from webapp.approvals.tables import Action, ActionGroup
+from webapp.broker.tables import Lease
+from webapp.clients import lookup as clients
+from webapp.config import Settings
+from webapp.connections import providers
+from webapp.connections.rules import allowed
+from webapp.connections.tables import Connection, ConnectionConsent
+from webapp.incidents import reach
+from webapp.incidents.rules import Target, disconnects, rotation
+from webapp.oauth.metadata import server_of
+from webapp.oauth.tables import Grant
+from webapp.people import lookup as people
+from webapp.people.tables import Person
+from webapp.people.tables import Session as Browser
+from webapp.registry.pages import CLASSES
+from webapp.registry.tables import Server, Tool
+
+SHOWN = 50
+"""Names that a report keeps of one kind; the count is of all."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """`name` may be somebody else's word (an account's label, what an agent calls itself); `text` is ours."""
+
+    name: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of thing: how many, and the first of them."""
+
+    key: str
+    title: str
+    count: int
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True)
+class Radius:
+    """`connections` are suspended; `actions` are calls that wait. The rows and ids are what the real thing acts on; `parts` is
+    what people read."""
+
+    connections: tuple[Connection, ...]
+    grants: tuple[str, ...]
+    consents: tuple[str, ...]
+    leases: tuple[str, ...]
+    actions: tuple[str, ...]
+    receivers: tuple[Connection, ...]
+    """Of a server or token client: accounts whose tokens it was given lately."""
+    concerned: tuple[str, ...]
+    parts: tuple[Part, ...]
+    by_hand: tuple[str, ...]
+    days: int
+
+
+def of(session: Session, settings: Settings, target: Target, now: datetime) -> Radius:
+    days = settings.incidents.look_back_days
+    since = now - timedelta(days=days)
+    connections = session.scalars(select(Connection).where(reach.connections(target)).order_by(Connection.id)).all()
+    live = tuple(row for row in connections if row.status != "disconnected")
+    grants = session.scalars(select(Grant).where(reach.grants(target)).order_by(Grant.id)).all()
+    consents = session.scalars(select(ConnectionConsent).where(reach.consents(target)).order_by(ConnectionConsent.id)).all()
+    leases = session.scalars(select(Lease.id).where(reach.leases(target), Lease.state == "planned").order_by(Lease.id)).all()
+    actions = session.scalars(select(Action).where(reach.waiting(target)).order_by(Action.id)).all()
+    reached = session.scalars(select(Connection).where(reach.reachable(session, settings, target)).order_by(Connection.id)).all()
+    concerned = _concerned(target, (*live, *reached, *grants, *consents))
+    parts = (
+        *_ended(session, settings, target, live, grants, consents), _count("leases", "Tokens that are out now and end", leases),
+        *_actions(session, target, actions), *_reachable(session, settings, target, reached, actions),
+        *_used(session, settings, target, since, days), _concerned_part(session, concerned),
+    )
+    return Radius(
+        live, tuple(row.id for row in grants), tuple(row.id for row in consents), tuple(leases), tuple(row.id for row in actions),
+        _receivers(session, target, since), concerned, tuple(part for part in parts if part.count), rotation(target.kind), days,
+    )
+
+
+def written(radius: Radius) -> dict[str, Any]:
+    """As a report keeps it."""
+    return {"days": radius.days, "by_hand": list(radius.by_hand), "parts": [
+        {"key": part.key, "title": part.title, "count": part.count,
+         "items": [{"name": item.name, "text": item.text} for item in part.items]} for part in radius.parts
+    ]}
+
+
+def _part(key: str, title: str, items: Sequence[Item], count: int | None = None) -> Part:
+    return Part(key, title, len(items) if count is None else count, tuple(items[:SHOWN]))
+
+
+def _count(key: str, title: str, rows: Sequence[object]) -> Part:
+    return Part(key, title, len(rows), ())
+
+
+def _concerned(target: Target, rows: Iterable[Connection | Grant | ConnectionConsent]) -> tuple[str, ...]:
+    found = {row.person for row in rows} | ({target.person} if target.person else set())
+    return tuple(sorted(found))
+
+
+def _concerned_part(session: Session, concerned: Sequence[str]) -> Part:
+    names = people.names(session, concerned[:SHOWN])
+    return _part("concerned", "People who are told", [Item(names[one]) for one in concerned[:SHOWN]], len(concerned))
+
+
+def _ended(
+    session: Session, settings: Settings, target: Target, live: Sequence[Connection], grants: Sequence[Grant],
+    consents: Sequence[ConnectionConsent],
+) -> list[Part]:
+    """What is suspended, and what ends here at once."""
+    owners = people.names(session, {row.person for row in live[:SHOWN]})
+    ends = [row for row in live if disconnects(target.kind, providers.find(settings, row.provider))]
+    pauses = [] if ends else list(live)
+    browsers = session.scalars(select(Browser.browser).where(reach.sessions(target)).order_by(Browser.id)).all()
+    names = clients.names(session, {*(row.client for row in grants[:SHOWN]), *(row.client for row in consents[:SHOWN])})
+    return [
+        _accounts("pauses", "Accounts that are paused", settings, pauses, owners),
+        _accounts("disconnects", "Accounts that are disconnected", settings, ends, owners),
+        _part("sessions", "Browsers that are signed out", [Item(each) for each in browsers]),
+        _part("grants", "What people allowed agents, and ends", [
+            Item(names.get(row.client, row.client), f"at {server_of(settings, row.resource) or row.resource}")
+            for row in grants[:SHOWN]
+        ], len(grants)),
+        _part("consents", "What people let servers do with their accounts, and ends", [
+            Item(names.get(row.client, row.client)) for row in consents[:SHOWN]
+        ], len(consents)),
+    ]
+
+
+def _accounts(key: str, title: str, settings: Settings, rows: Sequence[Connection], owners: dict[str, str]) -> Part:
+    return _part(key, title, [_account(settings, row, owners) for row in rows[:SHOWN]], len(rows))
+
+
+def _account(settings: Settings, row: Connection, owners: dict[str, str]) -> Item:
+    facts = providers.find(settings, row.provider)
+    can = "; ".join(f"{group.word}: {group.sentence}" for group in allowed(facts, row.scopes))
+    owner = owners.get(row.person, row.person)
+    return Item(row.label, f"{facts.title}, of {owner}. {can or 'Only to know which account it is'}.")
+
+
+def _actions(session: Session, target: Target, actions: Sequence[Action]) -> list[Part]:
+    running = session.scalars(select(Action).where(reach.actions(target), Action.state == "executing").limit(SHOWN)).all()
+    return [
+        _part("actions", "Held or approved calls that are withdrawn and will not run", [_call(row) for row in actions]),
+        _part("running", "Calls that are running now: these cannot be stopped any more", [_call(row) for row in running]),
+    ]
+
+
+def _call(row: Action) -> Item:
+    return Item(row.tool_title or row.tool, f"at {row.server_title or row.server}, {row.state}")
+
+
+def _reachable(
+    session: Session, settings: Settings, target: Target, reached: Sequence[Connection], actions: Sequence[Action]
+) -> list[Part]:
+    owners = people.names(session, {row.person for row in reached[:SHOWN]})
+    rows = session.execute(
+        select(Server.title, Tool.name, Tool.cls).join(Tool, Tool.server_id == Server.id)
+        .where(Server.name.in_(reach.servers(session, settings, target)), Tool.status == "approved")
+        .order_by(Server.title, Tool.name)
+    ).all()
+    groups = set(session.scalars(select(ActionGroup.name).where(ActionGroup.action.in_([row.id for row in actions[:500]]))))
+    if target.kind == "person":
+        groups |= set(session.scalar(select(Person.groups).where(Person.id == target.id)) or ())
+    return [
+        _accounts("accounts", "Accounts in reach", settings, reached, owners),
+        _part("tools", "Tools in reach", [Item(name, f"at {title}: {CLASSES[cls].lower()}") for title, name, cls in rows]),
+        _part("groups", "Groups concerned, approvers among them", [Item(name) for name in sorted(groups)]),
+    ]
+
+
+def _used(session: Session, settings: Settings, target: Target, since: datetime, days: int) -> list[Part]:
+    lately = (reach.leases(target), Lease.planned_at >= since)
+    rows = session.execute(
+        select(Connection.provider, Connection.label, Lease.server, Lease.tool, func.count(), func.max(Lease.planned_at))
+        .join(Connection, Connection.id == Lease.connection).where(*lately)
+        .group_by(Connection.provider, Connection.label, Lease.server, Lease.tool).order_by(func.count().desc()).limit(SHOWN)
+    ).all()
+    total = session.scalar(select(func.count()).select_from(Lease).where(*lately)) or 0
+    calls = session.execute(
+        select(Action.state, func.count()).where(reach.actions(target), Action.created_at >= since).group_by(Action.state)
+    ).all()
+    names = clients.names(session, {row[2] for row in rows})
+    return [
+        _part("used", f"Uses of accounts in the last {days} days", [
+            Item(label, f"{providers.find(settings, provider).title}: {_times(count)} {tool} at {names.get(server, server)}, "
+                        f"last {last:%Y-%m-%d %H:%M} UTC") for provider, label, server, tool, count, last in rows
+        ], total),
+        _part("held", f"Held calls of the last {days} days", [Item(f"{count} {state}") for state, count in sorted(calls)],
+              sum(count for _state, count in calls)),
+    ]
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _receivers(session: Session, target: Target, since: datetime) -> tuple[Connection, ...]:
+    """Whoever was given a shared token lately may still have it. An agent is given none: the gateway keeps them."""
+    given = (Lease.server == target.id, Lease.planned_at >= since)
+    if target.kind not in ("server", "client"):
+        return ()
+    accounts = Connection.id.in_(select(Lease.connection).where(*given))
+    found = select(Connection).where(Connection.status != "disconnected", accounts).order_by(Connection.id)
+    return tuple(session.scalars(found))
