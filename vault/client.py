@@ -55,7 +55,7 @@ class Adapter(hvac.adapters.Adapter):  # type: ignore[misc]
     ) -> dict[str, Any] | None:
         sent = {"X-Vault-Request": "true", **(headers or {})}
         if self.token:
-            sent["X-Vault-Token"] = self.token
+            sent.setdefault("X-Vault-Token", self.token)
         if self.namespace:
             sent["X-Vault-Namespace"] = self.namespace
         body = json.dumps(kwargs["json"]).encode() if kwargs.get("json") is not None else None
@@ -133,8 +133,8 @@ class Vault:
     def state(self) -> tuple[str, str]:
         """(`ready`, `sealed` or `away`; version). Never raises. `ready`: an active node answers."""
         try:
-            # Without a token. Whoever refuses it is unsealed and active: a standby points elsewhere.
-            found = self.wire.request("GET", "/v1/auth/token/lookup-self", again=True)
+            # Asked without a token, and answered by an active node alone: a standby points elsewhere.
+            found = self.wire.request("GET", "/v1/sys/internal/ui/mounts", again=True)
             sealed = self.wire.request("GET", "/v1/sys/seal-status", again=True)
             status = json.loads(sealed.body) if sealed.status == 200 else {}
         except (Unreached, Unheard, ValueError):
@@ -144,7 +144,7 @@ class Vault:
         version = str(status.get("version", ""))
         if status["sealed"]:
             return "sealed", version
-        return ("ready" if found.status in (400, 401, 403) else "away"), version
+        return ("ready" if found.status < 300 or 400 <= found.status < 500 else "away"), version
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any] | None:
         answer: dict[str, Any] | None = self._hvac.adapter.request(method, f"/v1/{path}", json=body)
@@ -155,7 +155,7 @@ class Vault:
         if not token:
             return self._login(instead_of="")
         if time.monotonic() > self._renew_at:
-            self._renew(token)
+            self._renew()
         return str(self._hvac.token)
 
     def _login(self, *, instead_of: str) -> str:
@@ -164,7 +164,7 @@ class Vault:
         before = self._failure
         with self._lock:
             token = str(self._hvac.token or "")
-            if token != instead_of:
+            if token and token != instead_of:
                 return token
             if self._failure is not None and self._failure is not before:
                 raise type(self._failure)(self._failure.detail, hint=self._failure.hint)
@@ -176,8 +176,8 @@ class Vault:
             return str(self._hvac.token)
 
     def _log_in(self) -> None:
-        """Raises VaultAway, with words for people where the vault answered and let nobody in; VaultSealed; BadSettings."""
-        self._hvac.token = ""
+        """The token there was stays until there is another. Raises VaultSealed, and VaultAway, with words for people where the
+        vault answered and let nobody in."""
         self.wire.renew_tls()
         try:
             token, lease = self._entered()
@@ -194,12 +194,14 @@ class Vault:
         ask, path = self._hvac.adapter.request, f"/v1/{self._login_with.path}"
         given = self._login_with.given()
         if given is None:
-            auth = (ask("POST", path, json=self._login_with.body()) or {})["auth"]
+            auth = (ask("POST", path, headers={"X-Vault-Token": ""}, json=self._login_with.body()) or {}).get("auth") or {}
+            if not auth.get("client_token"):
+                raise VaultAway(f"vault answered {self._login_with.words} without a token", hint=NO_LOGIN)
             return str(auth["client_token"]), auth
         data = (ask("GET", path, headers={"X-Vault-Token": given.reveal()}) or {})["data"]
         return given.reveal(), {"lease_duration": data["ttl"], "renewable": data.get("renewable", False)}
 
-    def _renew(self, token: str) -> None:
+    def _renew(self) -> None:
         """Renew, or log in anew; one greenlet, while the others go on with the token there is."""
         if not self._lock.acquire(blocking=False):
             return
@@ -208,7 +210,7 @@ class Vault:
             if self._renewable:
                 self._lease((self._hvac.auth.token.renew_self() or {})["auth"])
             else:
-                self._replace(token)
+                self._log_in()
         except Refused:
             self._renew_at = 0.0
             self._hvac.token = ""
@@ -220,14 +222,6 @@ class Vault:
             self._lock.release()
         if not self._hvac.token:
             self._login(instead_of="")
-
-    def _replace(self, token: str) -> None:
-        """A token in place of one that cannot be renewed, which stays until there is another. The lock is held."""
-        try:
-            self._log_in()
-        except KeeperError:
-            self._hvac.token = token
-            raise
 
     def _lease(self, auth: Mapping[str, Any]) -> None:
         """A duration of 0 is a token that never ends."""

@@ -145,7 +145,7 @@ class NoAuthority(KeeperError):
     """The vault has no client certificate authority that gives what we ask for, and nothing else."""
 
     code = "no_authority"
-    hint = "The vault cannot give client certificates yet. An operator sets that up: docs/keeper.md, “Client certificates”."
+    hint = "The vault cannot give client certificates yet. An operator sets that up: `counterseal vault doctor`, docs/keeper.md."
 
 
 BY_CODE: dict[str, type[KeeperError]] = {

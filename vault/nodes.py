@@ -30,6 +30,8 @@ NOT_HERE = re.compile(
     rb'|local node not active but active cluster node not found)"\]\}\s*$'
 )
 """Said before anything is done: another node may be the active one."""
+AGAIN = 10.0
+"""Seconds at least between two readings of the certificates because of a failed handshake."""
 REMEMBERED = 32
 """Addresses that nodes pointed at."""
 
@@ -45,7 +47,9 @@ class Nodes:
         self._context = tls
         self._tls = tls()
         self._alone = self.addresses[0].startswith("unix:")
+        self._renewed = time.monotonic()
         self._wires: dict[str, Wire] = {}
+        self._retired: list[Wire] = []
         self._at = self.addresses[0]
         self._strict: dict[str, str] = {} if self._alone else {"X-Vault-No-Request-Forwarding": "true"}
         self._cluster = ""
@@ -70,7 +74,7 @@ class Nodes:
                     method, path, body=body, headers={**(headers or {}), **self._strict}, again=again, timeout=left
                 )
             except (Unreached, Unheard) as failure:
-                self._leave(at)
+                self._failed(at, failure)
                 if isinstance(failure, Unheard) and not again:
                     raise
                 error = failure
@@ -87,19 +91,22 @@ class Nodes:
         raise error
 
     def renew_tls(self) -> None:
-        """Read certificate and key again: a client certificate is replaced long before it ends."""
+        """Read certificates and key again, at each login and when a handshake failed: they are replaced before they end."""
         if self._tls is None:
             return
+        self._renewed = time.monotonic()
         try:
             self._tls = self._context()
         except BadSettings as error:
             log.warning("the certificate used before stays in use: %s", error.detail)
             return
+        # A request under way brings its connection back to a wire of before: closed with the next.
         self.close()
+        self._retired = [*self._retired, *self._wires.values()][-REMEMBERED:]
+        self._wires = {}
 
     def close(self) -> None:
-        wires, self._wires = self._wires, {}
-        for one in wires.values():
+        for one in (*self._retired, *self._wires.values()):
             one.close()
 
     def _wire(self, address: str) -> Wire:
@@ -107,6 +114,11 @@ class Nodes:
         if found is None:
             found = self._wires.setdefault(address, Wire(address, timeout=self.timeout, tls=self._tls))
         return found
+
+    def _failed(self, at: str, failure: Unreached | Unheard) -> None:
+        self._leave(at)
+        if isinstance(failure.__cause__, ssl.SSLError) and time.monotonic() - self._renewed > AGAIN:
+            self.renew_tls()
 
     def _leave(self, at: str) -> None:
         """The next address of ours, unless somebody else has gone on already."""

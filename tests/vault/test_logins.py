@@ -187,3 +187,15 @@ def test_another_authority_is_not_believed(nodes: Nodes, tmp_path: Path) -> None
             assert keeper.vault.state() == ("away", "")
             with pytest.raises(KeeperError):
                 keeper.kv.read("people/one")
+
+
+def test_a_replaced_authority_is_believed_without_a_restart(nodes: Nodes, tmp_path: Path) -> None:
+    """After a handshake that failed, at most once in ten seconds."""
+    file = tmp_path / "ca.pem"
+    file.write_bytes(authority(tmp_path / "other").pem.read_bytes())
+    with keeper_of(settings(tmp_path, nodes, ca_cert=str(file)), VAULT_TOKEN="s.anything") as keeper:
+        assert keeper.vault.state()[0] == "away"
+        file.write_bytes(nodes.authority.pem.read_bytes())
+        assert keeper.vault.state()[0] == "away", "not yet"
+        keeper.vault.wire._renewed -= 60
+        assert keeper.vault.state()[0] == "ready"

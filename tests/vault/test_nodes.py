@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from tests.keeper_parts import until
 from tests.processes import free_port
+from vault.client import Vault
 from vault.errors import VaultAway, VaultSealed
-from vault.login import Token
+from vault.login import AppRole, Token
 from vault.nodes import BEYOND, Nodes
 from vault.secret import Secret
 from vault.wire import Unheard, Unreached
@@ -211,9 +213,48 @@ def test_an_index_of_another_kind_is_let_be(three: Three, value: str) -> None:
     assert len(three.all[0].heard) == 1
 
 
-def test_a_session_tells_sealed_from_away(three: Three) -> None:
-    from vault.client import Vault
+def test_a_login_that_is_answered_without_a_token_is_said_so(three: Three) -> None:
+    """As where a second factor is asked for. The token of before is not sent along."""
+    three.all[0].say((200, {}, b'{"auth":{"client_token":"","mfa_requirement":{}}}'))
+    vault = Vault(three.nodes.addresses[0], login=AppRole("r", lambda: Secret("s")), timeout=20)
+    with pytest.raises(VaultAway, match="without a token") as raised:
+        vault.read("x")
+    assert "does not let the keeper in" in raised.value.hint
+    assert three.all[0].heard[0][2]["x-vault-token"] == ""
+    vault.wire.close()
 
+
+def test_while_a_token_is_replaced_the_old_one_is_used(three: Three) -> None:
+    """It is good for half its life still: nobody is sent without one, and one that cannot be had leaves it in place."""
+    login = threading.Event()
+    asked: list[str] = []
+
+    def says(asked_: BaseHTTPRequestHandler) -> Says:
+        if not asked_.path.endswith("/login"):
+            asked.append(asked_.headers["X-Vault-Token"])
+            return FINE
+        if asked:
+            login.wait(60)
+            return 400, {}, b'{"errors":["no more"]}'
+        return 200, {}, b'{"auth":{"client_token":"s.first","lease_duration":3600,"renewable":false}}'
+
+    three.all[0].says = says
+    vault = Vault(three.nodes.addresses[0], login=AppRole("r", lambda: Secret("s")), timeout=60)
+    vault.read("x")
+    vault._renew_at = 0.0
+    replacing = threading.Thread(target=vault.read, args=("x",))
+    replacing.start()
+    try:
+        until(lambda: any(one[1].endswith("/login") for one in three.all[0].heard[2:]), "the second login is under way")
+        vault.read("x")
+    finally:
+        login.set()
+        replacing.join(60)
+    assert asked == ["s.first"] * 3
+    vault.wire.close()
+
+
+def test_a_session_tells_sealed_from_away(three: Three) -> None:
     vault = Vault(",".join(three.nodes.addresses), login=Token(lambda: Secret("s.x")), timeout=5)
     for answer, error in ((SEALED, VaultSealed), (LEADERLESS, VaultAway)):
         for one in three.all:

@@ -15,6 +15,7 @@ from typing import Any
 
 from vault import embedded
 from vault.secret import Secret
+from vault.settings import load
 from webapp.errors import BadInput, Unavailable
 from webapp.evaluation import links
 from webapp.evaluation import run as runs
@@ -42,7 +43,10 @@ def is_evaluation(instance: Path, wanted: bool) -> bool:
 
 
 def prepare(instance: Path, *, port: int, public_url: str | None, evaluation: bool) -> plan.House:
-    """Folders, sockets, the vault's configuration. Raises Conflict for a taken port, BadInput for an address not allowed here."""
+    """Folders, sockets, the vault's configuration. Raises Conflict for a taken port, BadInput for an address not allowed here
+    or a vault of somebody else's, BadSettings."""
+    if load(instance, evaluation=False, environ={}).vault_address:
+        raise BadInput("keeper.toml names a vault of your own, and `up` brings one: start keeper, serve and worker instead.")
     for folder in (instance / "run", instance / "logs"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     pages = sockets.pages(port)

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from webapp.cli import COMMANDS, main
 from webapp.errors import BadInput, Conflict
-from webapp.supervisor import lock, sockets, up
+from webapp.supervisor import lock, plan, sockets, up
 
 
 def test_an_instance_is_run_once_at_a_time(tmp_path: Path) -> None:
@@ -65,6 +65,20 @@ def test_an_evaluation_instance_stays_one_without_being_asked(tmp_path: Path) ->
 def test_an_evaluation_instance_is_at_localhost_alone(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nowhere else"):
         up.prepare(tmp_path, port=0, public_url="https://approvals.example.com", evaluation=True)
+
+
+def test_it_brings_its_own_vault_and_says_so_where_another_is_named(tmp_path: Path) -> None:
+    (tmp_path / "keeper.toml").write_text('vault_address = "https://vault.example:8200"')
+    with pytest.raises(BadInput, match="start keeper, serve and worker"):
+        up.prepare(tmp_path, port=0, public_url=None, evaluation=False)
+
+
+def test_what_the_shell_says_of_another_vault_reaches_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token of the operator's is nothing for the web process."""
+    for name in ("VAULT_TOKEN", "BAO_TOKEN", "VAULT_ADDR"):
+        monkeypatch.setenv(name, "something")
+    environment = plan.House(tmp_path, "http://localhost:8000", (), None, {}).environment
+    assert not [name for name in environment if name.startswith(("VAULT_", "BAO_"))]
 
 
 def test_a_link_goes_to_a_terminal_or_to_a_file_of_its_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
