@@ -5,14 +5,15 @@ Everything here is a stranger's text until it was checked: bounded, and never sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
 from vault.errors import NeedsConsent, ProviderAway, ProviderRefused
-from vault.providers.catalogue import ProviderFacts, Quirks
+from vault.providers.catalogue import UNREADABLE, ProviderFacts, Quirks
 from vault.secret import Secret
 from vault.transport import AnswerLost, Reply
 
@@ -20,6 +21,9 @@ MAX_LIFETIME = 400 * 86400
 TOKEN_LENGTH = 16_384
 FORM = "application/x-www-form-urlencoded"
 SAID_LENGTH = 255
+SCOPES_KEPT = 150
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
+"""RFC 6749 section 3.3, and no longer than anybody's scope is."""
 
 WORDS = {
     "access_denied": "You, or the provider, did not agree to it.",
@@ -75,7 +79,7 @@ def parse_tokens(reply: Reply, now: datetime, facts: ProviderFacts | None = None
     return Tokens(
         access=Secret(access), refresh=refresh, id_token=_secret(found, "id_token"),
         expires_at=_ends(given.get("expires_in"), now) or _documented(facts, refresh, given, now),
-        scopes=_granted(given, quirks), refresh_expires_at=_ends(given.get("refresh_token_expires_in"), now),
+        scopes=_granted(given, facts), refresh_expires_at=_ends(given.get("refresh_token_expires_in"), now),
         said=_told(found, facts),
     )
 
@@ -150,10 +154,24 @@ def _documented(
     return now + timedelta(seconds=facts.access_lifetime)
 
 
-def _granted(given: Mapping[str, Any], quirks: Quirks) -> tuple[str, ...] | None:
+def _granted(given: Mapping[str, Any], facts: ProviderFacts | None) -> tuple[str, ...] | None:
     """Where no scope can be asked for, what the answer calls one says nothing: the entry's one scope is all that can be done."""
+    quirks = facts.quirks if facts is not None else Quirks()
     found = _scopes(given.get(quirks.scope_in)) if quirks.scope_parameter else None
-    return tuple(dict.fromkeys(quirks.scope_aliases.get(one, one) for one in found)) if found is not None else None
+    if found is None:
+        return None
+    named = tuple(dict.fromkeys(quirks.scope_aliases.get(one, one) for one in found))
+    return bounded(named, facts.scopes if facts is not None else ())
+
+
+def bounded(found: Sequence[str], described: Container[str]) -> tuple[str, ...]:
+    """Granted scopes as they are kept: at most `SCOPES_KEPT`, those first that somebody described, each of a scope's characters
+    and length. What is left out is not forgotten: `UNREADABLE` stands for it, which is as grave as can be."""
+    usable = [one for one in found if SCOPE.fullmatch(one) and one != UNREADABLE]
+    if len(usable) == len(found) <= SCOPES_KEPT:
+        return tuple(found)
+    known = [one for one in usable if one in described]
+    return (*known, *(one for one in usable if one not in described))[: SCOPES_KEPT - 1] + (UNREADABLE,)
 
 
 def _scopes(found: Any) -> tuple[str, ...] | None:

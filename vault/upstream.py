@@ -19,7 +19,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from vault.answers import WORDS, Tokens, parse_tokens
 from vault.errors import BadRequest, NeedsConsent, ProviderAway, ProviderRefused, Stale
-from vault.providers.catalogue import ProviderFacts
+from vault.providers.catalogue import UNREADABLE, ProviderFacts
 from vault.secret import Secret
 from vault.transport import AnswerLost, Reply, Transport, document, read_document
 from vault.upstream_auth import authenticate, revocation_request, showing
@@ -176,7 +176,7 @@ def refresh(at: Endpoints, transport: Transport, *, token: Secret[str], scopes: 
     AnswerLost (unknown what happened)."""
     fields = {"grant_type": "refresh_token", "refresh_token": token.reveal()}
     if at.facts.narrows:
-        fields["scope"] = at.facts.scope_separator.join(scopes)
+        fields["scope"] = at.facts.scope_separator.join(scope for scope in scopes if scope != UNREADABLE)
     url = at.refresh_url or at.token_url
     return parse_tokens(_post(at, transport, url, {**fields, **at.facts.quirks.refresh_params}), now, at.facts)
 

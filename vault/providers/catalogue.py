@@ -21,6 +21,7 @@ from vault.providers.facts import (
     GRAVE,
     STANDARD,
     UNKNOWN_EFFECT,
+    UNREADABLE,
     Effect,
     Placeholder,
     ProviderFacts,
@@ -31,8 +32,8 @@ from vault.providers.facts import (
 from vault.providers.reading import BadFile, File, read
 
 __all__ = [
-    "EFFECTS", "GENERIC", "GRAVE", "SHIPPED", "STANDARD", "UNKNOWN_EFFECT", "BadFile", "Catalogue", "Effect", "Placeholder",
-    "ProviderFacts", "Quirks", "ScopeFacts", "check_url", "facts", "load", "looser", "name_of",
+    "EFFECTS", "GENERIC", "GRAVE", "SHIPPED", "STANDARD", "UNKNOWN_EFFECT", "UNREADABLE", "BadFile", "Catalogue", "Effect",
+    "Placeholder", "ProviderFacts", "Quirks", "ScopeFacts", "check_url", "facts", "load", "looser", "name_of",
 ]
 
 log = logging.getLogger("counterseal.catalogue")

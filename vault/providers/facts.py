@@ -42,6 +42,9 @@ STANDARD = {
     "offline_access": ScopeFacts(words="Keep the access until you take it back", effect="read"),
 }
 """Of OpenID Connect Core sections 5.4 and 11: the same at every provider."""
+UNREADABLE = "counterseal:unreadable"
+"""Stands in a list of granted scopes for all that are not kept by name: too many, too long, or with characters that none has."""
+MARKS = {UNREADABLE: ScopeFacts(words="Things that cannot be told: names that are not kept", effect=UNKNOWN_EFFECT)}
 
 
 def _compiles(value: str) -> str:
@@ -100,6 +103,8 @@ class ProviderFacts(Strict):
     `callback`: a provider that names itself in its answer (RFC 9207) returns to the shared callback; any other to one of its own,
     so that a code of one provider is never taken to another (RFC 9700 section 4.4.2.2).
     `revoke_effect`: what revoking an access token kills: that token, the whole grant, or nothing because it cannot be revoked.
+    `ends_access`: it is documented that with the whole grant also the access tokens end that were handed out before. False where
+    nothing promises it: then the page says that they may live on.
     `refresh_kills_previous`: a refresh ends the access tokens handed out before it.
     `narrows`: a refresh with fewer scopes answers a token with fewer scopes.
     `grants_apart`: each consent is a grant of its own, so that ending the one before leaves the new one. False where nothing
@@ -142,6 +147,7 @@ class ProviderFacts(Strict):
     refresh_lifetime: int | None = Field(default=None, gt=0)
     revoke_style: Literal["rfc7009", "github", "slack", "bearer", "stripe", "none"] = "rfc7009"
     revoke_effect: Literal["token", "grant", "none"] = "grant"
+    ends_access: bool = False
     refresh_kills_previous: bool = True
     grants_apart: bool = False
     picker: bool = False
@@ -209,8 +215,14 @@ class ProviderFacts(Strict):
         open_ = {name for key in URLS for name in HOLE.findall(getattr(self, key))}
         return {name: one for name, one in self.placeholders.items() if name in open_}
 
+    @property
+    def access_outlives(self) -> bool:
+        """Whether access that was handed out may go on after the provider confirmed that the grant has ended. Where it can end a
+        token alone, each one is ended by itself."""
+        return self.revoke_effect != "token" and not self.ends_access
+
     def known(self, scope: str) -> ScopeFacts | None:
-        return self.scopes.get(scope) or STANDARD.get(scope)
+        return self.scopes.get(scope) or STANDARD.get(scope) or MARKS.get(scope)
 
     def effect(self, scope: str) -> Effect:
         """A scope that nobody described counts as destructive."""
@@ -218,8 +230,9 @@ class ProviderFacts(Strict):
         return found.effect if found is not None else UNKNOWN_EFFECT
 
     def words(self, scope: str) -> str:
+        """Empty for a scope that nobody described: its name is a stranger's, and stands in no sentence of ours."""
         found = self.known(scope)
-        return found.words if found is not None else f"“{scope}” (not described in the catalogue)"
+        return found.words if found is not None else ""
 
     def grave(self, scopes: Iterable[str]) -> set[str]:
         """Those of the scopes that are minted only with evidence."""

@@ -143,8 +143,8 @@ def _title(found: Entitled) -> str:
 
 
 def token_facts(provider: ProviderFacts, reach: tuple[str, ...], lifetime: int) -> dict[str, Any]:
-    """What the page leads with, and what is signed: what the token can do in plain words, gravest first, and for how long: also
-    where the provider cannot end it when its lease is over."""
+    """What the page leads with, and what is signed: what the token can do in plain words (empty where nobody described it),
+    gravest first, and for how long: also where the provider cannot end it when its lease is over."""
     told = sorted(set(reach) - set(provider.base_scopes), key=lambda scope: (EFFECTS.index(provider.effect(scope)), scope))
     can = [{"scope": scope, "effect": provider.effect(scope), "words": provider.words(scope)} for scope in told]
     return {

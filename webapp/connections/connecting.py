@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from vault.door import Begun, Connected
 from vault.errors import KeeperError, Stale
+from vault.providers.catalogue import UNREADABLE
 from vault.secret import Secret
 from webapp import audit
 from webapp.connections import lookup, providers, states, suspension
@@ -69,7 +70,7 @@ def begin(
         with house.database.read() as session:
             row = lookup.own(session, connection, viewer.person)
         provider = row.provider
-        scopes = sorted({*row.scopes, *add}) if add else scopes
+        scopes = sorted({*row.scopes, *add} - {UNREADABLE}) if add else scopes
     facts = providers.find(house.settings, provider)
     with house.database.read() as session:
         suspension.refuse(session, viewer.person, provider)

@@ -14,7 +14,7 @@ from vault.providers.catalogue import ProviderFacts
 from webapp.connections import consents, lookup, providers
 from webapp.connections.agents import Agent, may_use
 from webapp.connections.health import Health, health
-from webapp.connections.rules import Allowed, allowed, listed, missing
+from webapp.connections.rules import Allowed, Rest, allowed, listed, missing, rest
 from webapp.connections.tables import Connection, Revocation
 from webapp.connections.uses import Summary, Use, reader
 from webapp.web.house import House
@@ -52,18 +52,19 @@ class Card:
     def default(self) -> bool:
         return self.siblings > 0 and self.row.preferred
 
-    def short(self, agent: Agent) -> list[str]:
-        """What the agent's server may need and the account does not grant, in words."""
-        return [self.facts.words(scope) for scope in missing(self.row.scopes, agent.scopes)]
+    def short(self, agent: Agent) -> tuple[str, ...]:
+        """The scopes that the agent's server may need and the account does not grant."""
+        return missing(self.row.scopes, agent.scopes)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A disconnected account, and where its provider's revocation stands."""
+    """A disconnected account, where its provider's revocation stands, and what that leaves."""
 
     row: Connection
     facts: ProviderFacts
     revocation: Revocation | None
+    rest: Rest | None
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,15 @@ class Accounts:
 
 @dataclass(frozen=True)
 class Detail:
-    """`older`: there are uses that `uses` leaves out; `tokens` is the ledger on what a pause or a new consent left behind; `more`
-    are scopes in words that could be asked for."""
+    """`older`: there are uses that `uses` leaves out; `tokens` is the ledger on what a pause or a new consent left behind; `rest`
+    is what may still work after a disconnect; `more` are scopes in words that could be asked for."""
 
     card: Card
     uses: Sequence[Use]
     older: bool
     revocation: Revocation | None
     tokens: Revocation | None
+    rest: Rest | None
     more: list[Allowed]
 
 
@@ -124,9 +126,14 @@ def accounts(house: House, viewer: Viewer) -> Accounts:
     except KeeperError as error:
         available, away = [], error.hint
     cards = [_card(house, row, seen) for row in rows]
-    gone = [Ended(row, providers.find(house.settings, row.provider), revocation) for row, revocation in ended]
+    gone = [_ended(house, row, revocation) for row, revocation in ended]
     undecided = {card.facts.title for card in cards if card.siblings and card.instead is None and not card.row.preferred}
     return Accounts(cards, gone, available, sorted(undecided), away)
+
+
+def _ended(house: House, row: Connection, revocation: Revocation | None) -> Ended:
+    facts = providers.find(house.settings, row.provider)
+    return Ended(row, facts, revocation, rest(facts, row.ended_at, house.clock()))
 
 
 def _seen(session: Session, house: House, viewer: Viewer, rows: list[Connection], shown: Sequence[str]) -> _Seen:
@@ -166,7 +173,8 @@ def detail(house: House, viewer: Viewer, connection: str) -> Detail:
     card = _card(house, row, seen)
     own = set(card.facts.scopes) - set(card.facts.base_scopes)
     more = allowed(card.facts, missing(row.scopes, own))
-    return Detail(card, uses[:USES_SHOWN], len(uses) > USES_SHOWN, revocation, tokens, more)
+    left = rest(card.facts, row.ended_at, house.clock())
+    return Detail(card, uses[:USES_SHOWN], len(uses) > USES_SHOWN, revocation, tokens, left, more)
 
 
 def own_rows(house: House, viewer: Viewer, connection: str = "") -> list[Connection]:

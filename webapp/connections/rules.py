@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from vault.providers.catalogue import EFFECTS, Effect, ProviderFacts
 
@@ -18,16 +19,18 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True)
 class Allowed:
-    """What is allowed, of one effect: `money`, its word, and it in sentences."""
+    """What is allowed, of one effect: `money`, its word, and it in sentences. `unknown` are the names of scopes that nobody
+    described, as a stranger wrote them."""
 
     effect: Effect
     word: str
     sentences: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
-        """`See balances, see payees`."""
-        return sentence(self.sentences)
+        """`See balances, see payees`: our own words alone."""
+        return sentence([*self.sentences, *undescribed(len(self.unknown))])
 
 
 GOES_WITHOUT_SAYING = frozenset({"openid", "offline_access"})
@@ -37,8 +40,20 @@ def allowed(facts: ProviderFacts, scopes: Iterable[str]) -> list[Allowed]:
     """Granted scopes in plain words, gravest first. The provider's own base scopes (who you are, offline access) go without
     saying."""
     told = sorted(set(scopes) - set(facts.base_scopes) - GOES_WITHOUT_SAYING)
-    groups = [(effect, [facts.words(scope) for scope in told if facts.effect(scope) == effect]) for effect in EFFECTS]
-    return [Allowed(effect, EFFECT_WORDS[effect], tuple(words)) for effect, words in groups if words]
+    groups = [(effect, [scope for scope in told if facts.effect(scope) == effect]) for effect in EFFECTS]
+    return [Allowed(effect, EFFECT_WORDS[effect], *apart(facts, found)) for effect, found in groups if found]
+
+
+def apart(facts: ProviderFacts, scopes: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The words of those that are described, and the names of those that are not."""
+    found = list(scopes)
+    words = tuple(facts.words(scope) for scope in found if facts.words(scope))
+    return words, tuple(scope for scope in found if not facts.words(scope))
+
+
+def undescribed(count: int) -> list[str]:
+    """In our words, for where a stranger's have no place."""
+    return [f"{count} things that nobody described" if count > 1 else "Something that nobody described"] if count else []
 
 
 def sentence(words: Sequence[str]) -> str:
@@ -69,6 +84,24 @@ def missing(granted: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
 def ends_alone(facts: ProviderFacts) -> bool:
     """Whether the provider can end one token and leave the grant."""
     return facts.revoke_style != "none" and facts.revoke_effect == "token"
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Access that may still work although its provider confirmed the end. `until`: it ends by itself then, at the latest; None
+    where the provider documents no time."""
+
+    until: datetime | None
+
+
+def rest(facts: ProviderFacts, ended_at: datetime | None, now: datetime) -> Rest | None:
+    """What is left of a disconnected account's access; None where nothing is. After `ended_at` nothing was handed out."""
+    if ended_at is None or not facts.access_outlives:
+        return None
+    if facts.access_lifetime is None:
+        return Rest(None)
+    until = ended_at + timedelta(seconds=facts.access_lifetime)
+    return Rest(until) if now < until else None
 
 
 def listed(offers: Sequence[ProviderFacts], wanted: str) -> list[tuple[str, list[ProviderFacts]]]:

@@ -99,8 +99,9 @@ def _tell(finished: Finished) -> None:
     again = " again. If an agent waits for it, it goes on by itself" if finished.again else ""
     flash(f"{facts.title} is connected{again}.", "good")
     if finished.less:
-        words = rules.sentence([facts.words(scope) for scope in finished.less])
-        told = f"{facts.title} did not grant all that was asked for. Not granted: {words}. Calls that need it are refused."
+        words, unknown = rules.apart(facts, finished.less)
+        less = rules.sentence([*words, *rules.undescribed(len(unknown))])
+        told = f"{facts.title} did not grant all that was asked for. Not granted: {less}. Calls that need it are refused."
         flash(told, "warn")
 
 

@@ -6,11 +6,11 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator
-from html import unescape
+from html import escape, unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from tests.app_parts import Browser, People
@@ -19,10 +19,11 @@ from tests.oidc_provider import Provider
 from tests.scripted_provider import Handler, Scripted, cut_off, error, hang_up
 from tests.scripted_provider import serve as scripted
 from tests.webapp.connections.parts import SCOPES, back, begin, connect, log, rows
-from vault.providers.catalogue import load
+from vault.answers import SCOPE, SCOPES_KEPT
+from vault.providers.catalogue import UNREADABLE, load
 from vault.secret import Secret
 from vault.upstream import Endpoints, Request, authorization_url
-from webapp.connections.tables import Attempt
+from webapp.connections.tables import Attempt, Connection
 from webapp.web.house import House
 
 TRY = re.compile(r'href="([^"]+)">Try again<')
@@ -130,6 +131,61 @@ def test_less_than_was_asked_for_is_told_stored_and_refused(signed_in: People, p
     [row] = rows(house, ada.person)
     assert row.scopes == ["accounts:read"]
     assert "Not allowed: Send payments" in page
+
+
+HIDDEN = "\u202eevas\u2066"
+MORE_THAN_ASKED = {
+    "other names": ["Harmless.do-not-worry", "money:all"],
+    "hostile ones": [f"see{HIDDEN}", "<b>bold</b>", 'quo"te', "back\\slash", "\x00"],
+    "a long one": ["x" * 201, "y" * 200], "very many": [f"made:up:{number}" for number in range(3000)],
+}
+
+
+@pytest.mark.parametrize("found", MORE_THAN_ASKED.values(), ids=MORE_THAN_ASKED.keys())
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_more_than_was_asked_for_is_bounded_and_never_in_our_words(
+    signed_in: People, provider: Scripted, house: House, found: list[str]
+) -> None:
+    """What is not kept by name is not forgotten: it counts as grave, as all that nobody described does."""
+    ada = signed_in("ada")
+    provider.scopes = " ".join([*found, "accounts:read"])
+    assert attempt(ada, provider, ["accounts:read"]).status_code == 303
+    [row] = rows(house, ada.person)
+    assert len(row.scopes) <= SCOPES_KEPT
+    assert "accounts:read" in row.scopes, "what is described is kept first"
+    assert all(SCOPE.fullmatch(one) for one in row.scopes)
+    usable = {one for one in found if SCOPE.fullmatch(one)}
+    assert (UNREADABLE in row.scopes) is (usable != set(found) or len(found) >= SCOPES_KEPT)
+    one, listed = ada.get(f"/connections/{row.id}").text, ada.get("/connections").text
+    for name in set(row.scopes) - {"accounts:read", UNREADABLE}:
+        assert f'<bdi class="mono">{escape(name)}</bdi> <span class="quiet">(not described in the catalogue)</span>' in one
+        assert escape(name) not in listed, "no stranger's words among ours"
+    assert ("Things that cannot be told" in one) is (UNREADABLE in row.scopes)
+    assert re.search(r"[Ss]omething that nobody described|things that nobody described|[Tt]hings that cannot be told", listed)
+    assert HIDDEN not in one + listed
+
+
+def test_what_was_stored_before_is_shown_with_what_hides_made_visible(
+    signed_in: People, provider: Scripted, house: House
+) -> None:
+    ada = signed_in("ada")
+    assert attempt(ada, provider, ["accounts:read"]).status_code == 303
+    [row] = rows(house, ada.person)
+    house.database.write(lambda s: s.execute(update(Connection).values(scopes=["accounts:read", f"see{HIDDEN}<i>"])))
+    page = ada.get(f"/connections/{row.id}").text
+    assert '<bdi class="mono">see<span class="boxed mono" title="an invisible character">U+202E</span>evas' in page
+    assert "&lt;i&gt;" in page
+    assert HIDDEN not in page
+
+
+def test_more_is_asked_for_without_what_has_no_name(signed_in: People, provider: Scripted, house: House) -> None:
+    ada = signed_in("ada")
+    provider.scopes = "accounts:read bad\x00name"
+    assert attempt(ada, provider, ["accounts:read"]).status_code == 303
+    [row] = rows(house, ada.person)
+    assert UNREADABLE in row.scopes
+    sent = ada.send("/connections/new", connection=row.id, add="payees:read")
+    assert parse_qs(urlsplit(sent.headers["Location"]).query)["scope"] == ["accounts:read payees:read"]
 
 
 def test_a_state_that_was_used_leads_to_a_fresh_form(signed_in: People, provider: Scripted) -> None:
