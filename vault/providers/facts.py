@@ -44,7 +44,7 @@ STANDARD = {
 """Of OpenID Connect Core sections 5.4 and 11: the same at every provider."""
 UNREADABLE = "counterseal:unreadable"
 """Stands in a list of granted scopes for all that are not kept by name: too many, too long, or with characters that none has."""
-MARKS = {UNREADABLE: ScopeFacts(words="Things that cannot be told: names that are not kept", effect=UNKNOWN_EFFECT)}
+MARKS = {UNREADABLE: ScopeFacts(words="More, under names that are not shown here", effect=UNKNOWN_EFFECT)}
 
 
 def _compiles(value: str) -> str:
