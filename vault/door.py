@@ -278,6 +278,12 @@ class Door:
         Raises NotApproved; also the second time."""
         self._line.ask("spend", receiver=receiver, evidence=_evidence(evidence))
 
+    def try_renewal(self, *, connection: str) -> str:
+        """Have the provider renew this account now, if it can be renewed at all. The token is for nobody and stays here: have it
+        ended by `forget`, with the receiver that is returned, and `end_tokens`. Raises NeedsConsent where the provider's grant is
+        over, NotKnown, Disconnected, Paused, ProviderAway."""
+        return str(self._line.ask("try_renewal", self.provider_timeout, connection=connection)["receiver"])
+
     def end_lease(self, *, connection: str, token_ref: str) -> Revoked:
         """Revoke one exclusive access token, where the provider can do so alone."""
         found = self._line.ask("end_lease", self.provider_timeout, connection=connection, token_ref=token_ref)

@@ -8,6 +8,7 @@ reads the instance folder can read the vault: on one machine, the folder's owner
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 import json
 import os
@@ -30,6 +31,9 @@ from vault.settings import ROLE as ROLE
 from vault.settings import STARTED, Settings
 
 SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
+BACKUP_ROLE = "counterseal-backup"
+BACKUP_SECRET_ID = "COUNTERSEAL_BACKUP_SECRET_ID"  # noqa: S105 the variable's name
+BACKUP_FILE = "backup-secret-id"
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -63,10 +67,11 @@ def prepare(instance: Path, extra: Sequence[Request] = ()) -> None:
     if len(os.fsencode(socket_path(instance))) > LONGEST_SOCKET:
         raise KeeperError(hint=f"The instance folder's path is too long for a socket: {instance}")
     _keep(folder / "seal.key", secrets.token_bytes(32))
-    _keep(folder / "secret-id", secrets.token_urlsafe(32).encode())
+    for name in ("secret-id", BACKUP_FILE):
+        _keep(folder / name, secrets.token_urlsafe(32).encode())
     if not (folder / "closed.pem").exists():
         _close(folder)
-    _write(folder / "config.hcl", _config(instance, [*declared(), *extra]).encode())
+    _write(folder / "config.hcl", _config(instance, [*declared(), *backup_role(), *extra]).encode())
 
 
 def command(instance: Path) -> list[str]:
@@ -75,8 +80,11 @@ def command(instance: Path) -> list[str]:
 
 def environment(instance: Path) -> dict[str, str]:
     """All the server gets: it must not inherit tokens or addresses from whoever starts us."""
-    secret_id = (home(instance) / "secret-id").read_text().strip()
-    return {"PATH": os.environ.get("PATH", ""), "HOME": str(home(instance)), SECRET_ID: secret_id}
+    folder = home(instance)
+    own = {SECRET_ID: folder / "secret-id", BACKUP_SECRET_ID: folder / BACKUP_FILE}
+    return {
+        "PATH": os.environ.get("PATH", ""), "HOME": str(folder), **{name: path.read_text().strip() for name, path in own.items()}
+    }
 
 
 def ready(instance: Path) -> bool:
@@ -97,11 +105,34 @@ def ready(instance: Path) -> bool:
 
 def declared(prefix: str = "counterseal-") -> list[Request]:
     """What the keeper needs, in order, with the secret-id that the server gets in its environment."""
-    secret_id = {"eval_type": "string", "eval_source": "env", "env_var": SECRET_ID}
     return [
         *engines(prefix), *approle("approle", ROLE),
-        Request("secret-id", f"auth/approle/role/{ROLE}/custom-secret-id", {"secret_id": secret_id}),
+        Request("secret-id", f"auth/approle/role/{ROLE}/custom-secret-id", {"secret_id": _from_environment(SECRET_ID)}),
     ]
+
+
+def backup_role() -> list[Request]:
+    """Who may take a snapshot: nobody but a role of its own, which can do nothing else. The keeper, which runs all the time and
+    hears the web process, cannot. The role gives nobody anything new: its secret-id lies beside the seal key and the vault's own
+    files, so whoever reads it could copy those; and what it takes is noted in the vault's audit log, and shut without the seal
+    key."""
+    return short_role(BACKUP_ROLE, BACKUP_SECRET_ID, (Path(__file__).parent / "policies" / "backup.hcl").read_text())
+
+
+def short_role(name: str, variable: str, policy: str) -> list[Request]:
+    """An AppRole whose tokens live a minute and are stored nowhere; its secret-id is read from an environment variable."""
+    role = f"auth/approle/role/{name}"
+    short = {"token_no_default_policy": True, "token_type": "batch", "token_ttl": "1m", "token_max_ttl": "1m"}
+    return [
+        Request(f"{name}-policy", f"sys/policies/acl/{name}", {"policy": policy}),
+        Request(f"{name}-role", role, {"token_policies": [name], **short}),
+        Request(f"{name}-role-id", f"{role}/role-id", {"role_id": name}),
+        Request(f"{name}-secret-id", f"{role}/custom-secret-id", {"secret_id": _from_environment(variable)}),
+    ]
+
+
+def _from_environment(variable: str) -> Mapping[str, str]:
+    return {"eval_type": "string", "eval_source": "env", "env_var": variable}
 
 
 def _set_aside(folder: Path) -> None:
@@ -123,11 +154,17 @@ def _config(instance: Path, requests: Sequence[Request]) -> str:
         "  tls_require_and_verify_client_cert = true\n}",
         'api_addr = "http://127.0.0.1:8200"\ncluster_addr = "http://127.0.0.1:0"\nlog_level = "warn"\nui = false',
         f'seal "static" {{\n  current_key_id = "1"\n  current_key = {json.dumps("file://" + str(folder / "seal.key"))}\n}}',
-        'audit "file" "counterseal" {\n  options {\n'
+        f'audit "file" "{_device(folder)}" {{\n  options {{\n'
         f'    file_path = {json.dumps(str(folder / "audit.log"))}\n    mode = "0600"\n  }}\n}}',
         'initialize "counterseal" {\n' + "\n".join(_request(one) for one in requests) + "\n}",
     ]
     return "\n".join(blocks) + "\n"
+
+
+def _device(folder: Path) -> str:
+    """The audit device's name, another one in each folder: OpenBao does not unseal where a device that it knows now writes to
+    another file, but takes away one that is no longer declared. So a folder can be moved, and a backup restored anywhere."""
+    return "counterseal-" + hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def _request(one: Request) -> str:

@@ -25,6 +25,8 @@ log = logging.getLogger("counterseal.keeper.mint")
 LONGEST = 3600
 SHORTEST = 1
 TOGETHER = 64
+TRIAL = "counterseal:trial"
+"""The receiver of a renewal's token that nobody asked for. No server has such a name."""
 ALONE: Mapping[str, Any] = {"alone": True}
 """Ask for this one by itself: a provider has to be asked, or it may be the only one of its kind."""
 
@@ -210,4 +212,14 @@ def _forget(keeper: Keeper, connection: str, ref: str, *, keep: bool) -> None:
         return
 
 
-HANDLERS = {"mint": mint, "mint_ready": mint_ready, "spend": spend_approval, "end_lease": end_lease}
+def try_renewal(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """Renew, whatever token is at hand: does the provider still know the refresh token? The new token is for a receiver of its
+    own, whom nobody mints for; `forget` has it ended."""
+    connection = segment(body, "connection")
+    record = active(keeper, connection)
+    if record.renewable:
+        renew(keeper, connection, Want(TRIAL, record.scopes, exclusive=False, until=keeper.clock()))
+    return {"receiver": TRIAL}
+
+
+HANDLERS = {"try_renewal": try_renewal, "mint": mint, "mint_ready": mint_ready, "spend": spend_approval, "end_lease": end_lease}

@@ -10,6 +10,8 @@ import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,8 @@ from vault.secret import Secret
 
 STARTED = "started"
 """File in the instance's vault folder, written when its vault was first ready."""
+RESTORED = "restored"
+"""File in the instance's vault folder with the time at which it was restored from a backup, where it was."""
 LOCAL = "http://localhost:8000"
 ROLE = "counterseal-keeper"
 
@@ -106,6 +110,19 @@ class Settings:
     @property
     def host(self) -> str:
         return urlsplit(self.public_url).hostname or ""
+
+    @cached_property
+    def restored_at(self) -> datetime | None:
+        """When the instance's own vault was restored from a backup; None if never. Raises BadSettings."""
+        try:
+            found = datetime.fromisoformat((self.instance / "vault" / RESTORED).read_text().strip())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise BadSettings(f"{RESTORED}: {error}") from error
+        if found.tzinfo is None:
+            raise BadSettings(f"{RESTORED}: a time without a zone")
+        return found
 
     def note_started(self) -> None:
         """From now on the instance's own vault may hold something: `vault.embedded` must never again set it aside."""

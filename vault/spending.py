@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from vault import evidence as rules
@@ -53,7 +55,8 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     3. it names this connection, its owner, provider and account;
     4. it names this receiver and exactly these scopes;
     5. somebody had to decide at all: a requirement that asks for nothing approves nothing;
-    6. the signed statements meet the requirement now, with the groups that the persons are in today;
+    6. the signed statements, made since this vault was last restored from a backup, meet the requirement now, with the groups
+       that the persons are in today;
     7. nobody rejected this envelope, also where their statement is kept back, and the action was not spent before.
     """
     envelope = _current(keeper, evidence)  # 1, 2
@@ -83,8 +86,9 @@ def _current(keeper: Keeper, evidence: Evidence) -> Envelope:
 def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
     if not envelope["requirement"]:
         raise NotApproved("an empty requirement")
+    statements = _since_restored(keeper, evidence.statements)
     met = rules.satisfied(
-        envelope["requirement"], evidence.statements, evidence.envelope, keys=keys(keeper), now=keeper.clock(),
+        envelope["requirement"], statements, evidence.envelope, keys=keys(keeper), now=keeper.clock(),
         groups_now=_groups(keeper, evidence),
     )
     if isinstance(met, rules.Unmet):
@@ -95,6 +99,24 @@ def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
     if was_spent(keeper, action):
         raise NotApproved(f"{action} was spent", hint="This approval was used already.")
     return action
+
+
+def _since_restored(keeper: Keeper, statements: Sequence[Statement]) -> list[Statement]:
+    """Those that were made on this very vault. Attack: what was decided before a backup was restored is used once more, for the
+    vault of the backup does not know that it was spent since."""
+    restored = keeper.settings.restored_at
+    if restored is None:
+        return list(statements)
+    return [one for one in statements if (at := _made_at(one)) is not None and at >= restored.replace(microsecond=0)]
+
+
+def _made_at(statement: Statement) -> datetime | None:
+    """What it says itself; whether it is signed is looked at next."""
+    try:
+        at = datetime.fromisoformat(json.loads(statement.body)["at"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return at if at.tzinfo is not None else None
 
 
 def _envelope(raw: bytes) -> Envelope:

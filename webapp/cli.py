@@ -46,6 +46,8 @@ COMMANDS: Mapping[str, Load] = {
     "worker": _at("webapp.processes", "worker_command"),
     "keeper": _at("webapp.processes", "keeper_command"),
     "vault": _at("webapp.vaults", "vault"),
+    "backup": _at("webapp.backup.commands", "backup"),
+    "restore": _at("webapp.backup.commands", "restore_command"),
     "db": _at("webapp.db.commands", "db"),
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,

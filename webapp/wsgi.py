@@ -8,6 +8,7 @@ import os
 from flask import Flask
 
 from webapp import serving
+from webapp.backup import restored
 from webapp.composition import create_app, make_house
 from webapp.config import Settings
 from webapp.db.migrate import require_current, upgrade
@@ -26,6 +27,7 @@ def make() -> Flask:
         upgrade(house.database)
     require_current(house.database)
     marks.start(house)
+    restored.settle(house)
     try:
         active.at_start(house)
     except PolicyRefused as error:

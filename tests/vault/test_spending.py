@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from tests.vault.accounts import OWNER, PAY, approver, connected, envelope, evid
 from vault import grants, people
 from vault.errors import NotApproved
 from vault.evidence import canonical
+from vault.settings import BadSettings
 from vault.table import Keeper
 
 
@@ -108,3 +112,22 @@ def test_a_rejection_of_another_envelope_under_the_same_id_costs_the_true_one_no
     forged = {**bare, "principal": {"person": eve.id, "name": "Eve"}}
     reject(keeper, eve, forged)
     spend(inside, evidence(inside, bare, approver(inside)))
+
+
+def test_what_was_decided_before_a_restore_is_not_used_once_more(
+    inside: Keeper, bare: dict[str, Any], tmp_path: Path, clock: Clock
+) -> None:
+    """The vault of the backup does not know what was spent since it was taken."""
+    given = evidence(inside, bare, approver(inside))
+    folder = tmp_path / "vault"
+    folder.mkdir()
+
+    def restored(at: str) -> Keeper:
+        (folder / "restored").write_text(at)
+        return replace(inside, settings=replace(inside.settings, instance=tmp_path), memory={})
+
+    with pytest.raises(NotApproved, match="unmet"):
+        spend(restored((clock() + timedelta(seconds=2)).isoformat()), given)
+    with pytest.raises(BadSettings):
+        spend(restored("not a time"), given)
+    spend(restored((clock() - timedelta(seconds=2)).isoformat()), given)

@@ -92,6 +92,7 @@ def test_what_was_shredded_can_be_written_again(inside: Keeper):
     ("POST", "sys/policies/acl/counterseal-keeper", {"policy": ""}), ("POST", "sys/seal", {}), ("GET", "sys/mounts", None),
     ("POST", "auth/approle/role/counterseal-keeper/secret-id", {}), ("POST", "auth/token/create", {}),
     ("DELETE", "counterseal-kv/metadata/instance/mark", None), ("DELETE", "counterseal-kv/metadata/log/head", None),
+    ("GET", "sys/storage/raft/snapshot", None), ("POST", "sys/storage/raft/snapshot-force", {}),
     ("DELETE", "counterseal-kv/metadata/app/keys", None), ("GET", "counterseal-kv/data/elsewhere", None),
 ])
 def test_what_even_the_keeper_may_not_do(inside: Keeper, method: str, path: str, body: dict | None):

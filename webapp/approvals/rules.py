@@ -18,8 +18,8 @@ STATES: tuple[State, ...] = (
 
 TABLE: Mapping[State, frozenset[State]] = {
     "held": frozenset({"approved", "rejected", "expired", "withdrawn", "void"}),
-    # Rejection beats approval until the moment of execution.
-    "approved": frozenset({"executing", "rejected", "expired", "withdrawn", "void"}),
+    # Rejection beats approval until the moment of execution. Restored from a copy, it may have run since: `uncertain`.
+    "approved": frozenset({"executing", "rejected", "expired", "withdrawn", "void", "uncertain"}),
     "executing": frozenset({"done", "failed", "uncertain"}),
     # Only a person, or the answer of the very execution that was thought lost, ends the uncertainty.
     "uncertain": frozenset({"done", "failed"}),

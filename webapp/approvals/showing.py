@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from vault.door import Challenge
 from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
-from webapp.approvals import page, payloads
+from webapp.approvals import afresh, page, payloads
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
@@ -48,6 +48,8 @@ class Shown:
     challenge: Challenge | None = None
     code_counts: bool = True
     """Whether an authenticator code is enough for what this person would give."""
+    restored_at: datetime | None = None
+    """When a backup was restored, if that was after this was held."""
     away: str = ""
     """Why nothing can be decided right now."""
 
@@ -96,8 +98,13 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         answer=_answer(house, opened) if own or decided else None, sees_answer=own or decided,
         may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
         may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away,
-        code_counts=code_counts(opened.subject, part, viewer.groups),
+        code_counts=code_counts(opened.subject, part, viewer.groups), restored_at=_restored(house, action),
     )
+
+
+def _restored(house: House, action: Action) -> datetime | None:
+    with house.database.read() as session:
+        return afresh.restored_since(session, action.created_at)
 
 
 def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tuple[Challenge | None, str]:

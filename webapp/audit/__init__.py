@@ -1,6 +1,6 @@
 """The log that nobody can quietly change."""
 
-from webapp.audit.log import append, covered, require_flowing
+from webapp.audit.log import RESTORED, append, covered, require_flowing
 from webapp.audit.sequencer import sequence
 
-__all__ = ["append", "covered", "require_flowing", "sequence"]
+__all__ = ["RESTORED", "append", "covered", "require_flowing", "sequence"]

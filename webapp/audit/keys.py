@@ -72,6 +72,14 @@ def open_note(note: str, keys: list[VerifierKey]) -> Head:
         raise BadNote("The checkpoint is malformed.") from error
 
 
+def kept(path: Path, keys: list[VerifierKey]) -> Head:
+    """The head that a checkpoint kept in a file states. Raises BadNote."""
+    try:
+        return open_note(path.read_text(encoding="utf-8"), keys)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadNote(f"There is no checkpoint in {path}.", detail=str(error)) from error
+
+
 def _signed(text: str, line: str, key: VerifierKey) -> bool:
     if not line.startswith(f"— {key.name} "):
         return False

@@ -23,6 +23,8 @@ from webapp.ids import new_id
 from webapp.web.house import House
 
 INSERT = Made(insert(Entry.__table__), ("id", "at", "kind", "actor", "subject", "body"))  # type: ignore[arg-type]
+RESTORED = "instance.restored"
+"""The kind of the entry that a restore leaves."""
 STALLED = "The audit log is not being signed. Nothing that was held will run until it is; nothing was lost."
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Evidence, Minted
@@ -110,6 +110,14 @@ def close(session: Where, lease_id: str, outcome: str, now: datetime) -> None:
     if ref:
         own = session_of(session)
         request_end(own, own.get_one(Lease, lease_id, populate_existing=True), now)
+
+
+def close_all(session: Session, outcome: str, now: datetime) -> int:
+    """Close every lease that is still out; how many that were."""
+    found = list(session.scalars(select(Lease.id).where(Lease.state == "planned")))
+    for lease in found:
+        close(session, lease, outcome, now)
+    return len(found)
 
 
 def request_end(session: Session, lease: Lease, now: datetime) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from vault.errors import NotKnown
-from webapp.connections import keys
+from webapp.connections import health_check, keys
 from webapp.connections.connecting import TIDY
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
@@ -28,4 +28,6 @@ def tidy(house: House, due: Due) -> datetime | None:
     return house.clock() + AGAIN if pending else None
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {TIDY: tidy, keys.REMIND: keys.remind}
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {
+    TIDY: tidy, keys.REMIND: keys.remind, health_check.TRY: health_check.try_,
+}

@@ -132,6 +132,17 @@ def end_all(db: DbSession, *, person: str, why: str, actor: str, now: datetime) 
     return len(ended)
 
 
+def end_every(db: DbSession, why: str, now: datetime) -> int:
+    """End every session there is; how many that were."""
+    found = db.execute(select(Session.id, Session.person).where(Session.ended_at.is_(None))).all()
+    db.execute(update(Session).where(Session.ended_at.is_(None)).values(ended_at=now, ended_why=why))
+    for row in found:
+        audit.append(
+            db, kind="session.ended", actor="system", subject=row.id, detail={"why": why, "person": row.person}, at=now
+        )
+    return len(found)
+
+
 def forget(db: DbSession, before: datetime) -> None:
     """Delete sessions whose time was over before then; the log keeps what happened."""
     db.execute(delete(Session).where(Session.expires_at < before))

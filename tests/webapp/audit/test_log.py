@@ -15,7 +15,7 @@ from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
 from vault.errors import HeadRefused, KeeperError
 from webapp import audit
-from webapp.audit import keys
+from webapp.audit import keys, merkle
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.audit.verify import LogBroken, Report, export, stored_bodies, stored_notes, verify, verify_export
 from webapp.canonical import canonical
@@ -184,3 +184,30 @@ def test_an_export_verifies_with_nothing_but_the_public_key(house: House, tmp_pa
     path.write_text(out.getvalue().replace('"n":3', '"n":4'))
     with pytest.raises(LogBroken):
         verify_export(path, pinned)
+
+
+def test_an_older_copy_agrees_with_itself_and_not_with_a_checkpoint_that_was_kept(tmp_path: Path) -> None:
+    """Database and vault put back together: nothing inside shows it. The log continues what was kept, or it is said where not."""
+    bodies = [canonical({"kind": "action.held", "n": number}) for number in range(9)]
+    told = [*bodies[:6], canonical({"kind": audit.RESTORED}), *bodies[7:]]
+
+    def against(log: list[bytes], of: list[bytes]) -> str:
+        tree = merkle.Growing()
+        for body in of:
+            tree.add(merkle.leaf_hash(body))
+        kept = keys.Head("log", tree.size, tree.root())
+        try:
+            verify(bodies=log, notes=[], keys=[], kept=kept)
+        except LogBroken as error:
+            return error.hint
+        return ""
+
+    for size in (0, 1, 6, 9):
+        assert against(bodies, bodies[:size]) == ""
+    assert "covers 9 entries, but there are only 6" in against(bodies[:6], bodies)
+    assert "without a word in the log" in against(bodies[:6], bodies)
+    assert "differs from your checkpoint" in against([*bodies[:6], b"{}"], bodies[:7])
+    assert "Entry 6 says that a backup was restored" in against(told, bodies)
+    assert against(told, bodies[:6]) == "", "what the copy had stands"
+    with pytest.raises(keys.BadNote):
+        keys.kept(tmp_path / "none", [])

@@ -1,0 +1,45 @@
+"""Trying each account, once: after a restore, the provider may know nothing of the refresh tokens that the copy has."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from vault.errors import Disconnected, NeedsConsent, NotKnown, Paused
+from webapp.connections import providers, states
+from webapp.connections.tables import Connection
+from webapp.db.due import Due, enqueue
+from webapp.web.house import House
+
+TRY = "connections.try"
+UNKNOWN = "It was connected after the backup was taken that this instance was restored from. Reconnect it."
+
+
+def all_(session: Session, now: datetime) -> int:
+    """Have every account in use tried; how many. A paused one is left alone until somebody uses it."""
+    found = list(session.scalars(select(Connection.id).where(Connection.status == "active")))
+    for connection in found:
+        enqueue(session, TRY, connection, now)
+    return len(found)
+
+
+def try_(house: House, due: Due) -> datetime | None:
+    """A provider that is away is asked again by the worker. One that refuses ends it: the person's page asks to reconnect."""
+    with house.database.read() as session:
+        row = session.get(Connection, due.key)
+    if row is None or row.status != "active":
+        return None
+    try:
+        receiver = house.door.try_renewal(connection=row.id)
+        house.door.forget(connection=row.id, person=row.person, receiver=receiver)
+    except (NeedsConsent, NotKnown) as error:
+        hint = UNKNOWN if isinstance(error, NotKnown) else error.hint
+        house.database.write(lambda s: states.needs_consent(s, row.id, hint, house.clock()))
+        return None
+    except (Disconnected, Paused):
+        return None
+    now, facts = house.clock(), providers.find(house.settings, row.provider)
+    house.database.write(lambda s: states.end_tokens(s, row.id, now, now, facts))
+    return None
