@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-FORM = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]{86}==)")
+FORM = re.compile(r"vault:v([1-9][0-9]{0,8}):([A-Za-z0-9+/]{85}[AQgw]==)")
+"""64 bytes leave the last digit four bits that say nothing (RFC 4648 section 3.5): zero, so that a signature has one form."""
 
 
 class BadSignature(Exception):
