@@ -4,6 +4,7 @@ certificate over TLS that ends in gunicorn."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -33,7 +35,7 @@ from tests.real.visitor import FIELD, Agent
 EXAMPLES = ROOT / "examples"
 sys.path.append(str(EXAMPLES))
 
-from justintime import Broker, Certificate, NeedsPerson, Refused  # noqa: E402
+from justintime import Broker, Certificate, Key, NeedsPerson, Pending, Refused  # noqa: E402
 
 pytestmark = pytest.mark.real
 MAY = f"{LEDGER}:{READ},{PAY}"
@@ -182,17 +184,38 @@ def scene(
     folder, port, stand = tmp_path_factory.mktemp("example"), free_port(), standing_session
     resource = ("--resource", f"http://127.0.0.1:{port}/mcp")
     if request.param == "key":
-        key = OKPKey.generate_key("Ed25519")
-        (folder / "key.json").write_text(json.dumps(key.as_dict(private=True)))
-        (folder / "public.json").write_text(json.dumps(key.as_dict(private=False)))
-        client = registered(stand, "Books desk", "--jwk", str(folder / "public.json"), *resource)
-        proof = {"CLIENT_KEY": str(folder / "key.json")}
+        client, key = keyed(stand, folder, *resource)
+        proof = {"CLIENT_KEY": str(key)}
     else:
         client, pair = certified(stand, folder, *resource)
         proof = {"CLIENT_CERTIFICATE": str(pair)}
     with example(api, secure, port, folder / "log", CLIENT_ID=client, **proof) as running:
         agent = Caller(stand.visitor("nora"), "", stand.ports[0], address=f"http://127.0.0.1:{port}/mcp")
         yield Scene(stand, api, secure, client, agent, running)
+
+
+@pytest.fixture(scope="module")
+def reporting(
+    standing_session: Standing, api: Api, secure: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Scene, Broker]]:
+    """The example as it is set up where an admin registered it for certain tools; and its broker, to be called by hand."""
+    folder, port, stand = tmp_path_factory.mktemp("reporting"), free_port(), standing_session
+    address = f"http://127.0.0.1:{port}/mcp"
+    client, key = keyed(stand, folder, "--resource", address, "--tool", f"{LEDGER}:pay_invoice")
+    with example(api, secure, port, folder / "log", CLIENT_ID=client, CLIENT_KEY=str(key), REPORTED="1") as running:
+        agent = Caller(stand.visitor("nora"), "", stand.ports[0], address=address)
+        made = Scene(stand, api, secure, client, agent, running)
+        assert agent.connect()
+        made.open(text(agent.call("pay_invoice", {"invoice": "RE-first"})))
+        yield made, Broker(secure, Key(client, key))
+
+
+def keyed(stand: Standing, folder: Path, *how: str) -> tuple[str, Path]:
+    """A client with a key, and the key's file."""
+    key = OKPKey.generate_key("Ed25519")
+    (folder / "key.json").write_text(json.dumps(key.as_dict(private=True)))
+    (folder / "public.json").write_text(json.dumps(key.as_dict(private=False)))
+    return registered(stand, "Books desk", "--jwk", str(folder / "public.json"), *how), folder / "key.json"
 
 
 def certified(stand: Standing, folder: Path, *how: str) -> tuple[str, Path]:
@@ -283,3 +306,54 @@ def test_a_certificate_is_renewed_by_itself_and_the_new_one_is_used(
         Broker(secure, Certificate("client_somebody", pair)).exchange("nothing", LEDGER, [READ])
     assert refused.value.code == "invalid_client"
     assert not isinstance(refused.value, NeedsPerson)
+
+
+def test_a_server_for_certain_tools_says_which_it_runs_and_gets_nothing_for_others(
+    reporting: tuple[Scene, Broker], stand: Standing
+) -> None:
+    """`Needs(broker, reported=True)`: people decide on the tool and its arguments, and on no context of the SDK."""
+    scene, broker = reporting
+    nora, jonas, before = stand.visitor("nora"), stand.visitor("jonas"), stand.held(scene.client)
+    invoice = f"RE-{scene.client[-6:]}-9"
+    waiting = scene.agent.begin("pay_invoice", {"invoice": invoice})
+    action = scene.held(before)
+    page = nora.get(f"/actions/{action}").text
+    ours, reported = page.split("Reported by the server", 1)
+    assert f"<bdi>{invoice}</bdi>" in reported
+    assert '<bdi class="mono">pay_invoice</bdi>' in reported
+    assert "<bdi>ctx<" not in page
+    assert invoice not in ours
+    assert [visitor.decide(action).status_code for visitor in (nora, jonas)] == [303, 303]
+    assert text(waiting.result(PATIENCE)) == f"paid {invoice}", scene.server.output
+    other = scene.agent.call("read_books", {"year": 2026})
+    assert other.is_error
+    assert "invalid_authorization_details" in text(other)
+    with pytest.raises(Refused) as unsaid:
+        broker.exchange(scene.agent.token, LEDGER, [PAY])
+    assert unsaid.value.code == "invalid_authorization_details"
+
+
+def test_the_library_asks_no_more_often_than_it_is_told(reporting: tuple[Scene, Broker], stand: Standing) -> None:
+    """`slow_down` from the real token endpoint: who polls at once is told to wait longer each time, and does."""
+    scene, broker = reporting
+    told: list[Pending] = []
+    paused: list[float] = []
+
+    def hurry(seconds: float) -> None:
+        paused.append(seconds)
+        if len(paused) == 4:
+            raise Impatient
+
+    call = {"tool": "pay_invoice", "arguments": {"invoice": f"RE-{scene.client[-6:]}-slow"}}
+    with pytest.raises(Impatient):
+        broker.token(scene.agent.token, LEDGER, [PAY], call=call, waiting=told.append, sleep=hurry)
+    assert paused == [pending.interval for pending in told]
+    assert paused[0] == 5
+    assert all(after - before in (0, 5) for before, after in itertools.pairwise(paused)), paused
+    assert paused[-1] > 5, "a machine that takes five seconds for each request is not told to slow down"
+    assert len({(pending.request, pending.url) for pending in told}) == 1
+    assert stand.visitor("nora").send(f"{urlsplit(told[0].url).path}/withdraw").status_code == 303
+
+
+class Impatient(Exception):
+    pass

@@ -165,6 +165,7 @@ def test_more_than_was_asked_for_is_bounded_and_never_in_our_words(
     assert HIDDEN not in one + listed
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_was_stored_before_is_shown_with_what_hides_made_visible(
     signed_in: People, provider: Scripted, house: House
 ) -> None:
@@ -178,6 +179,7 @@ def test_what_was_stored_before_is_shown_with_what_hides_made_visible(
     assert HIDDEN not in page
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_more_is_asked_for_without_what_has_no_name(signed_in: People, provider: Scripted, house: House) -> None:
     ada = signed_in("ada")
     provider.scopes = "accounts:read bad\x00name"

@@ -155,6 +155,7 @@ def test_what_a_client_holds_and_may_no_longer_ask_for_is_ended(scene: Scene) ->
     assert scene.desk.exchange(scene.subject, scope="payees:read").status_code == 200
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("before", "after", "ends"), [
     ((["a", "b"], []), (["a"], []), True), (([], []), (["a"], []), True), (([], ["x", "y"]), ([], ["y"]), True),
     ((["a"], ["x"]), (["a", "b"], ["x", "y"]), False), ((["a"], []), (["a"], []), False),
