@@ -90,12 +90,20 @@ def end_tokens(house: House, due: Due) -> datetime | None:
             if (now := _connection(house, due.key)) is not None and now.status == "active":
                 house.door.resume(connection=connection.id, person=connection.person)
         answer = house.door.end_tokens(connection=connection.id)
-        if connection.status == "paused" and not house.door.connection(connection.id).renewable:
-            answer = Revoked("unsupported", "its one token cannot end without the account")
+        if connection.status == "paused":
+            answer = ended_or_not(house, connection.id, answer)
     except (NotKnown, Disconnected):
         answer = Revoked("confirmed", "nothing is stored")
     longest = house.settings.broker.revoke_backoff_max
     return house.database.write(lambda s: _told(s, connection.id, connection.id + TOKENS, answer, house.clock(), longest))
+
+
+def ended_or_not(house: House, connection: str, answer: Revoked) -> Revoked:
+    """An account that cannot be renewed keeps its one token when its tokens are ended: then nothing was, whatever was confirmed.
+    Raises NotKnown."""
+    if answer.outcome != "confirmed" or house.door.connection(connection).renewable:
+        return answer
+    return Revoked("unsupported", "its one token cannot end without the account")
 
 
 def _connection(house: House, connection: str) -> Connection | None:

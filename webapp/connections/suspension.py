@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from vault.providers.catalogue import ProviderFacts
-from webapp.connections import states
-from webapp.connections.tables import Connection, SuspendedProvider
+from webapp import audit
+from webapp.config import Settings
+from webapp.connections import lookup, providers, states
+from webapp.connections.rules import ends_alone
+from webapp.connections.tables import Connection, Revocation, SuspendedProvider
 from webapp.db.count import changed
+from webapp.db.due import enqueue_all
 from webapp.db.once import insert_once
 from webapp.errors import Conflict
 from webapp.people import suspension as persons
 
 PROVIDER = "Accounts there are suspended, because something may be compromised. An administrator can lift that."
+
+
+CHUNK = 500
+QUIET = {"synchronize_session": False}
+ALONE = "cannot end one token alone"
 
 
 def _lock(session: Session, provider: str, *, alone: bool) -> None:
@@ -51,20 +61,59 @@ def lift_provider(session: Session, name: str, incident: str) -> None:
     session.execute(delete(SuspendedProvider).where(*mine))
 
 
-def suspend(
-    session: Session, connection: str, incident: str, *, end: bool, actor: str, now: datetime, facts: ProviderFacts
-) -> bool:
-    """Nothing uses the account from the next request on: it is paused, or, with `end`, disconnected for good. One that another
-    incident holds stays that one's. Whether this incident holds it now."""
-    mine = update(Connection).where(Connection.id == connection, Connection.suspended == "").values(suspended=incident)
+@dataclass(frozen=True)
+class Suspended:
+    """`held`: accounts that this incident holds now (another's stay that one's). `asked`: subjects of the ledger about them."""
+
+    held: frozenset[str]
+    asked: tuple[str, ...]
+
+
+def disconnect(session: Session, connection: Connection, incident: str, *, actor: str, now: datetime) -> Suspended:
+    """For good: nothing uses it from the next request on, its provider is told to end all of it, and it is not connected anew
+    while the incident lasts."""
+    mine = update(Connection).where(Connection.id == connection.id, Connection.suspended == "").values(suspended=incident)
     held = changed(session.execute(mine, execution_options={"synchronize_session": "fetch"})) == 1
-    status = session.scalar(select(Connection.status).where(Connection.id == connection))
-    if end and status != "disconnected":
-        states.end(session, connection, actor, now)
-    elif status == "active":
-        states.paused(session, connection, actor, now, facts)
-    states.told(session, connection)
-    return held
+    states.end(session, connection.id, actor, now)
+    return Suspended(frozenset([connection.id] if held else []), (connection.id,))
+
+
+def pause(
+    session: Session, settings: Settings, rows: Sequence[Connection], incident: str, *, actor: str, now: datetime
+) -> Suspended:
+    """Nothing uses these from the next request on. They may be all of a provider's, so no statement is about one alone."""
+    held: set[str] = set()
+    asked: list[str] = []
+    for start in range(0, len(rows), CHUNK):
+        chunk = {row.id: row for row in rows[start:start + CHUNK]}
+        free = update(Connection).where(Connection.id.in_(chunk), Connection.suspended == "").values(suspended=incident)
+        held |= set(session.scalars(free.returning(Connection.id), execution_options=QUIET))
+        active = update(Connection).where(Connection.id.in_(chunk), Connection.status == "active")
+        stopped = active.values(status="paused", status_at=now).returning(Connection.id)
+        paused = [chunk[one] for one in sorted(session.scalars(stopped, execution_options=QUIET))]
+        _ask(session, settings, paused, actor, now)
+        subjects = Revocation.subject.in_([one + lookup.TOKENS for one in chunk])
+        asked += session.scalars(select(Revocation.subject).where(subjects, Revocation.state.in_(("pending", "unsupported"))))
+        session.info.setdefault("topics", set()).update(lookup.topic(row.person) for row in chunk.values())
+    session.expire_all()
+    return Suspended(frozenset(held), tuple(asked))
+
+
+def _ask(session: Session, settings: Settings, paused: Sequence[Connection], actor: str, now: datetime) -> None:
+    """What `states.paused` does for one: have what was handed out ended. Where the provider cannot, the ledger says so."""
+    alone = {name: ends_alone(providers.find(settings, name)) for name in {row.provider for row in paused}}
+    subjects = [row.id + lookup.TOKENS for row in paused]
+    session.execute(delete(Revocation).where(Revocation.subject.in_(subjects)), execution_options=QUIET)
+    asked = [
+        {"subject": row.id + lookup.TOKENS, "connection": row.id, "requested_at": now,
+         **({"state": "pending", "detail": "", "settled_at": None} if alone[row.provider] else
+            {"state": "unsupported", "detail": ALONE, "settled_at": now})} for row in paused
+    ]
+    if asked:
+        session.execute(insert(Revocation), asked)
+    enqueue_all(session, states.END_TOKENS, [row.id for row in paused], now)
+    for row in paused:
+        audit.append(session, kind="connection.paused", actor=actor, subject=row.id, detail={"status": "paused"}, at=now)
 
 
 def pass_on(session: Session, connection: str, incident: str, to: str) -> None:

@@ -23,6 +23,9 @@ from webapp.registry import deciding as servers
 
 RESUME = "incidents.resume"
 """Due row, by account: it is resumed at the keeper, then here."""
+RELEASE = "incidents.release"
+"""Due row, by incident: the rest of its accounts are released."""
+AT_ONCE = 100
 NOT_YOURS = "It is about you or what is yours: another administrator has to do this."
 
 
@@ -52,8 +55,8 @@ def lift(session: Session, incident: str, actor: str, now: datetime) -> None:
         servers.lift(session, row.subject, incident, row.before)
     elif row.kind == "provider":
         suspension.lift_provider(session, row.subject, incident)
-    for part in session.scalars(_accounts(incident)).all():
-        _release(session, incident, part, actor, now)
+    if release(session, incident, actor, now):
+        enqueue(session, RELEASE, incident, now, {"actor": actor})
     detail = {"kind": row.kind, "about": row.subject}
     audit.append(session, kind="incident.lifted", actor=actor, subject=incident, detail=detail, at=now)
 
@@ -78,22 +81,24 @@ def _theirs(session: Session, incident: str, actor: str) -> Incident:
     return row
 
 
-def _accounts(incident: str) -> Select[IncidentPart]:
-    return select(IncidentPart).where(IncidentPart.incident == incident, IncidentPart.what == "connection").order_by(
-        IncidentPart.subject
-    )
+def release(session: Session, incident: str, actor: str, now: datetime) -> bool:
+    """Some of the accounts that a lifted incident holds; whether there are more. A provider's may be thousands, and nobody else
+    could write while they are all released at once."""
+    held = select(Connection).where(Connection.suspended == incident).order_by(Connection.id).limit(AT_ONCE + 1)
+    rows = session.scalars(held).all()
+    for row in rows[:AT_ONCE]:
+        part = session.get(IncidentPart, (incident, "connection", row.id))
+        _release(session, incident, row, part.detail if part is not None else "", actor, now)
+    return len(rows) > AT_ONCE
 
 
-def _release(session: Session, incident: str, part: IncidentPart, actor: str, now: datetime) -> None:
+def _release(session: Session, incident: str, connection: Connection, before: str, actor: str, now: datetime) -> None:
     """An account that another incident reaches too stays suspended, by that one."""
-    connection = session.get(Connection, part.subject)
-    if connection is None or connection.suspended != incident:
-        return
     other = session.scalar(_covering(connection, incident))
     suspension.pass_on(session, connection.id, incident, other or "")
     if other is not None:
-        insert_once(session, IncidentPart, incident=other, what="connection", subject=connection.id, detail=part.detail)
-    elif part.detail == "active":
+        insert_once(session, IncidentPart, incident=other, what="connection", subject=connection.id, detail=before)
+    elif before == "active":
         enqueue(session, RESUME, connection.id, now, {"actor": actor})
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from sqlalchemy.orm import Session
+
 from vault.door import Revoked
 from vault.errors import Disconnected, NotKnown
+from webapp.broker.jobs import ended_or_not
 from webapp.broker.ledger import note
 from webapp.connections import states
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
 from webapp.errors import Conflict
-from webapp.incidents.ending import RESUME
-from webapp.incidents.opening import FORGET
+from webapp.incidents import ending
+from webapp.incidents.ending import RELEASE, RESUME
+from webapp.incidents.opening import FORGET, one_at_a_time
 from webapp.web.house import House
 
 
@@ -22,9 +26,7 @@ def forget(house: House, due: Due) -> datetime | None:
     connection = str(due.payload["connection"])
     try:
         house.door.forget(connection=connection, person=str(due.payload["person"]), receiver=str(due.payload["server"]))
-        answer = house.door.end_tokens(connection=connection)
-        if not house.door.connection(connection).renewable:
-            answer = Revoked("unsupported", "its one token cannot end without the account")
+        answer = ended_or_not(house, connection, house.door.end_tokens(connection=connection))
     except (NotKnown, Disconnected):
         answer = Revoked("confirmed", "the account is disconnected")
     longest = house.settings.broker.revoke_backoff_max
@@ -52,4 +54,15 @@ def resume(house: House, due: Due) -> datetime | None:
     return None
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {FORGET: forget, RESUME: resume}
+def release(house: House, due: Due) -> datetime | None:
+    """The rest of what a lifted incident suspended, some at a time."""
+    now, actor = house.clock(), str(due.payload["actor"])
+
+    def some(session: Session) -> bool:
+        one_at_a_time(session)
+        return ending.release(session, due.key, actor, now)
+
+    return now if house.database.write(some) else None
+
+
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {FORGET: forget, RESUME: resume, RELEASE: release}

@@ -33,7 +33,6 @@ from webapp.registry import deciding as servers
 FORGET = "incidents.forget"
 """Due row, by the ledger's subject: the keeper has what a server was given ended."""
 OUTCOME = "may be compromised"
-ALONE = "cannot end one token alone"
 CHUNK = 500
 
 
@@ -72,6 +71,8 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     incident = new_id("inc")
     before = _mark(session, target, incident, actor, now)  # 1
     found = radius.of(session, settings, target, now)  # 2
+    if target.kind == "connection" and not found.connections:
+        raise Conflict("This account is disconnected already: nothing uses it.")
     row = Incident(
         id=incident, kind=target.kind, subject=target.id, name=target.name, person=target.person, reason=said, before=before,
         radius=radius.written(found), opened_at=now, opened_by=actor, lifted_at=None, lifted_by=None, closed_at=None,
@@ -81,8 +82,7 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     session.flush()
     _withdraw(session, found, actor, now)  # 3
     _end(session, target, found, incident, actor, now)  # 4
-    for connection in found.connections:
-        _suspend(session, settings, target, connection, incident, actor, now)
+    _suspend(session, settings, target, found, incident, actor, now)
     for connection in found.receivers:
         _forget(session, settings, incident, connection, target.id, now)
     session.add_all(IncidentNotice(incident=incident, person=person, dismissed_at=None) for person in found.concerned)  # 5
@@ -136,20 +136,19 @@ def _end(session: Session, target: Target, found: Radius, incident: str, actor: 
 
 
 def _suspend(
-    session: Session, settings: Settings, target: Target, connection: Connection, incident: str, actor: str, now: datetime
+    session: Session, settings: Settings, target: Target, found: Radius, incident: str, actor: str, now: datetime
 ) -> None:
-    facts = providers.find(settings, connection.provider)
-    before, ends = connection.status, rules.disconnects(target.kind, facts)
-    held = suspension.suspend(session, connection.id, incident, end=ends, actor=actor, now=now, facts=facts)
-    if held or target.kind == "connection":
-        _part(session, incident, "connection", connection.id, before)
-    tokens = connection.id + lookup.TOKENS
-    if before == "active" and not ends and not ends_alone(facts):
-        asked = {"connection": connection.id, "state": "unsupported", "detail": ALONE, "requested_at": now, "settled_at": now}
-        insert_once(session, Revocation, subject=tokens, **asked)
-    for subject in (connection.id, tokens):
-        if session.get(Revocation, subject) is not None:
-            _part(session, incident, "revocation", subject)
+    """A suspected account may be disconnected; those that something else suspends are paused."""
+    before = {row.id: row.status for row in found.connections}
+    ends = [row for row in found.connections if rules.disconnects(target.kind, providers.find(settings, row.provider))]
+    if ends:
+        done = suspension.disconnect(session, ends[0], incident, actor=actor, now=now)
+    else:
+        done = suspension.pause(session, settings, found.connections, incident, actor=actor, now=now)
+    session.add_all(
+        IncidentPart(incident=incident, what="connection", subject=one, detail=before[one]) for one in sorted(done.held)
+    )
+    session.add_all(IncidentPart(incident=incident, what="revocation", subject=subject) for subject in done.asked)
 
 
 def _forget(session: Session, settings: Settings, incident: str, connection: Connection, server: str, now: datetime) -> None:
@@ -159,7 +158,7 @@ def _forget(session: Session, settings: Settings, incident: str, connection: Con
     session.execute(delete(Revocation).where(Revocation.subject == subject))
     insert_once(
         session, Revocation, subject=subject, connection=connection.id, state="pending" if alone else "unsupported",
-        detail="" if alone else ALONE, requested_at=now, settled_at=None if alone else now,
+        detail="" if alone else suspension.ALONE, requested_at=now, settled_at=None if alone else now,
     )
     _part(session, incident, "revocation", subject)
     enqueue(session, FORGET, subject, now, {"connection": connection.id, "person": connection.person, "server": server})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from tests.webapp.incidents.conftest import Scene
-from webapp.connections.tables import SuspendedProvider
+from webapp.clients.tables import TokenClient
+from webapp.connections.tables import Connection, SuspendedProvider
 from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.incidents import ending, jobs
@@ -109,6 +112,19 @@ def test_an_admin_does_not_resume_an_account_of_their_own(scene: Scene) -> None:
     assert scene.ruth.send(f"/incidents/{incident}/resume").status_code == 303
 
 
+@ONE
+def test_the_owner_of_a_token_client_does_not_resume_it(scene: Scene) -> None:
+    owner = scene.ruth.person
+
+    def own(session: Session) -> None:
+        session.get_one(TokenClient, scene.desk.id).owner = owner
+
+    scene.house.database.write(own)
+    incident = scene.open("client", scene.desk.id)
+    assert scene.ruth.send(f"/incidents/{incident}/resume").status_code == 403
+    assert scene.people("rita", groups=["admin"]).send(f"/incidents/{incident}/resume").status_code == 303
+
+
 def close(scene: Scene, incident: str, actor: str) -> None:
     scene.house.database.write(lambda s: ending.close(s, incident, "Nothing.", actor, scene.house.clock()))
 
@@ -129,6 +145,28 @@ def test_a_resume_that_meets_a_second_incident_leaves_the_account_suspended(scen
     jobs.resume(late, Due(kind=RESUME, key=scene.account, payload={"actor": "cli"}))
     assert scene.row().status == "paused"
     assert scene.row().suspended
+
+
+@ONE
+def test_thousands_of_accounts_are_released_some_at_a_time(scene: Scene) -> None:
+    now = scene.house.clock()
+    many = [
+        Connection(
+            id=f"con_{number:03}", person=f"per_{number}", provider="harbour", account="a", label="a", scopes=[], status="active",
+            created_at=now, connected_at=now, last_used_at=None, ended_at=None,
+        ) for number in range(ending.AT_ONCE + 20)
+    ]
+    scene.house.database.write(lambda s: s.add_all(many))
+    incident = scene.open("provider", "harbour")
+    lift(scene, incident)
+    assert held(scene) == 21
+    assert jobs.release(scene.house, Due(kind=ending.RELEASE, key=incident, payload={"actor": "cli"})) is None
+    assert held(scene) == 0
+
+
+def held(scene: Scene) -> int:
+    with scene.house.database.read() as session:
+        return session.scalar(select(func.count()).select_from(Connection).where(Connection.suspended != "")) or 0
 
 
 @ONE
