@@ -191,16 +191,20 @@ def running(count: int = 1) -> Iterator[Nodes]:
     made = Nodes(folder, authority(folder / "tls"), [])
     (folder / "seal.key").write_bytes(secrets.token_bytes(32))
     made.authority.issue("server")
-    first = free_port()
-    made.nodes = [_node(made, number, first if number == 0 else free_port(), first) for number in range(count)]
+    ports: list[int] = []
+    while len(ports) < 2 * count:
+        ports += {free_port()} - {*ports}
+    for number in range(count):
+        made.nodes.append(_node(made, number, ports[2 * number], ports[2 * number + 1]))
     try:
-        for node in made.nodes:
-            node.start()
+        made.nodes[0].start()
         until(lambda: made.health(made.nodes[0]) == 501, "the first node answers")
         made.root = made.ask("PUT", "sys/init", {"recovery_shares": 1, "recovery_threshold": 1})[1]["root_token"]
         until(lambda: made.health(made.nodes[0]) == 200, "the first node leads")
         if count > 1:  # by default a node has no vote until it was there for ten seconds
             made.write("sys/storage/raft/autopilot/configuration", {"server_stabilization_time": "100ms"})
+        for node in made.nodes[1:]:
+            node.start()
         made.complete()
         yield made
     except (TimeoutError, AssertionError):
@@ -213,12 +217,12 @@ def running(count: int = 1) -> Iterator[Nodes]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _node(nodes: Nodes, number: int, port: int, first: int) -> Node:
+def _node(nodes: Nodes, number: int, port: int, cluster: int) -> Node:
     folder, tls = nodes.folder / f"node{number}", nodes.authority.folder
     (folder / "data").mkdir(parents=True)
-    leader = f'leader_api_addr = "https://127.0.0.1:{first}"\n    leader_ca_cert_file = "{tls / "ca.pem"}"'
+    first = nodes.nodes[0].address if number else ""
+    leader = f'leader_api_addr = "{first}"\n    leader_ca_cert_file = "{tls / "ca.pem"}"'
     join = f"  retry_join {{\n    {leader}\n  }}\n"
-    cluster = free_port()
     (folder / "config.hcl").write_text(
         f'storage "raft" {{\n  path = "{folder / "data"}"\n  node_id = "node{number}"\n  performance_multiplier = 1\n'
         f'  autopilot_reconcile_interval = "500ms"\n  autopilot_update_interval = "500ms"\n'

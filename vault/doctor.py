@@ -34,6 +34,7 @@ MARK = {"good": "ok   ", "wrong": "WRONG", "look": "look "}
 
 def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
     """Everything, as far as it can be reached. Raises BadSettings for certificates that cannot be used."""
+    yield from findings.files(settings)
     nodes = [_Node(address, settings, now) for address in settings.address.split(",")]
     for node in nodes:
         yield from node.findings()

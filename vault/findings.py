@@ -58,6 +58,17 @@ class Finding:
     mend: str = ""
 
 
+def files(settings: Settings) -> Iterator[Finding]:
+    """Credentials that others on this machine could read. What Kubernetes mounts is Kubernetes' own affair."""
+    named = {
+        "approle": settings.secret_id_file or settings.instance / "vault" / "secret-id", "token": settings.token_file,
+        "cert": settings.client_key, "kubernetes": None,
+    }
+    for path in {named[settings.auth], settings.client_key} - {None}:
+        if path is not None and path.exists() and path.stat().st_mode & 0o077:
+            yield Finding("files", "wrong", f"{path} can be read or written by others.", f"chmod 600 {path}")
+
+
 def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
     """What the keeper's own token brings, and how long it lives."""
     data = ((vault.read("auth/token/lookup-self") or {}).get("data")) or {}

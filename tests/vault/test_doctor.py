@@ -39,6 +39,7 @@ class Place:
             data = {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data)
             self.write(one.path, data)
         (folder / "secret-id").write_text("its-secret-id")
+        (folder / "secret-id").chmod(0o600)
         self.instance = settings(folder, nodes, namespace=self.name, secret_id_file=str(folder / "secret-id"))
 
     def write(self, path: str, data: dict[str, Any]) -> Any:
@@ -58,6 +59,7 @@ class Place:
     def token(self, **values: Any) -> None:
         made = self.write("auth/token/create-orphan", {"policies": [POLICY], "no_default_policy": True, **values})
         (self.folder / "token").write_text(made["auth"]["client_token"])
+        (self.folder / "token").chmod(0o600)
         settings(self.folder, self.nodes, namespace=self.name, token_file=str(self.folder / "token"))
 
     def started(self) -> None:
@@ -170,6 +172,7 @@ def no_transit(place: Place) -> None:
     (lambda place: place.token(no_default_policy=False, period="1h"), "policies", "default"),
     (lambda place: (place.folder / "secret-id").write_text("wrong"), "login", "cannot log in by approle"),
     (lambda place: (place.folder / "secret-id").unlink(), "login", "No such file"),
+    (lambda place: (place.folder / "secret-id").chmod(0o640), "files", "can be read or written by others"),
 ])
 def test_what_is_wrong_is_found(place: Place, break_it: Break, check: str, words: str) -> None:
     break_it(place)

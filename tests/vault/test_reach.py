@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.keeper_parts import ROOT
 from vault.login import AppRole, Cert, Kubernetes, Token
 from vault.settings import BadSettings, Settings, load
 
@@ -80,6 +83,17 @@ def test_an_evaluation_instance_keeps_to_its_own_vault(tmp_path: Path) -> None:
     assert (found.vault_address, found.token, found.namespace) == ("", None, "")
     with pytest.raises(BadSettings, match="own vault"):
         read(tmp_path, AT, evaluation=True)
+
+
+def test_the_keeper_says_so_at_its_start_and_does_not_run(tmp_path: Path) -> None:
+    (tmp_path / "keeper.toml").write_text(AT + 'auth = "cert"')
+    command = [sys.executable, "-m", "vault.keeper", "--instance", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "counterseal keeper: The keeper's settings cannot be used: auth = 'cert' needs client_cert and client_key, "
+        "and an https:// address\n"
+    )
 
 
 def test_certificates_that_cannot_be_used_are_said_before_anything_is_sent(tmp_path: Path) -> None:
