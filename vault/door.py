@@ -18,6 +18,7 @@ from vault.evidence import Statement
 from vault.lines import Line, answered, b64, moment, moment_or_none, unb64
 from vault.secret import Secret
 from vault.shapes import (
+    Age,
     Answer,
     Begun,
     Certified,
@@ -46,9 +47,9 @@ from vault.together import Answer as Told
 from vault.together import Question, Together
 
 __all__ = [
-    "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event", "Evidence", "Factor",
-    "FactorKind", "Json", "KeeperStatus", "KeyStored", "Minted", "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket",
-    "TotpOffer", "WrappingKey", "verify_ticket",
+    "Age", "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event",
+    "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "Minted", "PublicKeys", "Revoked",
+    "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
@@ -107,6 +108,11 @@ class Door:
     def public_keys(self) -> PublicKeys:
         found = self._line.ask("public_keys", again=True)
         return PublicKeys(*({int(v): unb64(key) for v, key in found[name].items()} for name in ("authority", "audit")))
+
+    def ages(self) -> tuple[Age, ...]:
+        """How old the keeper's own secrets are: names and times."""
+        found = self._line.ask("ages", again=True)["secrets"]
+        return tuple(Age(one["kind"], one["name"], moment(one["since"])) for one in found)
 
     def wrapping_key(self) -> WrappingKey:
         """This hour's key to wrap payload keys with."""

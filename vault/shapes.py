@@ -24,6 +24,15 @@ class KeeperStatus:
 
 
 @dataclass(frozen=True)
+class Age:
+    """Since when a secret of the keeper's has its value. `kind`: `key` (in transit), `provider`, `idp`, `secret-id`."""
+
+    kind: str
+    name: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class PublicKeys:
     """Ed25519 public keys (32 raw bytes) by transit key version."""
 

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, Load] = {
     "vault": _at("webapp.vaults", "vault"),
     "backup": _at("webapp.backup.commands", "backup"),
     "restore": _at("webapp.backup.commands", "restore_command"),
+    "rotate": _at("webapp.rotation", "rotate_command"),
     "db": _at("webapp.db.commands", "db"),
     "audit": _at("webapp.audit.commands", "audit"),
     "policy": _policy,

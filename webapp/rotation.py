@@ -1,0 +1,119 @@
+"""`counterseal rotate --status`: how old each secret is, and when it is replaced next, and by whom."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from vault.door import Age
+from vault.providers.catalogue import Catalogue, load
+from webapp.clients.tables import Certificate, Client, ClientKey
+from webapp.composition import make_house
+from webapp.config import Settings
+from webapp.connections.tables import Connection
+from webapp.supervisor.commands import instance_option
+from webapp.web.house import House
+
+AT_USE = "by itself, at the next use after its access token ended"
+BY_HAND = "by hand"
+AT_ONCE = 200
+"""Accounts that the keeper is asked about in one request."""
+CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
+OF_KEEPER = {
+    "key": ("Vault key", "never by itself; the vault keeps older versions"),
+    "provider": ("Client secret at provider", f"{BY_HAND}: counterseal provider add"),
+    "idp": ("Client secret at identity provider", f"{BY_HAND}: counterseal idp add"),
+    "secret-id": ("AppRole secret-id of", f"{BY_HAND}: replace the file, the next login reads it"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One secret. `next` is a time where there is one, else `how` alone says it."""
+
+    what: str
+    since: datetime
+    how: str
+    next: datetime | None = None
+
+    @property
+    def when(self) -> str:
+        return f"{self.next:%Y-%m-%d %H:%M} UTC, {self.how}" if self.next is not None else self.how
+
+
+def rows(
+    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime
+) -> list[Row]:
+    """All of them, the oldest first. `renewed`: when accounts were, by connection."""
+    of_keeper = [Row(f"{OF_KEEPER[one.kind][0]} {one.name}", one.since, OF_KEEPER[one.kind][1]) for one in ages]
+    found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
+    return sorted(found, key=lambda row: (row.since, row.what))
+
+
+def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Catalogue) -> Iterator[Row]:
+    """Tokens of accounts, since the last renewal or else the consent; and API keys."""
+    for one in session.scalars(CONNECTED):
+        facts = catalogue.get(one.provider)
+        if facts is None or facts.kind != "key":
+            yield Row(f"Account {one.id} at {one.provider}", renewed.get(one.id, one.connected_at), AT_USE)
+            continue
+        due = one.connected_at + timedelta(days=facts.rotate_days)
+        due = min(due, one.key_until) if one.key_until is not None else due
+        yield Row(f"API key {one.id} at {one.provider}", one.connected_at, "by its person, who is reminded", due)
+
+
+def _clients(session: Session, now: datetime) -> Iterator[Row]:
+    live = select(Certificate).where(Certificate.revoked_at.is_(None), Certificate.not_after > now).order_by(Certificate.serial)
+    for one in session.scalars(live):
+        yield Row(f"Certificate {one.serial} of {one.client}", one.issued_at, "by its client, before it ends", one.not_after)
+    keys = select(ClientKey).join(Client, Client.id == ClientKey.client)
+    for key in session.scalars(keys.where(ClientKey.ended_at.is_(None), Client.status != "revoked").order_by(ClientKey.id)):
+        yield Row(f"Key {key.id} of {key.client}", key.added_at, f"{BY_HAND}: counterseal client add-key, then end-key")
+
+
+def table(found: list[Row], now: datetime) -> str:
+    lines = [(row.what, age(now - row.since), row.when) for row in found]
+    widths = [max(len(line[column]) for line in [("secret", "age", ""), *lines]) for column in (0, 1)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in [("secret", "age", "next"), *lines])
+
+
+def age(since: timedelta) -> str:
+    if since < timedelta(hours=1):
+        return f"{max(0, int(since.total_seconds() // 60))} min"
+    return f"{int(since.total_seconds() // 3600)} h" if since < timedelta(days=2) else f"{since.days} days"
+
+
+def status(house: House) -> list[Row]:
+    """Raises the keeper's errors, Unavailable."""
+    ages, catalogue = house.door.ages(), load(house.settings.instance, local=house.settings.evaluation)
+    with house.database.read() as session:
+        ids = [one.id for one in session.scalars(CONNECTED)]
+    renewed: dict[str, datetime] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        found = house.door.connections(ids[start:start + AT_ONCE])
+        renewed |= {name: one.renewed_at for name, one in found.items() if one.renewed_at is not None}
+    with house.database.read() as session:
+        return rows(ages, renewed, session, catalogue, house.clock())
+
+
+@click.command("rotate")
+@click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
+@instance_option
+def rotate_command(wanted: bool, instance: Path) -> None:
+    """Look how old the secrets are. Needs the running keeper."""
+    if not wanted:
+        raise click.UsageError("Say --status.")
+    os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())
+    house = make_house(Settings())
+    try:
+        click.echo(table(status(house), datetime.now(UTC)))
+    finally:
+        house.database.close()
+        house.door.close()
