@@ -42,7 +42,8 @@ def _login(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
     settings = keeper.settings
     path = settings.secret_id_file or settings.instance / "vault" / "secret-id"
     if settings.auth == "approle" and path.is_file():
-        yield "secret-id", settings.role_id, datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        kind = "secret-id" if settings.vault_address else "own-secret-id"
+        yield kind, settings.role_id, datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _time(value: str | float) -> datetime:

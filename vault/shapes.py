@@ -25,7 +25,8 @@ class KeeperStatus:
 
 @dataclass(frozen=True)
 class Age:
-    """Since when a secret of the keeper's has its value. `kind`: `key` (in transit), `provider`, `idp`, `secret-id`."""
+    """Since when a secret of the keeper's has its value. `kind`: `key` (in transit), `provider`, `idp`, `secret-id`,
+    `own-secret-id` (of the instance's own OpenBao)."""
 
     kind: str
     name: str

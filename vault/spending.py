@@ -102,12 +102,14 @@ def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
 
 
 def _since_restored(keeper: Keeper, statements: Sequence[Statement]) -> list[Statement]:
-    """Those that were made on this very vault. Attack: what was decided before a backup was restored is used once more, for the
-    vault of the backup does not know that it was spent since."""
+    """Those that were made on this very vault; a statement's time is in whole seconds, cut off.
+
+    Attack: what was decided before a backup was restored is used once more, for the vault of the backup does not know that it was
+    spent since."""
     restored = keeper.settings.restored_at
     if restored is None:
         return list(statements)
-    return [one for one in statements if (at := _made_at(one)) is not None and at >= restored.replace(microsecond=0)]
+    return [one for one in statements if (at := _made_at(one)) is not None and at > restored]
 
 
 def _made_at(statement: Statement) -> datetime | None:

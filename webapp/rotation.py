@@ -30,7 +30,8 @@ OF_KEEPER = {
     "key": ("Vault key", "never by itself; the vault keeps older versions"),
     "provider": ("Client secret at provider", f"{BY_HAND}: counterseal provider add"),
     "idp": ("Client secret at identity provider", f"{BY_HAND}: counterseal idp add"),
-    "secret-id": ("AppRole secret-id of", f"{BY_HAND}: replace the file, the next login reads it"),
+    "secret-id": ("AppRole secret-id of", f"{BY_HAND}: a new one at the vault, then in the file, which the next login reads"),
+    "own-secret-id": ("AppRole secret-id of", "never: it lies beside the own vault's key, and is worth no more"),
 }
 
 

@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ import click
 from webapp.backup import restoring, sealed, taking
 from webapp.config import Settings
 from webapp.supervisor.commands import instance_option
+from webapp.web.house import utc_now
 
 KeyFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 NewFile = click.Path(dir_okay=False, path_type=Path)
@@ -50,7 +50,7 @@ def backup(ctx: click.Context, to: Path | None, recipient: Path | None, instance
         raise click.UsageError("Say where to and for whom: --to FILE --recipient KEYFILE. `backup keygen` makes a key.")
     with _in_order():
         recipients = sealed.recipients(recipient)
-        taken = taking.take(_settings(instance), to=to.absolute(), recipients=recipients, now=datetime.now(UTC))
+        taken = taking.take(_settings(instance), to=to.absolute(), recipients=recipients, clock=utc_now)
     click.echo(f"{taken.manifest.id}: {taken.size} bytes in {to}, the log in it has {taken.manifest.entries} entries.")
     click.echo(f"SHA-256 {taken.digest}")
 
@@ -78,7 +78,7 @@ def restore_command(file: Path, identity: Path, checkpoint: Path | None, instanc
     with _in_order():
         keys = sealed.identities(identity)
         done = restoring.restore(
-            file, instance=instance.absolute(), identities=keys, checkpoint=checkpoint, now=datetime.now(UTC)
+            file, instance=instance.absolute(), identities=keys, checkpoint=checkpoint, clock=utc_now
         )
     found = done.manifest
     at = f"{found.taken_at:%Y-%m-%d %H:%M} UTC"

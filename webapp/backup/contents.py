@@ -9,6 +9,7 @@ import json
 import os
 import re
 import tarfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -39,7 +40,8 @@ FOREIGN = "The file is no backup of an instance. Nothing was put in place."
 
 @dataclass(frozen=True)
 class Manifest:
-    """`entries` are those of the audit log in it, `checkpoint` the last signed head of them (empty before the first)."""
+    """`taken_at` is later than anything in it. `entries` are those of the audit log, `checkpoint` the last signed head of them
+    (empty before the first)."""
 
     id: str
     taken_at: datetime
@@ -77,15 +79,15 @@ def known(name: str) -> bool:
     return name in REQUIRED or name in (*SETTINGS, BANK) or NAMED.fullmatch(name) is not None
 
 
-def put(archive: tarfile.TarFile, name: str, file: BinaryIO, size: int) -> None:
-    """Name and size alone: nobody's user, mode or time."""
+def put(archive: tarfile.TarFile, name: str, file: BinaryIO, size: int, changed: float = 0) -> None:
+    """Name, size and when it was last changed, from which a secret has its age; nobody's user or mode."""
     entry = tarfile.TarInfo(name)
-    entry.size = size
+    entry.size, entry.mtime = size, int(changed)
     archive.addfile(entry, file)
 
 
-def entries(archive: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
-    """What is in it, in order, each file once and under a name that is known here. Raises BadInput.
+def entries(archive: tarfile.TarFile) -> Iterator[tuple[str, float, BinaryIO]]:
+    """What is in it and when it was last changed, in order, each file once and under a name that is known here. Raises BadInput.
 
     Attack: a file made for this recipient by somebody else, with names that lead out of the folder, links, devices, or without
     end."""
@@ -95,7 +97,7 @@ def entries(archive: tarfile.TarFile) -> Iterator[tuple[str, BinaryIO]]:
         if content is None or entry.name in seen or len(seen) > MOST or not (known(entry.name) or entry.name == MANIFEST):
             raise BadInput(FOREIGN, detail=f"an entry {entry.name[:80]!r}")
         seen.add(entry.name)
-        yield entry.name, content  # type: ignore[misc]
+        yield entry.name, min(max(0, entry.mtime), time.time()), content  # type: ignore[misc]
 
 
 def inside(instance: Path) -> list[str]:

@@ -18,7 +18,7 @@ import secrets
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ class Restored:
 
 
 def restore(
-    source: Path, *, instance: Path, identities: Sequence[Any], checkpoint: Path | None, now: datetime
+    source: Path, *, instance: Path, identities: Sequence[Any], checkpoint: Path | None, clock: Callable[[], datetime]
 ) -> Restored:
     """Raises BadInput, Unavailable and the vault's errors; then nothing was put in place."""
     _require_empty(instance)  # 1
@@ -63,9 +63,9 @@ def restore(
         published = _vault(staging)  # 4
         entries, _note = log_of(staging / DATABASE, published)  # 5
         missing = _missing(staging, entries, checkpoint) if checkpoint is not None else None
-        mark = Mark(new_id("rst"), manifest.id, manifest.taken_at, now.astimezone(UTC), entries, missing)
-        write(staging, mark)  # 6
-        _write(staging / "vault" / RESTORED, now.astimezone(UTC).isoformat().encode())
+        at = max(clock().astimezone(UTC), manifest.taken_at)  # later than any decision in it, also where this clock is slow
+        write(staging, Mark(new_id("rst"), manifest.id, manifest.taken_at, at, entries, missing))  # 6
+        _write(staging / "vault" / RESTORED, at.isoformat().encode())
         _put_in_place(staging, instance)  # 7
     return Restored(manifest, missing)
 
@@ -108,13 +108,14 @@ def _files(stream: BinaryIO, staging: Path) -> Manifest:
     manifest: Manifest | None = None
     found: list[str] = []
     with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for name, content in contents.entries(archive):
+        for name, changed, content in contents.entries(archive):
             if manifest is None:
                 if name != MANIFEST:
                     raise BadInput(contents.FOREIGN, detail="it does not begin with a manifest")
                 manifest = Manifest.parse(content.read(contents.LARGEST_MANIFEST))
                 continue
             _copy(content, staging / name)
+            os.utime(staging / name, (changed, changed))
             found.append(name)
     if manifest is None or tuple(found) != manifest.files or not REQUIRED.issubset(found):
         raise BadInput(contents.FOREIGN, detail="files are missing")

@@ -21,7 +21,7 @@ import shutil
 import sqlite3
 import tarfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,7 +70,7 @@ class Taken:
     """SHA-256 of the file, hex."""
 
 
-def take(settings: Settings, *, to: Path, recipients: Sequence[Any], now: datetime) -> Taken:
+def take(settings: Settings, *, to: Path, recipients: Sequence[Any], clock: Callable[[], datetime]) -> Taken:
     """Write a backup of the instance to a new file. Raises BadInput, Conflict, Unavailable and the vault's errors; then there is
     no file."""
     instance = settings.instance
@@ -78,7 +78,7 @@ def take(settings: Settings, *, to: Path, recipients: Sequence[Any], now: dateti
     if not to.parent.is_dir() or os.path.lexists(to):
         raise BadInput(f"{to} is there already, or its folder is not. A backup is never written over another file.")
     with _workplace(instance) as work, vault_of(instance) as running:
-        manifest = _collect(settings, work, _noted(settings, recipients, now, running), now)
+        manifest = _collect(settings, work, _noted(settings, recipients, clock(), running), clock)
         with _new_file(to) as out:
             sealed.seal(lambda stream: _pack(stream, instance, work, manifest), out, recipients)
             size = out.tell()
@@ -146,7 +146,7 @@ def _signed(database: Database, made: str) -> bool:
         return session.scalar(select(Entry.id).where(Entry.subject == made, Entry.place < size)) is not None
 
 
-def _collect(settings: Settings, work: Path, made: str, now: datetime) -> Manifest:
+def _collect(settings: Settings, work: Path, made: str, clock: Callable[[], datetime]) -> Manifest:
     instance = settings.instance
     spooled = contents.spooled(instance)  # 2
     for name in spooled:
@@ -162,7 +162,7 @@ def _collect(settings: Settings, work: Path, made: str, now: datetime) -> Manife
         _copy_database(instance / contents.BANK, work / contents.BANK)
         copies.append(contents.BANK)
     names = [*copies, *(name for name in spooled if (work / name).exists()), *contents.inside(instance)]  # 5
-    return Manifest(made, now.astimezone(UTC), HEAD, evaluation, size, checkpoint, tuple(names))
+    return Manifest(made, clock().astimezone(UTC), HEAD, evaluation, size, checkpoint, tuple(names))
 
 
 def _keep(source: Path, target: Path) -> None:
@@ -215,7 +215,8 @@ def _pack(stream: BinaryIO, instance: Path, work: Path, manifest: Manifest) -> N
         for name in manifest.files:
             path = work / name if (work / name).exists() else instance / name
             with path.open("rb") as file:
-                contents.put(archive, name, file, os.fstat(file.fileno()).st_size)
+                found = os.fstat(file.fileno())
+                contents.put(archive, name, file, found.st_size, found.st_mtime)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ from webapp.errors import BadInput, Unavailable
 from webapp.oauth import tokens
 from webapp.people.tables import Session
 from webapp.supervisor import lock
-from webapp.web.house import House
+from webapp.web.house import House, utc_now
 
 pytestmark = pytest.mark.real
 
@@ -172,6 +172,8 @@ def test_everything_comes_back_and_what_could_do_harm_twice_does_not(scene: Scen
         words = ("restore", str(file), "--identity", str(key), "--instance", str(room / "i"), "--checkpoint", str(after))
         status, said = counterseal(*words)
         assert (status, "lacks 1 of the entries" in said) == (0, True), said
+        times = [(folder / "vault" / "secret-id").stat().st_mtime for folder in (keeper.instance, room / "i")]
+        assert int(times[0]) == int(times[1]), "a secret is as old as it was"
         assert [path for path in (room / "i").rglob("*") if path.stat().st_mode & 0o077] == []
         status, said = counterseal(*words)
         assert (status, "not empty" in said) == (1, True), said
@@ -260,7 +262,7 @@ def test_a_stopped_instance_is_backed_up_too_and_a_file_says_what_it_holds(
     (stopped.instance / "providers" / "mine.yaml").write_text("extends: github\n")
     keys = sealed.identities(tmp_path / "key")
     settings = settings_of(stopped, database)
-    taken = taking.take(settings, to=tmp_path / "file", recipients=[keys[0].to_public()], now=datetime.now(UTC))
+    taken = taking.take(settings, to=tmp_path / "file", recipients=[keys[0].to_public()], clock=utc_now)
     with (tmp_path / "file").open("rb") as file:
         names = sealed.unseal(file, keys, _names)
     assert names == ["manifest.json", *taken.manifest.files]
@@ -284,7 +286,7 @@ def test_what_is_not_all_in_the_folder_is_refused_in_words(
 
     def refused(match: str, settings: Settings = settings, name: str = "file") -> None:
         with pytest.raises(BadInput, match=match):
-            taking.take(settings, to=tmp_path / name, recipients=to, now=datetime.now(UTC))
+            taking.take(settings, to=tmp_path / name, recipients=to, clock=utc_now)
         assert {path.name for path in tmp_path.iterdir()} == {"key", "link"}
 
     refused("never written over", name="link")

@@ -7,7 +7,6 @@ import json
 import os
 import tarfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +14,8 @@ import pytest
 
 from webapp.backup import contents, restoring, sealed
 from webapp.errors import BadInput
+from webapp.web.house import utc_now
 
-NOW = datetime.now(UTC)
 TEXT = os.urandom(150_000)
 """Three chunks."""
 
@@ -175,7 +174,7 @@ def test_a_file_that_somebody_else_made_for_us_puts_nothing_anywhere(
     file.write_bytes(closed(to, HOSTILE[what]()))
     room.mkdir()
     with pytest.raises(BadInput):
-        restoring.restore(file, instance=room / "i", identities=identities, checkpoint=None, now=NOW)
+        restoring.restore(file, instance=room / "i", identities=identities, checkpoint=None, clock=utc_now)
     assert list(room.iterdir()) == []
     assert {one.name for one in tmp_path.iterdir()} == {"hostile", "room"}
 
@@ -191,7 +190,7 @@ def test_only_an_empty_folder_is_filled(keys: tuple[list[Any], list[Any]], tmp_p
     (tmp_path / "dangling").symlink_to(gone)
     for folder in (full, tmp_path / "link", tmp_path / "dangling", file, gone / "below"):
         with pytest.raises(BadInput, match=r"empty|link|not there"):
-            restoring.restore(file, instance=folder, identities=identities, checkpoint=None, now=NOW)
+            restoring.restore(file, instance=folder, identities=identities, checkpoint=None, clock=utc_now)
     assert (full / "counterseal.toml").read_text() == "mine"
     assert not any(target.iterdir())
     assert not gone.exists()
