@@ -23,9 +23,13 @@ from webapp.web.house import House
 
 def forget(house: House, due: Due) -> datetime | None:
     """The keeper hands a server no token of before again, and has its provider end them, until that has answered for good."""
-    connection = str(due.payload["connection"])
+    connection, _, server = due.key.partition("@")
+    with house.database.read() as session:
+        row = session.get(Connection, connection)
+    if row is None:
+        return None
     try:
-        house.door.forget(connection=connection, person=str(due.payload["person"]), receiver=str(due.payload["server"]))
+        house.door.forget(connection=connection, person=row.person, receiver=server)
         answer = ended_or_not(house, connection, house.door.end_tokens(connection=connection))
     except (NotKnown, Disconnected):
         answer = Revoked("confirmed", "the account is disconnected")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, select, text
@@ -17,7 +18,7 @@ from webapp.config import Settings
 from webapp.connections import consents, lookup, providers, suspension
 from webapp.connections.rules import ends_alone
 from webapp.connections.tables import Connection, Revocation
-from webapp.db.due import enqueue
+from webapp.db.due import enqueue_all
 from webapp.db.once import insert_once
 from webapp.errors import Conflict, Forbidden
 from webapp.ids import new_id
@@ -82,9 +83,9 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     session.flush()
     _withdraw(session, found, actor, now)  # 3
     _end(session, target, found, incident, actor, now)  # 4
-    _suspend(session, settings, target, found, incident, actor, now)
-    for connection in found.receivers:
-        _forget(session, settings, incident, connection, target.id, now)
+    if found.connections:
+        _suspend(session, settings, target, found, incident, actor, now)
+    _forget(session, settings, incident, found.receivers, target.id, now)
     session.add_all(IncidentNotice(incident=incident, person=person, dismissed_at=None) for person in found.concerned)  # 5
     counts = {part.key: part.count for part in found.parts}
     audit.append(session, kind="incident.opened", actor=actor, subject=incident, at=now,
@@ -151,17 +152,24 @@ def _suspend(
     session.add_all(IncidentPart(incident=incident, what="revocation", subject=subject) for subject in done.asked)
 
 
-def _forget(session: Session, settings: Settings, incident: str, connection: Connection, server: str, now: datetime) -> None:
-    """What one server was given of an account. A row of the ledger's own: a pause of the same account settles another."""
-    subject = f"{connection.id}@{server}"
-    alone = ends_alone(providers.find(settings, connection.provider))
-    session.execute(delete(Revocation).where(Revocation.subject == subject))
-    insert_once(
-        session, Revocation, subject=subject, connection=connection.id, state="pending" if alone else "unsupported",
-        detail="" if alone else suspension.ALONE, requested_at=now, settled_at=None if alone else now,
-    )
-    _part(session, incident, "revocation", subject)
-    enqueue(session, FORGET, subject, now, {"connection": connection.id, "person": connection.person, "server": server})
+def _forget(
+    session: Session, settings: Settings, incident: str, receivers: Sequence[Connection], server: str, now: datetime
+) -> None:
+    """What one server was given of each of these accounts. Rows of the ledger's own: a pause of the same account settles
+    another."""
+    alone = {name: ends_alone(providers.find(settings, name)) for name in {row.provider for row in receivers}}
+    for start in range(0, len(receivers), CHUNK):
+        chunk = {f"{row.id}@{server}": row for row in receivers[start:start + CHUNK]}
+        session.execute(delete(Revocation).where(Revocation.subject.in_(chunk)))
+        session.add_all(
+            Revocation(
+                subject=subject, connection=row.id, state="pending" if alone[row.provider] else "unsupported",
+                detail="" if alone[row.provider] else suspension.ALONE, requested_at=now,
+                settled_at=None if alone[row.provider] else now,
+            ) for subject, row in chunk.items()
+        )
+        session.add_all(IncidentPart(incident=incident, what="revocation", subject=subject) for subject in chunk)
+        enqueue_all(session, FORGET, sorted(chunk), now)
 
 
 def _part(session: Session, incident: str, what: str, subject: str, detail: str = "") -> None:
