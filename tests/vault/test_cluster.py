@@ -20,6 +20,7 @@ from tests.scripted_provider import Scripted, serve
 from tests.vault.accounts import OWNER, connected, mint
 from tests.vault_nodes import Node, Nodes, keeper_on, running, settings
 from vault import embedded
+from vault.doctor import examine
 from vault.door import Door
 from vault.errors import KeeperAway, NeedsConsent, ProviderAway, VaultAway, VaultSealed
 from vault.kv import CasConflict
@@ -64,6 +65,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for one in embedded.declared():
             nodes.write(one.path, {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data))
         (folder / "secret-id").write_text("its-secret-id")
+        (folder / "secret-id").chmod(0o600)
         # A short path: a socket's may have 107 bytes.
         instance = settings(nodes.folder / "keeper", nodes, secret_id_file=str(folder / "secret-id"), timeout=3.0)
         door = stack.enter_context(keeper_on(instance))
@@ -254,6 +256,13 @@ def test_a_standby_answers_no_read(cluster: Cluster) -> None:
     assert keeper.vault.wire._at == cluster.leader().address
     assert keeper.vault.state()[0] == "ready"
     keeper.vault.wire.close()
+
+
+def test_the_doctor_looks_at_each_node(cluster: Cluster) -> None:
+    found = list(examine(load(cluster.instance, evaluation=False, environ={}), utc_now()))
+    assert [one.words for one in found if one.state == "wrong"] == []
+    said = sorted(one.words.rpartition(" ")[2] for one in found if one.check == "address")
+    assert said == ["active.", "standby.", "standby."]
 
 
 def test_the_leader_is_killed_under_load(cluster: Cluster) -> None:
