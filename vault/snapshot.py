@@ -7,12 +7,14 @@ encrypted by the vault's own keys: with the static seal's key it can be opened, 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
 import shutil
 import socket
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ RESTORE_ROLE = "counterseal-restore"
 SUMS = "SHA256SUMS"
 PARTS = frozenset({"meta.json", "state.bin"})
 LARGEST_SUMS = 10_000
+CHUNK = 1 << 20
 TOO_OLD = "This instance's vault was made before backups could be taken of it. Stop it, and copy its folder."
 
 
@@ -105,9 +108,11 @@ def arrived(instance: Path, secret_id: Secret[str]) -> bool:
 def verify(snapshot: BinaryIO) -> None:
     """Raise NoSnapshot unless its parts are those that its own list of digests names. An answer that broke off is none."""
     try:
-        with tarfile.open(fileobj=snapshot, mode="r:gz") as archive:
+        with gzip.GzipFile(fileobj=snapshot) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             found, sums = _digests(archive)
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+            while plain.read(CHUNK):  # to the end, where its length and checksum are
+                pass
+    except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise NoSnapshot(f"not a snapshot: {type(error).__name__}", hint="The vault's snapshot is damaged.") from error
     listed = {tuple(line.split()) for line in sums.splitlines()}
     if set(found) != PARTS or not listed.issuperset((digest, name) for name, digest in found.items()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +14,18 @@ from pathlib import Path
 from vault import embedded
 from webapp.errors import Conflict, Unavailable
 from webapp.supervisor import lock
-from webapp.supervisor.part import die_with
 
 PATIENCE = 60.0
 """Seconds until a vault that does not open is given up."""
 STOP = 15.0
+DIES_WITH_US = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)  # PR_SET_PDEATHSIG, SIGTERM: kept across exec
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""A process of its own sets this: code between fork and exec may hang where there are threads."""
 POLL = 0.1
 
 
@@ -50,16 +58,11 @@ def started(
 ) -> Iterator[None]:
     """Start it, wait until the keeper could log in, and stop it at the end, also when we are killed. Raises Unavailable."""
     embedded.prepare(instance, extra)
-    parent = os.getpid()
-
-    def before() -> None:
-        os.umask(0o077)
-        die_with(parent)
-
+    command = [sys.executable, "-I", "-S", "-c", DIES_WITH_US, str(os.getpid()), *embedded.command(instance)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            embedded.command(instance), env={**embedded.environment(instance), **(more or {})}, stdin=subprocess.DEVNULL,
-            stdout=log, stderr=log, start_new_session=True, preexec_fn=before,
+            command, env={**embedded.environment(instance), **(more or {})}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True, umask=0o077,
         )
         try:
             wait(lambda: _answers(instance, process), "The vault did not open.")
