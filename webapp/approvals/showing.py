@@ -121,7 +121,9 @@ def _names(house: House, opened: Opened) -> dict[str, str]:
     """The keeper's own word on who decided; the table's on the rest."""
     parties = opened.document.parties
     with house.database.read() as session:
-        known = lookup.names(session, {parties.principal, parties.owner, parties.agent_owner, opened.action.closed_by or ""})
+        known = lookup.names(session, {
+            parties.principal, parties.owner, parties.agent_owner, parties.server_owner, opened.action.closed_by or "",
+        })
     envelope = opened.document.envelope
     return {
         **known, envelope["principal"]["person"]: envelope["principal"]["name"],

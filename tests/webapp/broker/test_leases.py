@@ -278,15 +278,15 @@ def test_what_is_counted_is_said_and_bounded(
     assert "The latest 2 uses" in page
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_counting_reads_the_index(account: Connection, house: House, clock: Clock) -> None:
     asked: list[tuple[str, Any]] = []
     with house.database.read() as session:
         event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _cur, sql, values, *_: asked.append((sql, values)))
         reader.summaries(session, [account.id, "con_none"], clock() - timedelta(days=30))
-        if session.get_bind().dialect.name == "sqlite":
-            sql, values = next((sql, values) for sql, values in asked if "UNION ALL" in sql)
-            plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
-            assert sum("ix_leases_connection_planned_at (connection=? AND planned_at>?)" in str(row) for row in plan) == 2, plan
+        sql, values = next((sql, values) for sql, values in asked if "UNION ALL" in sql)
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+    assert sum("ix_leases_connection_planned_at (connection=? AND planned_at>?)" in str(row) for row in plan) == 2, plan
 
 
 def _added(row: Client, session: Session) -> None:

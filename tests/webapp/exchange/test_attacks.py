@@ -157,6 +157,7 @@ def owned_by(scene: Scene, person: str) -> None:
     house.database.write(lambda s: token_clients.own(s, scene.desk.id, person, actor="test", now=house.clock()))
 
 
+@SQLITE
 def test_whose_server_asks_does_not_approve(scene: Scene, signed_in: People) -> None:
     """Attack: an operator of finance registers a server, has it ask for a payment in Ada's name, and approves it. Neither the
     page nor the keeper takes their word, nor after they wrote to the database; another one's is enough."""
@@ -170,6 +171,7 @@ def test_whose_server_asks_does_not_approve(scene: Scene, signed_in: People) -> 
     for _ in range(2):
         page = bob.get(f"/actions/{action_id}").text
         assert "the server that asks is yours" in page
+        assert "You run it, and cannot approve this." in page
         assert "data-passkey" not in page
         refused = bob.send(f"/actions/{action_id}/decide", shown=action(scene.house, action_id).digest, code="123456")
         assert refused.status_code == 403, refused.text
@@ -420,6 +422,7 @@ def test_what_a_request_is_polled_by_is_not_in_the_database(scene: Scene) -> Non
     assert re.fullmatch(r"car_[A-Za-z0-9_-]{43}", request)
 
 
+@SQLITE
 def test_the_same_request_again_finds_the_same_action_and_gets_the_token(scene: Scene) -> None:
     _request, action_id = scene.approved()
     given = scene.desk.exchange(scene.subject, scope="notes:write")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+import pytest
 from werkzeug.test import TestResponse
 
 from tests.app_parts import People
@@ -82,6 +83,7 @@ def test_two_exchanges_at_once_both_get_the_shared_token_and_a_lease_of_their_ow
     assert len(scene.provider.refreshes) == 1
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_default_account_is_used_where_it_was_allowed_and_is_never_stepped_around(scene: Scene) -> None:
     """The second account was allowed later, and allows more: the person's own default still counts."""
     house, desk, person = scene.house, scene.desk, scene.ada.person

@@ -33,6 +33,7 @@ def test_the_page_leads_with_what_the_token_can_do_and_labels_the_rest(reporting
     assert "&lt;b&gt;Hello" in page
     assert "Confirm this access" in page
     assert "Confirm €480.00" not in page
+    assert "Nobody is named as its owner." in page
     assert "Nobody here can see that it does only what it says below" in page
     queue = reporting.ada.get("/actions").text
     assert "Reported by the server" in queue
