@@ -12,7 +12,7 @@ from webapp.db import Database
 from webapp.db.migrate import upgrade
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def own() -> Iterator[KeeperParts]:
     with serve(evaluation=True) as parts:
         yield parts
