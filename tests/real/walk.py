@@ -51,6 +51,7 @@ class Walk:
         self.admin()
         self.strangers()
         self.errors()
+        self.incident()
 
     def opened(self) -> Page:
         page = open_page(self.browser, base_url=self.up.url)
@@ -281,6 +282,29 @@ class Walk:
             self.visit(ada, "/you", "you-vault-away")
             self.visit(ada, "/you/factors/totp", "error-503")
             self.visit(ada, "/connections/new?provider=harbour", "account-new-vault-away")
+
+    def incident(self) -> None:
+        """The bank's server may be compromised; then it was not."""
+        ada = self.pages["Ada"]
+        for path, name in (
+            ("/incidents", "incidents-empty"), ("/incidents/new", "incident-kinds"),
+            ("/incidents/new?kind=server", "incident-which"), ("/incidents/new?kind=server&name=bank", "incident-reach"),
+        ):
+            self.visit(ada, path, name)
+        ada.get_by_label("Why").fill("Its operator reports a break-in.")
+        self.press(ada, "Suspend it now")
+        self.look(ada, "incident")
+        one = ada.url
+        for path, name in (
+            ("/incidents", "incidents"), ("/incidents/ledger", "incident-ledger"), ("/servers/bank", "server-suspended"),
+            ("/", "start-incident"), ("/connections", "accounts-incident"),
+        ):
+            self.visit(ada, path, name)
+        ada.goto(one)
+        self.press(ada, re.compile("^Resume"))
+        ada.get_by_label("What it was, and what was done").fill("A false alarm: it was their test machine.")
+        self.press(ada, re.compile("^Close"))
+        self.look(ada, "incident-closed")
 
     def try_to(self, page: Page, words: str) -> None:
         page.goto("/")

@@ -38,7 +38,7 @@ def test_a_passkey_signs_in_and_the_ticket_says_so(keeper: KeeperParts):
     {"origin": "http://localhost:8001"}, {"origin": "https://localhost:8000"}, {"origin": "http://127.0.0.1:8000"},
     {"rp_id": "example.com"}, {"verified": False}, {"cross_origin": True}, {"top_origin": "http://evil.example"},
     {"cross_origin": "yes"}, {"challenge": "AAAA"}, {"count": 0}, {"key": Passkey().key}, {"handle": "AAAA"},
-], ids=str)
+], ids=lambda otherwise: next(iter(otherwise)))
 def test_an_assertion_that_is_not_quite_right_is_refused(keeper: KeeperParts, otherwise: dict):
     ada = with_passkey(keeper, sign_in(keeper))
     sign_with(keeper, ada)
