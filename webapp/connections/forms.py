@@ -27,15 +27,18 @@ class Asked:
 
 @dataclass(frozen=True)
 class Form:
-    """`origin` is where the form will lead. With `added` it asks for exactly that and shows what `stays`; else for a choice.
-    `others` are the person's accounts there already; `needed` is what a tool asked for."""
+    """`origin` is where the form will lead. With `more` it asks for what is new and shows what `stays`; else for a choice. `left`
+    are scopes that the page's address alone names, and that are for the person to tick: `add` is without them. `others` are the
+    person's accounts there already."""
 
     facts: ProviderFacts
     row: Connection | None
     groups: list[tuple[str, list[tuple[str, str]]]]
     chosen: frozenset[str]
+    more: bool
     add: tuple[str, ...]
     added: list[Allowed]
+    left: tuple[str, ...]
     stays: list[Allowed]
     others: list[Connection]
     origin: str
@@ -56,12 +59,21 @@ def form(house: House, viewer: Viewer, asked: Asked) -> Form:
     facts = providers.find(house.settings, provider)
     if not may_ask(facts, asked.add) and asked.add:
         raise BadInput(f"That is not among what {facts.title} is known to offer here.")
-    add = missing(row.scopes, asked.add) if row is not None else ()
-    stays = row.scopes if row is not None else ()
+    new = missing(row.scopes, asked.add) if row is not None else ()
+    left = _left(facts, row, asked)
+    add = tuple(scope for scope in new if scope not in left)
     return Form(
-        facts=facts, row=row, groups=offered(facts), chosen=_chosen(facts, row, asked), add=add, added=allowed(facts, add),
-        stays=allowed(facts, stays), others=others, origin=_origin(house, viewer, facts),
+        facts=facts, row=row, groups=offered(facts), chosen=_chosen(facts, row, asked) - left, more=bool(new), add=add,
+        added=allowed(facts, add), left=tuple(scope for scope in facts.scopes if scope in left),
+        stays=allowed(facts, row.scopes if row is not None else ()), others=others, origin=_origin(house, viewer, facts),
     )
+
+
+def _left(facts: ProviderFacts, row: Connection | None, asked: Asked) -> frozenset[str]:
+    """Named by the address, grave, and neither granted nor suggested by the catalogue. Attack: an agent sends the person to a
+    page of ours that asks for money, one button away from the provider. Anybody can write such an address."""
+    known = row.scopes if row is not None else facts.default_scopes
+    return frozenset(facts.grave({*asked.scopes, *asked.add}) - set(known))
 
 
 def _chosen(facts: ProviderFacts, row: Connection | None, asked: Asked) -> frozenset[str]:

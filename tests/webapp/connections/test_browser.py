@@ -139,6 +139,7 @@ def test_several_accounts_with_all_that_may_use_them(page: Page, house: House, a
     looked_at(page, "disconnect-one-of-two")
     page.goto(f"/connections/new?connection={first}&add=payments:send")
     expect(page.get_by_text("Stays as it is")).to_be_visible()
+    page.get_by_label("Send payments").check()
     looked_at(page, "add")
     page.get_by_role("button", name="Continue to Harbour Bank").click()
     page.wait_for_url(re.compile("/connections/con_"))

@@ -23,6 +23,7 @@ from vault.answers import SCOPE, SCOPES_KEPT
 from vault.providers.catalogue import UNREADABLE, load
 from vault.secret import Secret
 from vault.upstream import Endpoints, Request, authorization_url
+from webapp.connections import providers
 from webapp.connections.tables import Attempt, Connection
 from webapp.web.house import House
 
@@ -314,6 +315,35 @@ def test_one_more_thing_is_asked_for_and_the_rest_stays(signed_in: People, bank:
     back(ada, bank.consent(url))
     [row] = rows(house, ada.person)
     assert set(row.scopes) == {"openid", "accounts:read", "payments:send"}
+
+
+def ticked(page: str, scope: str) -> bool | None:
+    """Whether its box is ticked; None where nothing asks for it at all, and True where it goes with the form unseen."""
+    found = re.search(rf'<input type="(checkbox|hidden)" name="(?:scope|add)" value="{re.escape(scope)}"( checked)?>', page)
+    return None if found is None else found[1] == "hidden" or bool(found[2])
+
+
+def test_a_link_ticks_nothing_grave_that_was_not_allowed_before(
+    signed_in: People, bank: Provider, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody can write such an address, and an agent can send the person there. What only changes or reads goes with it."""
+    ada = signed_in("ada")
+    mild = providers.find(house.settings, "harbour").model_copy(update={"default_scopes": ("accounts:read",)})
+    monkeypatch.setattr(providers, "find", lambda _settings, _name: mild)
+    for named in ("scope", "add"):
+        page = ada.get(f"/connections/new?provider=harbour&{named}=payments:send&{named}=payees:read").text
+        assert (ticked(page, "payments:send"), ticked(page, "payees:read")) == (False, True), named
+        assert page.count("asked for by the link") == 1, named
+    connection = connect(ada, bank, ["accounts:read"])
+    more = ada.get(f"/connections/new?connection={connection}&add=payments:send&add=payees:read").text
+    assert (ticked(more, "payments:send"), ticked(more, "payees:read")) == (False, True)
+    alone = ada.get(f"/connections/new?connection={connection}&add=payments:send").text
+    assert ticked(alone, "payments:send") is False
+    assert ada.send("/connections/new", provider="harbour", connection=connection).status_code == 400
+    anew = ada.get(f"/connections/new?connection={connection}&scope=payments:send&scope=accounts:read").text
+    assert (ticked(anew, "payments:send"), ticked(anew, "accounts:read")) == (False, True)
+    granted = connect(ada, bank, ["accounts:read", "payments:send"], connection=connection)
+    assert ticked(ada.get(f"/connections/new?connection={granted}").text, "payments:send") is True
 
 
 def test_what_nobody_described_cannot_be_added(signed_in: People, bank: Provider) -> None:
