@@ -105,6 +105,8 @@ def _lines(lines: Sequence[Line]) -> None:
         times = f", again {line.next_at:%Y-%m-%d %H:%M}" if line.next_at else ""
         settled = f" {line.settled_at:%Y-%m-%d %H:%M}" if line.settled_at and not line.open else ""
         click.echo(f"{line.subject}  {line.what} of {line.label!r}, {line.owner}: {line.words}{settled}{times}")
+        if line.rest:
+            click.echo(f"    {line.rest}")
         if line.state == "unsupported" and line.url:
             click.echo(f"    by hand: {line.url}")
 
@@ -134,9 +136,12 @@ def ledger_command(limit: int) -> None:
     """What providers were asked to end and have not confirmed."""
     with _database() as database, database.read() as session:
         lines = ledger.open_lines(session, Settings(), size=limit)
+        outlived = ledger.outlived(session, Settings(), utc_now())
         _lines(lines)
         if not lines:
-            click.echo("Nothing is open: every provider has confirmed.")
+            click.echo("Nothing is open: providers confirmed what they were asked to end, or a person ended it there.")
+        if outlived:
+            click.echo(f"Access that was handed out before may still work at {', '.join(outlived)} until it ends by itself.")
 
 
 @incident.command("by-hand")

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Select, or_, select, update
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from vault.providers.catalogue import ProviderFacts
@@ -15,7 +15,7 @@ from webapp import audit
 from webapp.broker.leases import END
 from webapp.broker.tables import Lease
 from webapp.config import Settings
-from webapp.connections import lookup, providers, states
+from webapp.connections import lookup, providers, rules, states
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.count import changed
 from webapp.db.due import Due
@@ -47,6 +47,8 @@ class Line:
     tried_at: datetime | None
     settled_at: datetime | None
     next_at: datetime | None
+    rest: str
+    """What goes on although this is settled, as a sentence; empty where nothing does."""
 
     @property
     def url(self) -> str:
@@ -92,6 +94,17 @@ def of(session: Session, settings: Settings, subjects: Sequence[str]) -> list[Li
     return sorted(found, key=lambda line: (not line.open, line.subject))
 
 
+def outlived(session: Session, settings: Settings, now: datetime) -> list[str]:
+    """Titles of the providers at which access may still work that was handed out before an account was ended there: they
+    confirmed that the consent has ended, and promise no more (`ProviderFacts.access_outlives`)."""
+    latest = session.execute(
+        select(Connection.provider, func.max(Revocation.requested_at)).join(Connection, Connection.id == Revocation.subject)
+        .where(Revocation.state.not_in(OPEN)).group_by(Connection.provider)
+    )
+    found = [(providers.find(settings, provider), ended_at) for provider, ended_at in latest]
+    return sorted(facts.title for facts, ended_at in found if rules.rest(facts, ended_at, now))
+
+
 def by_hand(session: Session, subject: str, *, person: str, admin: bool, actor: str, now: datetime) -> str:
     """Somebody says that they ended it at the provider: nobody asks there again. The account's id. Raises Missing for what is not
     theirs (the owner's, or any for an admin), Conflict for what is settled."""
@@ -128,10 +141,20 @@ def _lines(session: Session, settings: Settings, asked: Select[Revocation, Conne
 def _line(
     settings: Settings, row: Revocation, connection: Connection, owners: dict[str, str], times: dict[tuple[str, str], datetime]
 ) -> Line:
-    what = sort(row.subject, connection.id)
+    what, facts = sort(row.subject, connection.id), providers.find(settings, connection.provider)
     return Line(
-        subject=row.subject, what=WHAT[what], state=row.state, facts=providers.find(settings, connection.provider),
+        subject=row.subject, what=WHAT[what], state=row.state, facts=facts, rest=_rest(facts, what, row),
         label=connection.label, owner=owners[connection.person], tries=row.tries, requested_at=row.requested_at,
         tried_at=row.tried_at, settled_at=row.settled_at,
         next_at=times.get((KINDS[what], row.subject.removesuffix(lookup.TOKENS))) if row.state == "pending" else None,
     )
+
+
+def _rest(facts: ProviderFacts, what: str, row: Revocation) -> str:
+    """Nothing was handed out after it was asked for."""
+    if what != "account" or row.state in OPEN or not facts.access_outlives:
+        return ""
+    if facts.access_lifetime is None:
+        return f"Access handed out before ends by itself; {facts.title} does not say when."
+    until = row.requested_at + timedelta(seconds=facts.access_lifetime)
+    return f"Access handed out before ends by itself, at {until:%Y-%m-%d %H:%M} UTC at the latest."

@@ -111,7 +111,8 @@ def revocations() -> ResponseReturnValue:
     after = request.args.get("after", "")[:LONGEST]
     with house().database.read() as session:
         lines = ledger.open_lines(session, house().settings, after)
-    return render_template("incidents/ledger.html", lines=lines, more=len(lines) == ledger.PAGE)
+        outlived = ledger.outlived(session, house().settings, house().clock())
+    return render_template("incidents/ledger.html", lines=lines, more=len(lines) == ledger.PAGE, outlived=outlived)
 
 
 @blueprint.post("/incidents/ledger/by-hand")

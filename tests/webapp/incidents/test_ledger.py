@@ -19,7 +19,7 @@ from webapp.broker.jobs import jobs as broker
 from webapp.connections.tables import Revocation
 from webapp.db import Database
 from webapp.db.due import Due
-from webapp.incidents import reports
+from webapp.incidents import ledger, reports
 from webapp.incidents.jobs import jobs as incidents
 from webapp.jobs import Worker, claim, release
 from webapp.policy import active
@@ -113,6 +113,30 @@ def test_a_person_ends_it_by_their_word_and_nobody_asks_any_more(scene: Scene, p
     assert state(house, scene.account).state == "by_hand"
     assert "Ended there by hand" in scene.ada.get(f"/connections/{scene.account}").text
     assert "revocation.by_hand" in scene.log()
+
+
+@ONE
+def test_what_a_confirmation_does_not_end_is_said_until_it_ended_by_itself(
+    scene: Scene, provider: Scripted, keeper: KeeperParts
+) -> None:
+    """GitHub Apps and others end the consent, and the access handed out before lives on: nobody reads that all is over."""
+    house, still = scene.house, "may still work at Harbour Bank"
+    path = own_file(keeper, "harbour", "{overrides: harbour, revoke_effect: grant, ends_access: false, access_lifetime: 3600}")
+    try:
+        assert scene.ada.send(f"/connections/{scene.account}/disconnect").status_code == 303
+        work_off(house)
+        assert state(house, scene.account).state == "confirmed"
+        page = scene.ruth.get("/incidents/ledger").text
+        assert "Nothing is open" in page
+        assert still in page
+        until = house.clock() + timedelta(hours=1)
+        with house.database.read() as session:
+            [line] = ledger.of(session, house.settings, [scene.account])
+        assert f"{until:%Y-%m-%d %H:%M} UTC" in line.rest
+        house.clock.forward(hours=2)  # type: ignore[attr-defined]
+        assert still not in scene.ruth.get("/incidents/ledger").text
+    finally:
+        path.unlink()
 
 
 @ONE
