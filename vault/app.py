@@ -12,7 +12,7 @@ from typing import Any
 
 from vault import accounts, ages, checkpoints, connecting, decisions, ending, factors, grants, keys, life, pki, sso
 from vault.client import Refused
-from vault.errors import BadRequest, KeeperError
+from vault.errors import BadRequest, HeadMoved, KeeperError
 from vault.mark import mark
 from vault.table import Handlers, Keeper
 
@@ -64,7 +64,8 @@ def _answer(keeper: Keeper, handlers: Handlers, environ: Environ) -> tuple[str, 
         log.error("%s: %s", name, error.detail)  # noqa: TRY400 the detail is all there is to know
         return "500 Internal Server Error", {"error": KeeperError.code, "hint": KeeperError.hint}
     except KeeperError as error:
-        log.info("%s: %s: %s", name, error.code, error.detail)
+        # Several processes sign the log's head: that one is overtaken by another says nothing to an operator.
+        log.log(logging.DEBUG if isinstance(error, HeadMoved) else logging.INFO, "%s: %s: %s", name, error.code, error.detail)
         return "422 Unprocessable Content", {"error": error.code, "hint": error.hint}
     except Exception as error:  # noqa: BLE001 the edge of the process: an answer without words, and a log without values
         # A message may quote what it choked on, which may be a secret: only its type and where it was raised are logged.

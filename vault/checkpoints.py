@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vault.authority import keys
-from vault.errors import HeadRefused, VaultAway
+from vault.errors import HeadMoved, HeadRefused, VaultAway
 from vault.kv import CasConflict, Record
 from vault.mark import mark
 from vault.merkle_verify import EMPTY, Inconsistent, consistent
@@ -27,11 +27,14 @@ def log_head(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def sign_checkpoint(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """1. The new head extends the published one. 2. Sign. 3. Publish by check-and-set. The note leaves only after that, so two
-    heads that do not extend each other are never both out."""
+    heads that do not extend each other are never both out. `after`, where it is given, is the size that the proof begins at:
+    whoever was overtaken hears that, and not that their log was forked."""
     size, root = number(body, "size"), raw(body, "root", limit=64)
     proof = raws(body, "proof", most=128)
     found = keeper.kv.read(HEAD)
     before, known = _published(found)
+    if body.get("after") is not None and number(body, "after") != before:
+        raise HeadMoved(f"{before} is published")
     try:
         consistent(size1=before, root1=known, size2=size, root2=root, proof=proof)  # 1
     except Inconsistent as error:
@@ -43,7 +46,7 @@ def sign_checkpoint(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     try:
         keeper.kv.write(HEAD, record, found.version if found else 0)  # 3
     except CasConflict as error:
-        raise HeadRefused("another head was published at the same moment") from error
+        raise HeadMoved("another head was published at the same moment") from error
     return {"note": note}
 
 

@@ -121,11 +121,12 @@ class Door:
     def unwrap(self, wrapped: str) -> WrappingKey:
         return _wrapping(self._line.ask("unwrap", again=True, wrapped=wrapped))
 
-    def sign_checkpoint(self, *, size: int, root: bytes, proof: Sequence[bytes]) -> str:
+    def sign_checkpoint(self, *, size: int, root: bytes, proof: Sequence[bytes], after: int | None = None) -> str:
         """Sign a C2SP checkpoint note of the log and publish it as the head by check-and-set. `proof` is the RFC 6962
-        consistency proof from the head published before (empty for the first, and for an unchanged head).
-        Raises HeadRefused when it does not extend that head."""
-        found = self._line.ask("sign_checkpoint", size=size, root=b64(root), proof=[b64(node) for node in proof])
+        consistency proof from the head published before (empty for the first, and for an unchanged head), whose size is `after`.
+        Raises HeadRefused when it does not extend that head, HeadMoved when another was published meanwhile."""
+        path = [b64(node) for node in proof]
+        found = self._line.ask("sign_checkpoint", size=size, root=b64(root), proof=path, after=after)
         return str(found["note"])
 
     def log_head(self) -> tuple[int, bytes]:

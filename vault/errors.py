@@ -141,6 +141,13 @@ class HeadRefused(KeeperError):
     hint = "The audit log does not continue the one signed before. Nothing held will run until an operator looks at it."
 
 
+class HeadMoved(HeadRefused):
+    """Another head was published since the caller asked which one is: nothing was signed, and nothing is wrong."""
+
+    code = "head_moved"
+    hint = "Another head of the audit log was signed at the same moment. Ask for it, and sign the next."
+
+
 class NoAuthority(KeeperError):
     """The vault has no client certificate authority that gives what we ask for, and nothing else."""
 
@@ -153,6 +160,6 @@ BY_CODE: dict[str, type[KeeperError]] = {
     for cls in (
         VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
         MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused, ProviderAway, TooMany,
-        HeadRefused, NoAuthority,
+        HeadRefused, HeadMoved, NoAuthority,
     )
 }

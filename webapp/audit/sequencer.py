@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from vault.errors import HeadRefused
+from vault.errors import HeadMoved, HeadRefused
 from webapp.audit import keys, merkle
 from webapp.audit.tables import Checkpoint, Entry, Node, Tree
 from webapp.db.direct import Made, direct
@@ -23,6 +24,8 @@ log = logging.getLogger("counterseal.audit")
 
 TOPIC = "audit"
 BATCH = 2000
+TRIES = 8
+"""Of one call to sign, while others sign too. What is not signed then is with the next."""
 
 NODE = Made(select(Node.hash).where(Node.level == bindparam("level"), Node.index == bindparam("at")))
 NUMBER = Made(update(Entry).where(Entry.id == bindparam("entry")).values(place=bindparam("number")))
@@ -83,24 +86,30 @@ def node_at(session: Session) -> merkle.NodeAt:
 
 
 def _sign(house: House, size: int) -> None:
-    """Sign the head of this size, unless another process has signed a later one of the same tree meanwhile."""
-    published, published_root = house.door.log_head()
-    with house.database.read() as session:
-        nodes = node_at(session)
-        have = session.scalar(select(Tree.size)) or 0
-        if published > have or merkle.root(published, nodes) != published_root:
-            log.critical("the audit log does not continue the log signed before: %d entries here, %d signed", have, published)
-            raise HeadRefused(f"database has {have} entries, the published head {published}")
-        size = max(size, published)
-        root, proof = merkle.root(size, nodes), merkle.consistency(published, size, nodes)
-    try:
-        note = house.door.sign_checkpoint(size=size, root=root, proof=proof)
-    except HeadRefused:
-        if house.door.log_head()[0] <= published:
-            raise
+    """Sign the head of this size, or that of the later one that another process published meanwhile. Who is overtaken by a
+    smaller one goes on from there."""
+    for _ in range(TRIES):
+        published, published_root = house.door.log_head()
+        with house.database.read() as session:
+            size, root, proof = _extended(session, size, published, published_root)
+        try:
+            note = house.door.sign_checkpoint(size=size, root=root, proof=proof, after=published)
+        except HeadMoved:
+            continue
+        keys.pin(house, note)
+        house.database.write(partial(_store, house=house, size=size, root=root, note=note))
         return
-    keys.pin(house, note)
-    house.database.write(lambda s: _store(s, house, size, root, note))
+
+
+def _extended(session: Session, size: int, published: int, published_root: bytes) -> tuple[int, bytes, list[bytes]]:
+    """Size and root of the next head, and the proof that it extends the published one. Raises HeadRefused."""
+    nodes = node_at(session)
+    have = session.scalar(select(Tree.size)) or 0
+    if published > have or merkle.root(published, nodes) != published_root:
+        log.critical("the audit log does not continue the log signed before: %d entries here, %d signed", have, published)
+        raise HeadRefused(f"database has {have} entries, the published head {published}")
+    size = max(size, published)
+    return size, merkle.root(size, nodes), merkle.consistency(published, size, nodes)
 
 
 def _store(session: Session, house: House, size: int, root: bytes, note: str) -> None:

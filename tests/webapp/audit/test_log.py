@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -13,9 +16,11 @@ from sqlalchemy.orm import Session
 
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
+from vault.door import Door
 from vault.errors import HeadRefused, KeeperError
 from webapp import audit
 from webapp.audit import keys, merkle
+from webapp.audit.sequencer import node_at
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.audit.verify import LogBroken, Report, export, stored_bodies, stored_notes, verify, verify_export
 from webapp.canonical import canonical
@@ -145,6 +150,46 @@ def test_a_database_restored_to_an_older_copy_is_refused(house: House, tmp_path:
     with pytest.raises(HeadRefused):
         audit.sequence(restored)
     older.close()
+
+
+class Overtaken:
+    """The keeper's door; between asking for the head and signing the next one, somebody else signs. `told`: what it was told."""
+
+    def __init__(self, door: Door, meanwhile: Callable[[], None]) -> None:
+        self.door, self.meanwhile, self.told = door, [meanwhile], list[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.door, name)
+
+    def sign_checkpoint(self, **asked: Any) -> str:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        try:
+            return self.door.sign_checkpoint(**asked)
+        except KeeperError as error:
+            self.told.append(error.code)
+            raise
+
+
+def test_who_is_overtaken_while_signing_signs_the_rest(house: House) -> None:
+    """Two processes sequence at once, and one has placed more than the other signs: all that it placed is covered when it is
+    done, and nobody is told of a log that was forked."""
+    append(house, 2)
+    others = house.door
+
+    def meanwhile() -> None:
+        size, _root = others.log_head()
+        with house.database.read() as session:
+            nodes = node_at(session)
+            others.sign_checkpoint(size=4, root=merkle.root(4, nodes), proof=merkle.consistency(size, 4, nodes))
+
+    audit.sequence(house)
+    append(house, 5)
+    door = Overtaken(others, meanwhile)
+    assert audit.sequence(replace(house, door=cast(Door, door))) == 7
+    assert others.log_head()[0] == 7
+    assert door.told == ["head_moved"]
+    assert verified(house).pending == 0
 
 
 def test_a_keeper_that_died_between_publishing_and_storing_leaves_a_log_that_goes_on(house: House) -> None:
