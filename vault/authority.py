@@ -41,10 +41,17 @@ class Proven:
 
 
 def proven(keeper: Keeper, body: Body) -> Proven:
-    """The request's `proof`, verified. Raises NotSignedIn."""
+    """The request's `proof`, verified. Raises NotSignedIn.
+
+    Attack: a ticket of before a restore opens what was sealed for its session, a passkey's challenge among them, and the vault of
+    the backup does not know that this was spent since."""
     proof = mapping(body, "proof")
     session = secret(proof, "session", limit=512)
-    return Proven(tickets.verify(text(proof, "ticket", limit=16384), session, keys(keeper), keeper.clock()), session)
+    found = tickets.verify(text(proof, "ticket", limit=16384), session, keys(keeper), keeper.clock())
+    restored = keeper.settings.restored_at
+    if restored is not None and found.issued_at <= restored:
+        raise NotSignedIn("a ticket of before the restore", hint="A backup was restored since you signed in. Sign in again.")
+    return Proven(found, session)
 
 
 def with_factor(one: Proven) -> Ticket:

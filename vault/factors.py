@@ -211,7 +211,7 @@ def _code(keeper: Keeper, who: Proven, code: str, acceptable: Callable[[One], No
         if len(recent) >= ATTEMPTS:
             raise TooMany("wrong codes", hint="Too many wrong codes. Wait five minutes and try again.")
         for one in data["factors"]:
-            counter = totp.matched(one, code, now) if one["kind"] == "totp" else None
+            counter = totp.matched(one, code, now, keeper.settings.restored_at) if one["kind"] == "totp" else None
             if counter is not None:
                 acceptable(one)
                 one.update(counter=counter, last_used_at=now.isoformat())

@@ -41,14 +41,16 @@ def drawn(one: Secret[str]) -> Secret[str]:
     return Secret(out.getvalue().decode())
 
 
-def matched(factor: Mapping[str, Any], code: str, now: datetime) -> int | None:
-    """The counter that this code belongs to, if it is later than the last one used: each code is good once, ever."""
+def matched(factor: Mapping[str, Any], code: str, now: datetime, restored: datetime | None = None) -> int | None:
+    """The counter that this code belongs to, if it is later than the last one used: each code is good once, ever. And later than
+    any that could be used before a restore, for the record of the backup does not know of those."""
     digits = SPACE.sub("", code)
     if not CODE.fullmatch(digits):
         return None
     generator, present = pyotp.TOTP(factor["seed"]), int(now.timestamp()) // STEP
+    last = factor["counter"] if restored is None else max(factor["counter"], int(restored.timestamp()) // STEP + WINDOW)
     found = None
     for counter in range(present - WINDOW, present + WINDOW + 1):
-        if hmac.compare_digest(generator.generate_otp(counter), digits) and counter > factor["counter"]:
+        if hmac.compare_digest(generator.generate_otp(counter), digits) and counter > last:
             found = counter
     return found

@@ -49,12 +49,14 @@ def _tls(certfile: Path | None, keyfile: Path | None) -> serving.Tls | None:
 @click.command("worker")
 def worker_command() -> None:
     """Work off what is due: expiry, revocations, the log. Any number of these."""
+    from webapp.backup import restored
     from webapp.composition import job_handlers, make_house
     from webapp.config import Settings
     from webapp.gateway import room
     from webapp.jobs import Worker
 
     house = make_house(Settings())
+    restored.settle(house)  # before anything of a copy is worked off
     worker = Worker(house, job_handlers(room.make(house).handed))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())

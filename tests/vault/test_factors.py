@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pyotp
 import pytest
 
 from tests.authenticator import Passkey
 from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, sign_in, with_passkey
-from vault import factors
+from vault import authority, factors, tickets
 from vault.door import SessionProof
 from vault.errors import BadRequest, FactorRefused, KeeperError, NotKnown, NotSignedIn, TooMany
 from vault.secret import Secret
@@ -54,6 +56,43 @@ class Authenticator:
 @pytest.fixture
 def ada(keeper: KeeperParts) -> Authenticator:
     return Authenticator(keeper)
+
+
+def test_a_code_that_may_have_been_used_before_a_restore_is_refused(ada: Authenticator, tmp_path: Path):
+    """The record of the backup does not know of it. The first code that nobody could have used yet is good."""
+    (tmp_path / "vault").mkdir()
+    restored = ada.clock.now + timedelta(seconds=30)
+    (tmp_path / "vault" / "restored").write_text(restored.isoformat())
+    ticket = ada.keeper
+    ada.keeper = replace(ticket, settings=replace(ticket.settings, instance=tmp_path), memory={})
+    ada.clock.now += timedelta(seconds=60)
+    ada.person = replace(ada.person, proof=afresh(ticket, ada.person.id))
+    for steps in (-1, 0):
+        with pytest.raises(FactorRefused):
+            ada.try_code(ada.code(steps))
+    ada.try_code(ada.code(1))
+
+
+def test_a_ticket_of_before_a_restore_opens_nothing(ada: Authenticator, tmp_path: Path):
+    """Nor what was sealed for its session: a passkey's answer to it may have been used since the backup."""
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "vault" / "restored").write_text((ada.clock.now + timedelta(seconds=1)).isoformat())
+    before = ada.keeper
+    ada.keeper = replace(before, settings=replace(before.settings, instance=tmp_path), memory={})
+    ada.clock.now += timedelta(seconds=5)
+    with pytest.raises(NotSignedIn, match="restore"):
+        factors.challenge(ada.keeper, body(ada.person))
+    ada.person = replace(ada.person, proof=afresh(before, ada.person.id))
+    assert factors.challenge(ada.keeper, body(ada.person))["sealed"]
+
+
+def afresh(keeper: Keeper, person: str) -> SessionProof:
+    """What a new sign-in gives somebody whom the keeper knows."""
+    session = Secret(secrets.token_urlsafe(32))
+    made = tickets.new(
+        person=person, name="Ada", email="ada@example.com", groups=("user",), auth_time=keeper.clock(), now=keeper.clock()
+    )
+    return SessionProof(authority.issue(keeper, made, session), session)
 
 
 def test_a_code_is_good_once_ever(ada: Authenticator):

@@ -19,17 +19,21 @@ from webapp.web.house import utc_now
 KeyFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 NewFile = click.Path(dir_okay=False, path_type=Path)
 
+STOPS = (signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP: the terminal is gone, as when a connection to the machine breaks; a vault's key must not be left behind for that."""
+
 
 @contextmanager
 def _in_order() -> Iterator[None]:
     """Told to stop, what was begun is undone: an exception passes every `finally`, a signal none."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    before = {number: signal.signal(number, lambda got, _frame: sys.exit(128 + got)) for number in STOPS}
     try:
         yield
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'The disk'}: {error.strerror or error}.") from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _settings(instance: Path) -> Settings:

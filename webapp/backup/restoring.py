@@ -75,6 +75,8 @@ def _require_empty(instance: Path) -> None:
         raise BadInput(f"{instance} is a link or a file. Name a folder that is empty or not there.")
     if instance.is_dir() and any(path.name != LEFT for path in instance.iterdir()):
         raise BadInput(f"{instance} is not empty. A backup is restored into a folder that is empty or not there.")
+    if instance.is_dir() and instance.stat().st_uid != os.getuid():
+        raise BadInput(f"Run this as the user that {instance} belongs to: what is restored would be yours, and closed to them.")
     if not instance.parent.is_dir():
         raise BadInput(f"{instance.parent} is not there.")
     if len(os.fsencode(embedded.socket_path(instance))) > embedded.LONGEST_SOCKET:

@@ -222,6 +222,8 @@ def _asks(settings: Settings, wanted: Wanted, row: Connection, hint: str, *, sev
 
 def _in_order(settings: Settings, row: Connection, scopes: Sequence[str]) -> None:
     page = f"{settings.public_url}/connections"
+    if row.suspended:
+        raise NotGiven("The account is suspended. An administrator can lift that.", code="access_denied", url=page)
     if row.status == "paused":
         raise NotGiven("The account is paused by its owner.", code="access_denied", url=page)
     if row.status != "active":

@@ -11,14 +11,16 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.clients.tables import Client
-from webapp.connections.lookup import own
+from webapp.connections.lookup import alone, own
 from webapp.connections.rules import missing
+from webapp.connections.states import SUSPENDED
 from webapp.connections.tables import Connection, ConnectionConsent
 from webapp.db.direct import Made, Row, Where, direct
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
 from webapp.errors import BadInput, Conflict, Forbidden, Missing
 from webapp.ids import new_id
+from webapp.people import suspension
 
 KINDS = ("person", "service")
 WITHDRAWN = "broker.withdrawn"
@@ -65,8 +67,12 @@ def give(
     """The consent's id. One that was live for this client and account is replaced by it.
 
     Raises Missing for an account that is not the person's (another's looks like none) or a client that is no token client,
-    Forbidden when an admin paused or revoked the client, BadInput for scopes that the account itself does not grant, Conflict.
+    Forbidden when an admin paused or revoked the client or the person is suspended, BadInput for scopes that the account itself
+    does not grant, Conflict, also where the account is suspended. An incident that comes at this moment waits, and ends this
+    consent too.
     """
+    alone(session, person)
+    suspension.refuse(session, person)
     row = own(session, connection, person)
     _checked(session, row, client, scopes, kind)
     _end(session, ConnectionConsent.client == client, ConnectionConsent.connection == connection, by=f"person:{person}", now=now)
@@ -85,7 +91,9 @@ def give(
 
 
 def _checked(session: Session, row: Connection, client: str, scopes: Sequence[str], kind: str) -> None:
-    found = session.get(Client, client)
+    found = session.get(Client, client, with_for_update={"read": True})
+    if row.suspended:
+        raise Conflict(SUSPENDED, code="suspended")
     if found is None or found.kind != "token":
         raise Missing("There is no such server here.")
     if found.status != "active":

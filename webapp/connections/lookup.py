@@ -145,8 +145,8 @@ def version(session: Session, person: str) -> str:
     """Another text whenever what the person's account pages show has changed, but for uses."""
     rows = session.execute(
         select(
-            Connection.id, Connection.status, Connection.name, Connection.preferred, Connection.connected_at, Revocation.state,
-            Revocation.tries,
+            Connection.id, Connection.status, Connection.suspended, Connection.name, Connection.preferred,
+            Connection.connected_at, Revocation.state, Revocation.tries,
         )
         .outerjoin(Revocation, or_(Revocation.subject == Connection.id, Revocation.subject == Connection.id + TOKENS))
         .where(Connection.person == person).order_by(Connection.id, Revocation.subject)

@@ -24,7 +24,8 @@ from webapp.incidents.opening import FORGET
 from webapp.people import lookup as people
 
 PAGE = 50
-OPEN = ("pending", "unsupported")
+OPEN: tuple[str, ...] = ("pending", "unsupported")
+STILL_ASKED = "This account is suspended, and its provider is still asked. Another administrator can say that it ended there."
 KINDS = {"account": states.REVOKE, "tokens": states.END_TOKENS, "server": FORGET, "lease": END}
 WHAT = {
     "account": "the whole account", "tokens": "what was handed out", "server": "what one server was given",
@@ -107,13 +108,21 @@ def outlived(session: Session, settings: Settings, now: datetime) -> list[str]:
 
 def by_hand(session: Session, subject: str, *, person: str, admin: bool, actor: str, now: datetime) -> str:
     """Somebody says that they ended it at the provider: nobody asks there again. The account's id. Raises Missing for what is not
-    theirs (the owner's, or any for an admin), Conflict for what is settled."""
+    theirs (the owner's, or any for an admin), Conflict for what is settled.
+
+    Attack: an account is suspended, and whoever sits in its owner's browser has the provider asked no more. While it is suspended
+    an owner's word settles only what no provider is asked any more; another admin's settles the rest."""
     row = session.get(Revocation, subject, populate_existing=True)
     connection = session.get(Connection, row.connection) if row is not None else None
     if row is None or not (admin or (connection is not None and connection.person == person)):
         raise Missing("There is no such request, or it is not yours.")
+    waits = OPEN
+    if connection is not None and connection.suspended and connection.person == person:
+        if row.state == "pending":
+            raise Conflict(STILL_ASKED)
+        waits = ("unsupported",)
     done = session.execute(
-        update(Revocation).where(Revocation.subject == subject, Revocation.state.in_(OPEN))
+        update(Revocation).where(Revocation.subject == subject, Revocation.state.in_(waits))
         .values(state="by_hand", settled_at=now), execution_options={"synchronize_session": "fetch"},
     )
     if changed(done) != 1:

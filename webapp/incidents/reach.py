@@ -91,11 +91,17 @@ def servers(session: Session, settings: Settings, target: Target) -> set[str]:
     providers = set(session.scalars(select(Connection.provider).where(connections(target)).distinct()))
     if target.kind == "provider":
         providers.add(target.id)
+    theirs = None
+    if target.kind == "connection":  # its owner reads this too: no name of a server that they allowed no agent to use
+        allowed = select(Grant.resource).where(Grant.person == target.person, Grant.status == "active").distinct()
+        theirs = {server_of(settings, each) for each in session.scalars(allowed)}
     tools = session.execute(
         select(Server.name, Tool.credential).join(Tool, Tool.server_id == Server.id)
         .where(Tool.status == "approved", Tool.credential.is_not(None))
     )
-    return {name for name, credential in tools if credential["provider"] in providers}
+    return {
+        name for name, credential in tools if credential["provider"] in providers and (theirs is None or name in theirs)
+    }
 
 
 def reachable(session: Session, settings: Settings, target: Target) -> Where:

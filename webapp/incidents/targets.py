@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from vault.providers.catalogue import load
@@ -40,10 +40,14 @@ def find(session: Session, settings: Settings, kind: Kind, name: str) -> Target:
 
 
 def _person(session: Session, settings: Settings, name: str) -> Target | None:
-    rows = session.scalars(select(Person).where(or_(Person.id == name, Person.email == name)).limit(2)).all()
-    if len(rows) > 1:
-        raise BadInput("Several persons have this address. Name one by id.")
-    return Target("person", rows[0].id, rows[0].name or rows[0].email, rows[0].id) if rows else None
+    """Attack: somebody's identity provider says that their address is another's id: an id is that person's before all."""
+    row = session.get(Person, name)
+    if row is None:
+        rows = session.scalars(select(Person).where(func.lower(Person.email) == name.lower()).limit(2)).all()
+        if len(rows) > 1:
+            raise BadInput("Several persons have this address. Name one by id.")
+        row = rows[0] if rows else None
+    return None if row is None else Target("person", row.id, row.name or row.email, row.id)
 
 
 def _client(session: Session, settings: Settings, name: str) -> Target | None:

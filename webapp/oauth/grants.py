@@ -15,6 +15,7 @@ from webapp.db.count import changed
 from webapp.errors import Forbidden, Missing
 from webapp.ids import new_id
 from webapp.oauth.tables import ACTIVE, CONSENT, Grant
+from webapp.people import suspension
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class Allowed:
 def consent(session: Session, *, person: str, client: Client, resource: str, scopes: list[str], now: datetime) -> str:
     """The id of the one live grant of this person to this client for this resource, made now or renewed.
 
-    Raises Forbidden when the client was paused or revoked while the page was open.
+    Raises Forbidden when the client was paused or revoked, or the person suspended, while the page was open. An incident that
+    comes at this moment waits for the rows that are looked at, and ends this grant too.
     """
-    if session.scalar(select(Client.status).where(Client.id == client.id)) != "active":
+    suspension.refuse(session, person)
+    if session.scalar(select(Client.status).where(Client.id == client.id).with_for_update(read=True)) != "active":
         raise Forbidden("This agent was paused or revoked by an administrator.")
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     session.execute(

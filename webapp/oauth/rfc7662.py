@@ -24,6 +24,7 @@ from webapp.oauth.handed import LEASE
 from webapp.oauth.rfc6749 import once_each
 from webapp.oauth.server import Known, Request, Server
 from webapp.oauth.tables import AccessToken, Grant
+from webapp.people.tables import Person
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,10 @@ def find(session: Session, raw: str, resource: str, now: datetime) -> Told | Non
         return None
     row = session.execute(
         select(AccessToken, Grant).join(Grant, Grant.id == AccessToken.grant).join(Client, Client.id == Grant.client)
+        .join(Person, Person.id == Grant.person)
         .where(
             AccessToken.hash == tokens.digest(raw), AccessToken.revoked_at.is_(None), AccessToken.expires_at > now,
-            Grant.status == "active", Grant.resource == resource, Client.status == "active",
+            Grant.status == "active", Grant.resource == resource, Client.status == "active", Person.suspended == "",
         )
     ).one_or_none()
     if row is None:

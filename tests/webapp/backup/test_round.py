@@ -22,9 +22,9 @@ from tests import token_parts
 from tests.keeper_parts import KeeperParts, SignedPerson, sign_in
 from tests.real.running import short_folder
 from tests.webapp.exchange.conftest import Scene
-from vault import authority, embedded, tickets
+from vault import authority, embedded, factors, tickets
 from vault.door import Answer, Door, SessionProof
-from vault.errors import NotApproved
+from vault.errors import FactorRefused, NotApproved, NotSignedIn
 from vault.secret import Secret
 from vault.shapes import Evidence
 from webapp.approvals.seeing import open_
@@ -73,7 +73,6 @@ class Code:
 
     person: SignedPerson
     app: pyotp.TOTP
-    enrolled: datetime
 
     @classmethod
     def enrol(cls, keeper: KeeperParts) -> Code:
@@ -81,11 +80,10 @@ class Code:
         offer = keeper.door.totp_begin(proof=who.proof, account="ada")
         app, now = pyotp.TOTP(parse_qs(urlsplit(offer.uri.reveal()).query)["secret"][0]), datetime.now(UTC)
         keeper.door.totp_finish(proof=who.proof, sealed=offer.sealed, code=Secret(app.at(now)), name="Phone")
-        return cls(who, app, now)
+        return cls(who, app)
 
-    def next(self) -> Secret[str]:
-        """Of the step that it is, or of the one after the enrolment's: one is good once."""
-        return Secret(self.app.at(max(datetime.now(UTC), self.enrolled + timedelta(seconds=30))))
+    def at(self, when: datetime | None = None) -> Secret[str]:
+        return Secret(self.app.at(when or datetime.now(UTC)))
 
 
 def signed_in_again(keeper: KeeperParts, person: str) -> SessionProof:
@@ -224,8 +222,15 @@ def _alive(parts: KeeperParts, copy: House, scene: Scene, code: Code) -> None:
     assert asked.options is not None
     answer = Answer(sealed=asked.sealed, assertion=scene.key.get(asked.options, origin=copy.settings.public_url))
     assert copy.door.check(proof=proof, answer=answer).factor.kind == "passkey"
-    checked = copy.door.check(proof=signed_in_again(parts, code.person.id), answer=Answer(code=code.next()))
-    assert checked.factor.kind == "totp"
+    again, later = signed_in_again(parts, code.person.id), datetime.now(UTC) + timedelta(seconds=90)
+    with pytest.raises(FactorRefused):
+        copy.door.check(proof=again, answer=Answer(code=code.at()))  # it may have been used before the restore
+    checked = factors.check(parts.inside(lambda: later), {
+        "proof": {"ticket": again.ticket, "session": again.session.reveal()}, "answer": {"code": code.at(later).reveal()},
+    })
+    assert checked["factor"]["kind"] == "totp"
+    with pytest.raises(NotSignedIn):
+        copy.door.challenge(proof=code.person.proof)  # a ticket of before
 
 
 def _tried(copy: House, scene: Scene, untouched: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from webapp.backup import contents, restoring, sealed
+from webapp.backup import commands, contents, restoring, sealed
 from webapp.errors import BadInput
 from webapp.web.house import utc_now
 
@@ -179,7 +180,29 @@ def test_a_file_that_somebody_else_made_for_us_puts_nothing_anywhere(
     assert {one.name for one in tmp_path.iterdir()} == {"hostile", "room"}
 
 
-def test_only_an_empty_folder_is_filled(keys: tuple[list[Any], list[Any]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    """Also where the terminal is gone: what is half restored has the vault's key in clear."""
+    before = signal.getsignal(number)
+    signal.signal(number, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            _restore_and_be_told(tmp_path, number)
+        assert list(tmp_path.iterdir()) == []
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def _restore_and_be_told(folder: Path, number: signal.Signals) -> None:
+    with commands._in_order(), restoring._beside(folder / "i") as staging:
+        (staging / "seal.key").write_text("in clear")
+        signal.raise_signal(number)
+
+
+def test_only_an_empty_folder_is_filled(
+    keys: tuple[list[Any], list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     to, identities = keys
     file, full, target, gone = tmp_path / "f", tmp_path / "full", tmp_path / "target", tmp_path / "gone"
     file.write_bytes(closed(to, archive(HEAD)))
@@ -188,6 +211,10 @@ def test_only_an_empty_folder_is_filled(keys: tuple[list[Any], list[Any]], tmp_p
     target.mkdir()
     (tmp_path / "link").symlink_to(target)
     (tmp_path / "dangling").symlink_to(gone)
+    monkeypatch.setattr(os, "getuid", lambda: target.stat().st_uid + 1)
+    with pytest.raises(BadInput, match="belongs to"):
+        restoring.restore(file, instance=target, identities=identities, checkpoint=None, clock=utc_now)
+    monkeypatch.undo()
     for folder in (full, tmp_path / "link", tmp_path / "dangling", file, gone / "below"):
         with pytest.raises(BadInput, match=r"empty|link|not there"):
             restoring.restore(file, instance=folder, identities=identities, checkpoint=None, clock=utc_now)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
+from click.testing import CliRunner
 
 from tests.keeper_parts import KeeperParts
 from vault.merkle_verify import EMPTY
@@ -16,6 +17,8 @@ from webapp.config import Settings
 from webapp.db import Database
 from webapp.db.migrate import upgrade
 from webapp.errors import BadInput, Unavailable
+from webapp.jobs import Worker
+from webapp.processes import worker_command
 from webapp.supervisor import lock
 from webapp.web.house import House, utc_now
 
@@ -90,11 +93,17 @@ def test_a_database_that_does_not_continue_the_vaults_log_is_no_backup(tmp_path:
         taking.log_of(tmp_path / "other.sqlite", (7, b"r" * 32))
 
 
-def test_a_restore_whose_consequences_are_not_known_serves_nothing(tmp_path: Path) -> None:
+def test_a_restore_whose_consequences_are_not_known_serves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a worker of its own begin."""
     house = House(Settings(instance=tmp_path), cast(Any, None), cast(Any, None))
     restored.settle(house)  # nothing was restored
+    monkeypatch.setenv("COUNTERSEAL_INSTANCE", str(tmp_path))
+    monkeypatch.setattr(Worker, "run", lambda _worker: pytest.fail("what is due in the copy was worked off"))
     for text in ("", "{}", '{"id": "rst_1"}'):
         (tmp_path / restored.FILE).write_text(text)
         with pytest.raises(Unavailable, match="nothing is served"):
             restored.settle(house)
+        assert isinstance(CliRunner().invoke(worker_command).exception, Unavailable)
         assert (tmp_path / restored.FILE).exists()

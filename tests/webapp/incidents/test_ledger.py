@@ -140,6 +140,19 @@ def test_what_a_confirmation_does_not_end_is_said_until_it_ended_by_itself(
 
 
 @ONE
+def test_the_owner_of_a_suspended_account_does_not_stop_what_its_provider_is_asked(scene: Scene, provider: Scripted) -> None:
+    """Attack: whoever sits in the owner's browser says "I ended it there", and nobody asks the provider any more."""
+    house, subject = scene.house, scene.account + ":tokens"
+    provider.revocation = 503
+    scene.open("connection", scene.account)
+    refused = scene.ada.send("/incidents/ledger/by-hand", subject=subject)
+    assert (refused.status_code, "still asked" in refused.text) == (409, True)
+    assert state(house, subject).state == "pending"
+    assert "I ended it there by hand" not in scene.ada.get(f"/connections/{scene.account}").text
+    assert scene.ruth.send("/incidents/ledger/by-hand", subject=subject).status_code == 303
+
+
+@ONE
 def test_a_provider_that_cannot_be_told_stays_in_the_ledger_until_a_person_says_so(
     scene: Scene, keeper: KeeperParts
 ) -> None:

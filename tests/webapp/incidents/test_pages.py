@@ -9,7 +9,11 @@ from tests import token_parts
 from tests.keeper_parts import PUBLIC_URL
 from tests.scripted_provider import Scripted
 from tests.webapp.incidents.conftest import Scene
+from tests.webapp.registry.parts import put
+from webapp.incidents import targets
 from webapp.incidents.tables import Incident
+from webapp.people.tables import Person
+from webapp.registry.rules import Approval
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -38,6 +42,29 @@ def test_a_plain_user_opens_none_on_another_and_sees_none(scene: Scene, provider
     assert bob.send(f"/incidents/{incident}/dismiss").status_code == 404
     assert opened(scene) == 1
     assert "Incidents" not in bob.get("/").text
+
+
+def test_an_owner_reads_no_name_of_a_server_that_they_allowed_no_agent_to_use(scene: Scene) -> None:
+    """What an account's own preview says is in reach: servers are not everybody's to know."""
+    for name, title in (("bank", "Harbour Bank"), ("vaults", "Vaults of Ruth")):
+        scene.house.database.write(lambda s, name=name, title=title: put(
+            s, name=name, title=title, url=f"https://{name}.example/mcp", provider="harbour",
+            approvals={"get_balance": Approval("read", provider="harbour", scopes=("accounts:read",))},
+        ))
+    page = scene.ada.get(f"/you/incident?kind=connection&name={scene.account}").text
+    assert "at Harbour Bank:" in page
+    assert "Vaults of Ruth" not in page
+    assert "Vaults of Ruth" in scene.ruth.get("/incidents/new?kind=provider&name=harbour").text
+
+
+def test_an_id_is_the_persons_whose_it_is_whatever_anybodys_address_says(scene: Scene) -> None:
+    """Attack: somebody's identity provider says that their address is Ada's id, and nobody can suspend Ada."""
+    bob = scene.people("bob")
+    scene.house.database.write(lambda s: setattr(s.get_one(Person, bob.person), "email", scene.ada.person))
+    scene.open("person", scene.ada.person)
+    with scene.house.database.read() as session:
+        assert session.get_one(Person, scene.ada.person).suspended
+        assert targets.find(session, scene.house.settings, "person", "ADA@people.example").id == scene.ada.person
 
 
 def test_a_form_of_another_site_opens_resumes_and_closes_nothing(scene: Scene) -> None:
