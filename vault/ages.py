@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vault.table import Body, Keeper
+from vault.transit import made_at
 
 KEYS = ("payload", "authority", "audit")
 CLIENTS = (("providers", "provider"), ("idps", "idp"))
@@ -21,10 +22,9 @@ def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 def _keys(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
     """Of each transit key the version that is used now."""
     for name in KEYS:
-        data = (keeper.vault.read(f"{keeper.settings.prefix}transit/keys/{name}") or {}).get("data") or {}
-        made = (data.get("keys") or {}).get(str(data.get("latest_version")))
-        if made is not None:
-            yield "key", name, _time(made["creation_time"] if isinstance(made, dict) else made)
+        made = keeper.transit.versions(name).made
+        if made:
+            yield "key", name, made[max(made)]
 
 
 def _clients(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
@@ -34,7 +34,7 @@ def _clients(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
         for name in keeper.kv.list(folder)[:MOST]:
             data = (keeper.vault.read(f"{mount}/{folder}/{name}") or {}).get("data") or {}
             if data.get("updated_time"):
-                yield kind, name, _time(data["updated_time"])
+                yield kind, name, made_at(data["updated_time"])
 
 
 def _login(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
@@ -44,13 +44,6 @@ def _login(keeper: Keeper) -> Iterator[tuple[str, str, datetime]]:
     if settings.auth == "approle" and path.is_file():
         kind = "secret-id" if settings.vault_address else "own-secret-id"
         yield kind, settings.role_id, datetime.fromtimestamp(path.stat().st_mtime, UTC)
-
-
-def _time(value: str | float) -> datetime:
-    """Symmetric keys have seconds since the epoch, all else RFC 3339 with nanoseconds."""
-    if isinstance(value, int | float):
-        return datetime.fromtimestamp(value, UTC)
-    return datetime.fromisoformat(value[:19]).replace(tzinfo=UTC) if value.endswith("Z") else datetime.fromisoformat(value)
 
 
 HANDLERS = {"ages": ages}

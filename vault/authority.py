@@ -4,32 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from vault import tickets
 from vault.errors import NotSignedIn
 from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, secret, text
 from vault.tickets import Ticket
+from vault.transit import Versions
 
 KEYS_KEPT = 60
 """Seconds for which public keys are believed without asking again."""
+LEAD = timedelta(minutes=5)
+"""How old a version is before anything is signed with it: by then every process that verifies has learned of it, also where two
+clocks differ by minutes. Without it, what one keeper signs would fail at another that asked for the keys just before."""
 
 
 def keys(keeper: Keeper, name: str = "authority") -> Mapping[int, bytes]:
     """Public keys by version."""
+    return _versions(keeper, name).public
+
+
+def _versions(keeper: Keeper, name: str) -> Versions:
     kept = keeper.memory.get(f"keys/{name}")
     now = keeper.clock()
     if kept is None or (now - kept[0]).total_seconds() > KEYS_KEPT:
-        kept = (now, keeper.transit.public_keys(name))
+        kept = (now, keeper.transit.versions(name))
         keeper.memory[f"keys/{name}"] = kept
-    found: Mapping[int, bytes] = kept[1]
+    found: Versions = kept[1]
     return found
+
+
+def sign(keeper: Keeper, name: str, message: bytes) -> str:
+    """By the newest version that everybody knows; by the oldest where all are new."""
+    known = _versions(keeper, name)
+    able = sorted(version for version in known.made if version >= known.least)
+    ready = [version for version in able if known.made[version] + LEAD <= keeper.clock()]
+    return keeper.transit.sign(name, message, (ready[-1:] or able[:1] or [0])[0])
 
 
 def issue(keeper: Keeper, ticket: Ticket, session: Secret[str]) -> str:
     """Sign a ticket for the raw cookie of one session."""
     signed = tickets.body(ticket, session)
-    return tickets.join(signed, keeper.transit.sign("authority", signed))
+    return tickets.join(signed, sign(keeper, "authority", signed))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from vault.authority import keys
+from vault.authority import keys, sign
 from vault.errors import HeadMoved, HeadRefused, VaultAway
 from vault.kv import CasConflict, Record
 from vault.mark import mark
@@ -55,17 +55,30 @@ def _published(found: Record | None) -> tuple[int, bytes]:
 
 
 def _note(keeper: Keeper, size: int, root: bytes) -> str:
-    origin = f"counterseal/{mark(keeper).id}"
-    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
-    version, signature = split(keeper.transit.sign("audit", text.encode()))
+    name = origin(keeper)
+    text = f"{name}\n{size}\n{base64.b64encode(root).decode()}\n"
+    version, signature = split(sign(keeper, "audit", text.encode()))
     known = keys(keeper, "audit")
     if version not in known:
         keeper.memory.pop("keys/audit", None)
         known = keys(keeper, "audit")
     if version not in known:
         raise VaultAway(f"no public key for version {version}")
-    key_hash = hashlib.sha256(origin.encode() + b"\n" + ED25519 + known[version]).digest()[:4]
-    return f"{text}\n— {origin} {base64.b64encode(key_hash + signature).decode()}\n"
+    return f"{text}\n— {name} {base64.b64encode(key_hash(name, known[version]) + signature).decode()}\n"
+
+
+def origin(keeper: Keeper) -> str:
+    """The log's name, and its keys'."""
+    return f"counterseal/{mark(keeper).id}"
+
+
+def key_hash(name: str, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + ED25519 + public).digest()[:4]
+
+
+def verifier_key(name: str, public: bytes) -> str:
+    """As in C2SP signed-note: `name+hash+base64(0x01 || public key)`."""
+    return f"{name}+{key_hash(name, public).hex()}+{base64.b64encode(ED25519 + public).decode()}"
 
 
 HANDLERS = {"log_head": log_head, "sign_checkpoint": sign_checkpoint}

@@ -33,6 +33,7 @@ from vault.shapes import (
     Json,
     KeeperStatus,
     KeyStored,
+    KeyVersion,
     Minted,
     PublicKeys,
     Revoked,
@@ -48,7 +49,7 @@ from vault.together import Question, Together
 
 __all__ = [
     "Age", "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event",
-    "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "Minted", "PublicKeys", "Revoked",
+    "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "Minted", "PublicKeys", "Revoked",
     "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
@@ -113,6 +114,26 @@ class Door:
         """How old the keeper's own secrets are: names and times."""
         found = self._line.ask("ages", again=True)["secrets"]
         return tuple(Age(one["kind"], one["name"], moment(one["since"])) for one in found)
+
+    def rotate(self, key: str) -> KeyVersion:
+        """A new version of `payload`, `authority` or `audit`; all that older ones signed or wrapped stays good. Raises TooMany
+        within an hour of the last; KeeperError, with what an operator types, where the vault does not let the keeper."""
+        return _version(self._line.ask("rotate", key=key))
+
+    def key_version(self, key: str) -> KeyVersion:
+        return _version(self._line.ask("key_version", again=True, key=key))
+
+    def audit_keys(self) -> tuple[str, ...]:
+        """The lines of `audit.vkey`: all that ever sign the log, each after the first with the word of the one before it."""
+        return tuple(self._line.ask("audit_keys", again=True)["lines"])
+
+    def rewrap(self, wrapped: Sequence[str]) -> dict[str, str]:
+        """Wrapped keys (200 at most) under the newest version, by what they were; without those that are none of ours."""
+        return dict(self._line.ask("rewrap", again=True, wrapped=list(wrapped))["rewrapped"])
+
+    def retire_payload(self) -> None:
+        """Have nothing opened any more that an older version of `payload` wrapped. Raises BadRequest within a day of rotating."""
+        self._line.ask("retire_payload", again=True)
 
     def wrapping_key(self) -> WrappingKey:
         """This hour's key to wrap payload keys with."""
@@ -361,6 +382,10 @@ def _state(found: Json) -> ConnectionState:
         int(found["renewals"]), moment_or_none(found["expires_at"]), bool(found["paused"]), int(found["ending"]),
         bool(found["renewable"]), tuple(Event(what, moment(at)) for what, at in found["events"]),
     )
+
+
+def _version(found: Json) -> KeyVersion:
+    return KeyVersion(int(found["version"]), moment(found["since"]), moment(found["used_from"]), int(found["oldest"]))
 
 
 def _proof(proof: SessionProof) -> Json:

@@ -35,9 +35,10 @@ OF_MOUNTS = {
         "delete/connections/x", "destroy/connections/x", "undelete/connections/x",
     ),
     "transit": (
-        "keys", "keys/x", "keys/authority/config", "keys/authority/rotate", "keys/payload/config", "export/signing-key/authority",
+        "keys", "keys/x", "keys/x/rotate", "keys/authority/config", "keys/audit/config", "keys/payload/trim", "keys/audit/trim",
+        "export/signing-key/authority",
         "export/signing-key/audit", "export/encryption-key/payload", "backup/authority", "backup/payload", "restore",
-        "encrypt/payload", "rewrap/payload", "sign/payload", "sign/x", "hmac/authority",
+        "encrypt/payload", "sign/payload", "sign/x", "hmac/authority",
     ),
     "pki": (
         "root", "root/generate/internal", "root/generate/exported", "issue/client", "sign/x", "sign-verbatim",
@@ -257,7 +258,7 @@ def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
             "; they are declared in the configuration of each server." if openbao else "; {cli} audit enable file file_path=…"
         ),
     )
-    allowed = " and ".join(f"{settings.prefix}{path}" for path in ("kv/config", "pki/sign/client"))
+    allowed = " and ".join(f"{settings.prefix}{path}" for path in ("kv/config", "transit/keys/payload/config", "pki/sign/client"))
     yield Finding(
         "parameters", "look", f"Vault does not say which parameters the keeper may give at {allowed}: compare the policy.",
         f"{{cli}} policy read {ROLE} | diff - <(counterseal vault policy --hcl)",

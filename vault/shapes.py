@@ -34,6 +34,16 @@ class Age:
 
 
 @dataclass(frozen=True)
+class KeyVersion:
+    """Of a key in transit: its newest version, since when there is one, when it is used from, and the oldest that still opens."""
+
+    version: int
+    since: datetime
+    used_from: datetime
+    oldest: int
+
+
+@dataclass(frozen=True)
 class PublicKeys:
     """Ed25519 public keys (32 raw bytes) by transit key version."""
 

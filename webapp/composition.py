@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask
 
 from vault.door import Door
-from webapp import limits
+from webapp import limits, rotating
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import views as approvals
 from webapp.approvals.giving import Tokens
@@ -83,6 +83,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         connections_jobs.jobs,
         incidents_jobs.jobs,
         oauth_jobs.jobs,
+        rotating.jobs,
         registry_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}

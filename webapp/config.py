@@ -111,6 +111,13 @@ class Broker(BaseModel):
     revoke_backoff_max: int = 3600
 
 
+class Rotation(BaseModel):
+    """Keys in the vault are replaced by themselves."""
+
+    keys_days: int = Field(default=90, ge=1, le=3650)
+    """How old a version of a key gets."""
+
+
 class Incidents(BaseModel):
     """Suspected compromise."""
 
@@ -168,6 +175,7 @@ class Settings(BaseSettings):
     gateway: Gateway = Field(default_factory=Gateway)
     approvals: Approvals = Field(default_factory=Approvals)
     broker: Broker = Field(default_factory=Broker)
+    rotation: Rotation = Field(default_factory=Rotation)
     incidents: Incidents = Field(default_factory=Incidents)
     policy: Policy = Field(default_factory=Policy)
     web: Web = Field(default_factory=Web)

@@ -75,6 +75,8 @@ class Worker:
 
     house: House
     handlers: Mapping[str, Handler]
+    plan: Callable[[House], None] | None = None
+    """What has to be due from the start, called once."""
     stop: threading.Event = field(default_factory=threading.Event)
     name: str = field(default_factory=lambda: f"worker-{secrets.token_hex(6)}")
     _seats: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(AT_ONCE))
@@ -93,6 +95,9 @@ class Worker:
     def _step(self) -> bool:
         """Sequence the log and start one due row; whether there was one."""
         try:
+            if self.plan is not None:
+                self.plan(self.house)
+                self.plan = None
             self._sequence()
             row = self._claim()
         except (KeeperError, CountersealError) as error:

@@ -54,10 +54,11 @@ def worker_command() -> None:
     from webapp.config import Settings
     from webapp.gateway import room
     from webapp.jobs import Worker
+    from webapp.rotating import plan
 
     house = make_house(Settings())
     restored.settle(house)  # before anything of a copy is worked off
-    worker = Worker(house, job_handlers(room.make(house).handed))
+    worker = Worker(house, job_handlers(room.make(house).handed), plan)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop.set())
     loop = threading.Thread(target=worker.run, name="worker")

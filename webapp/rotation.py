@@ -1,8 +1,9 @@
-"""`counterseal rotate --status`: how old each secret is, and when it is replaced next, and by whom."""
+"""`counterseal rotate`: the keeper's keys anew; and how old each secret is, when it is replaced next, and by whom."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,11 +14,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault.door import Age
+from vault.errors import KeeperError
 from vault.providers.catalogue import Catalogue, load
 from webapp.clients.tables import Certificate, Client, ClientKey
 from webapp.composition import make_house
 from webapp.config import Settings
 from webapp.connections.tables import Connection
+from webapp.errors import CountersealError
+from webapp.rotating import KEYS, rotate
 from webapp.supervisor.commands import instance_option
 from webapp.web.house import House
 
@@ -27,7 +31,7 @@ AT_ONCE = 200
 """Accounts that the keeper is asked about in one request."""
 CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
 OF_KEEPER = {
-    "key": ("Vault key", "never by itself; the vault keeps older versions"),
+    "key": ("Vault key", "by the worker, or counterseal rotate"),
     "provider": ("Client secret at provider", f"{BY_HAND}: counterseal provider add"),
     "idp": ("Client secret at identity provider", f"{BY_HAND}: counterseal idp add"),
     "secret-id": ("AppRole secret-id of", f"{BY_HAND}: a new one at the vault, then in the file, which the next login reads"),
@@ -50,10 +54,14 @@ class Row:
 
 
 def rows(
-    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime
+    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, keys_days: int
 ) -> list[Row]:
-    """All of them, the oldest first. `renewed`: when accounts were, by connection."""
-    of_keeper = [Row(f"{OF_KEEPER[one.kind][0]} {one.name}", one.since, OF_KEEPER[one.kind][1]) for one in ages]
+    """All of them, the oldest first. `renewed`: when accounts were, by connection. `keys_days`: how old a key of the vault
+    gets."""
+    of_keeper = [
+        Row(f"{OF_KEEPER[one.kind][0]} {one.name}", one.since, OF_KEEPER[one.kind][1],
+            one.since + timedelta(days=keys_days) if one.kind == "key" else None) for one in ages
+    ]
     found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
     return sorted(found, key=lambda row: (row.since, row.what))
 
@@ -101,20 +109,41 @@ def status(house: House) -> list[Row]:
         found = house.door.connections(ids[start:start + AT_ONCE])
         renewed |= {name: one.renewed_at for name, one in found.items() if one.renewed_at is not None}
     with house.database.read() as session:
-        return rows(ages, renewed, session, catalogue, house.clock())
+        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation.keys_days)
 
 
 @click.command("rotate")
+@click.argument("names", nargs=-1, type=click.Choice(KEYS), metavar="[authority|audit|payload]...")
+@click.option("--all", "every", is_flag=True, help="All three keys.")
 @click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
 @instance_option
-def rotate_command(wanted: bool, instance: Path) -> None:
-    """Look how old the secrets are. Needs the running keeper."""
-    if not wanted:
-        raise click.UsageError("Say --status.")
+def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: Path) -> None:
+    """Replace the keys in the vault that sign decisions and tickets (authority), sign the audit log (audit) and wrap the keys of
+    stored documents (payload), or look how old the secrets are. What older keys signed and wrapped stays good. Needs the running
+    keeper; the worker finishes what `payload` begins."""
+    if bool(names) + every + wanted != 1:
+        raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())
     house = make_house(Settings())
     try:
-        click.echo(table(status(house), datetime.now(UTC)))
+        if wanted:
+            click.echo(table(status(house), datetime.now(UTC)))
+        elif not rotated(house, KEYS if every else tuple(dict.fromkeys(names))):
+            sys.exit(1)
     finally:
         house.database.close()
         house.door.close()
+
+
+def rotated(house: House, names: tuple[str, ...]) -> bool:
+    """Each by itself: one that is refused keeps none of the others. Whether all were."""
+    good = True
+    for name in names:
+        try:
+            made = rotate(house, name, "cli")
+        except (KeeperError, CountersealError) as error:
+            click.echo(f"{name}: {error.hint}", err=True)
+            good = False
+        else:
+            click.echo(f"{name}: version {made.version}, used from {made.used_from:%Y-%m-%d %H:%M:%S} UTC.")
+    return good

@@ -71,6 +71,7 @@ def post_worker_init(worker: Any) -> None:
     if os.environ.get(WORKER_LOOP) == "1":
         from webapp.composition import job_handlers
         from webapp.jobs import Worker
+        from webapp.rotating import plan
 
         app = worker.app.wsgi()
         house = app.extensions["counterseal"]
@@ -79,7 +80,7 @@ def post_worker_init(worker: Any) -> None:
 
             room = app.extensions["evaluation"]
             seed.start(house, room.run, room.seeded)
-        loop = Worker(house, job_handlers(app.extensions["approvals"]))
+        loop = Worker(house, job_handlers(app.extensions["approvals"]), plan)
         worker.counterseal_loop = loop
         threading.Thread(target=loop.run, name="worker", daemon=True).start()
 

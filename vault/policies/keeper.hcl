@@ -35,6 +35,16 @@ path "counterseal-transit/keys/payload"              { capabilities = ["read"] }
 path "counterseal-transit/keys/authority"            { capabilities = ["read"] }
 path "counterseal-transit/keys/audit"                { capabilities = ["read"] }
 
+# Rotation: new versions, what older ones wrapped moved to the newest, and then those no longer opened.
+path "counterseal-transit/keys/payload/rotate"   { capabilities = ["update"] }
+path "counterseal-transit/keys/authority/rotate" { capabilities = ["update"] }
+path "counterseal-transit/keys/audit/rotate"     { capabilities = ["update"] }
+path "counterseal-transit/rewrap/payload"        { capabilities = ["update"] }
+path "counterseal-transit/keys/payload/config" {
+  capabilities       = ["update"]
+  allowed_parameters = { "min_decryption_version" = [] }
+}
+
 # Client certificates: sign a key under the one role, and take a certificate back. It names neither times nor names of other kinds.
 path "counterseal-pki/sign/client" {
   capabilities       = ["update"]

@@ -96,8 +96,8 @@ def _sign(house: House, size: int) -> None:
             note = house.door.sign_checkpoint(size=size, root=root, proof=proof, after=published)
         except HeadMoved:
             continue
-        keys.pin(house, note)
         house.database.write(partial(_store, house=house, size=size, root=root, note=note))
+        keys.pin(house, note)
         return
 
 

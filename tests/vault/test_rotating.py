@@ -1,0 +1,122 @@
+"""Keys get new versions; what older ones signed and wrapped stays good, and what is retired stays shut."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.clock import Clock
+from tests.keeper_parts import KeeperParts
+from tests.rotating_parts import keepers, made_at, vault_alone
+from vault import rotating
+from vault.authority import LEAD, keys, sign
+from vault.client import Refused
+from vault.door import Door
+from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
+from vault.signatures import check, split
+from vault.table import Keeper
+from vault.transit import Transit
+
+Both = tuple[list[Keeper], Door]
+
+
+@pytest.fixture(scope="module")
+def alone() -> Iterator[KeeperParts]:
+    """One vault for all of them: each test has a key of its own."""
+    with vault_alone() as parts:
+        yield parts
+
+
+@pytest.fixture
+def both(alone: KeeperParts, clock: Clock) -> Both:
+    return keepers(alone, clock)
+
+
+def test_nothing_is_signed_with_a_version_that_another_keeper_may_not_know(both: Both, clock: Clock) -> None:
+    """One asked for the keys just before the rotation, and believes them for a minute: what the other signs verifies there, at
+    each moment; and in the end the new version signs, and the old signatures verify still."""
+    (one, other), door = both
+    old = sign(one, "authority", b"before")
+    keys(other)
+    door.rotate("authority")
+    used: list[int] = []
+    for seconds in (0, 30, 59, 61, 200, 290, 330, 400):
+        clock.now = made_at(one, "authority") + timedelta(seconds=seconds)
+        made = sign(one, "authority", b"now")
+        check(b"now", made, keys(other))
+        check(b"before", old, keys(other))
+        used.append(split(made)[0])
+    assert used == [1, 1, 1, 1, 1, 1, 2, 2]
+    assert door.key_version("authority").used_from == made_at(one, "authority") + LEAD
+
+
+def test_a_key_is_rotated_once_an_hour_and_no_other_key_at_all(both: Both, clock: Clock) -> None:
+    (one, _), door = both
+    assert door.rotate("audit").version == 2
+    with pytest.raises(TooMany):
+        door.rotate("audit")
+    clock.forward(minutes=61)
+    assert door.rotate("audit").version == 3
+    for bad in ("", "x", "payload/../authority", "PAYLOAD", "../../sys"):
+        with pytest.raises(BadRequest):
+            door.rotate(bad)
+    lost = replace(one, transit=Transit(one.vault, "counterseal-kv/data/people"))
+    with pytest.raises(VaultAway):
+        rotating.key_version(lost, {"key": "audit"})
+
+
+def test_what_was_wrapped_moves_and_only_then_and_a_day_later_is_the_old_version_shut(both: Both, clock: Clock) -> None:
+    (one, _), door = both
+    old, key = one.transit.data_key("payload")
+    door.rotate("payload")
+    assert door.unwrap(old).key.reveal() == key.reveal()
+    stranger = "vault:v1:" + base64.b64encode(b"x" * 60).decode()
+    moved = door.rewrap([old, stranger, "no ciphertext"])
+    assert list(moved) == [old]
+    assert moved[old].startswith("vault:v2:")
+    with pytest.raises(BadRequest):
+        door.retire_payload()
+    assert door.key_version("payload").oldest == 1
+    clock.forward(days=1, minutes=1)
+    door.retire_payload()
+    door.retire_payload()
+    assert door.key_version("payload").oldest == 2
+    with pytest.raises(BadRequest):
+        door.unwrap(old)
+    assert door.unwrap(moved[old]).key.reveal() == key.reveal()
+
+
+class Older(Transit):
+    """The vault of an instance whose policy knows of no rotation."""
+
+    def rotate(self, key: str) -> None:
+        raise Refused(403, f"keys/{key}/rotate", ["permission denied"])
+
+
+def test_an_older_policy_is_said_with_what_an_operator_types(both: Both, clock: Clock) -> None:
+    (one, _), _ = both
+    clock.forward(days=2)
+    theirs = replace(one.settings, vault_address="https://vault.example:8200")
+    for settings, words in (
+        (theirs, "counterseal vault policy --hcl | bao policy write counterseal-keeper -"), (one.settings, "made anew"),
+    ):
+        with pytest.raises(KeeperError) as caught:
+            rotating.rotate(replace(one, settings=settings, transit=Older(one.vault)), {"key": "audit"})
+        assert words in caught.value.hint
+
+
+def test_the_policy_lets_the_keeper_rotate_and_retire_and_no_more(both: Both) -> None:
+    (one, _), _ = both
+    for path, body in (
+        ("keys/payload/config", {"deletion_allowed": True}), ("keys/payload/config", {"exportable": True}),
+        ("keys/payload/config", {"min_decryption_version": 1, "allow_plaintext_backup": True}), ("keys/authority/config", {}),
+        ("keys/audit/config", {"min_decryption_version": 1}), ("keys/payload/trim", {"min_available_version": 1}),
+        ("keys/other/rotate", {}), ("rewrap/other", {"ciphertext": "x"}),
+    ):
+        with pytest.raises(Refused) as caught:
+            one.vault.write(f"counterseal-transit/{path}", body)
+        assert caught.value.status == 403, path

@@ -1,0 +1,308 @@
+"""The keys in the vault are replaced while all goes on: nothing fails, nothing old is lost, and no key is slipped in."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import func, select, update
+
+from tests import token_parts
+from tests.app_parts import Browser, People
+from tests.authenticator import Passkey
+from tests.clock import Clock
+from tests.keeper_parts import PUBLIC_URL
+from tests.rotating_parts import keepers, vault_alone
+from tests.scripted_provider import serve
+from tests.small_idp import SmallIdp
+from tests.webapp.approvals.parts import Server, action, decide, draft, held, with_passkey
+from vault.door import Door
+from vault.errors import BadRequest
+from vault.rotating import introduction
+from webapp import audit, rotating
+from webapp.approvals import execution, payloads, seeing
+from webapp.approvals.tables import Decision, Payload
+from webapp.audit import keys
+from webapp.audit.tables import Checkpoint, Entry
+from webapp.audit.verify import Report, stored_bodies, stored_notes, verify
+from webapp.composition import create_app
+from webapp.config import Approvals, Settings
+from webapp.db import Database
+from webapp.db.due import Due
+from webapp.rotation import rotate_command, rotated
+from webapp.web.house import House
+
+ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def door(clock: Clock) -> Iterator[Door]:
+    with vault_alone() as parts:
+        yield keepers(parts, clock)[1]
+
+
+@pytest.fixture
+def house(database: Database, door: Door, clock: Clock, tmp_path: Path) -> House:
+    """The clock leaps: no entry has waited too long for that."""
+    limits = Approvals(log_stalled=600)
+    settings = Settings(instance=tmp_path, public_url=PUBLIC_URL, database_url=database.url, approvals=limits)
+    return House(settings, database, door, clock)
+
+
+def run(house: House, kind: str, key: str = "all") -> object:
+    """What the worker does with a row, now."""
+    row = Due(id="due_1", kind=kind, key=key, run_at=house.clock(), payload={}, attempts=1)
+    return rotating.jobs[kind](house, row)
+
+
+def note(house: House, what: str) -> None:
+    house.database.write(lambda s: audit.append(s, kind="a.b", actor="system", subject=what, detail={}, at=house.clock()))
+    audit.sequence(house)
+
+
+def verified(house: House, path: Path | None = None) -> Report:
+    pinned = keys.pinned(path or house.settings.instance / keys.FILE)
+    with house.database.read() as session:
+        return verify(bodies=stored_bodies(session), notes=stored_notes(session), keys=pinned)
+
+
+@ONE
+def test_the_logs_next_key_comes_with_the_word_of_the_one_before_and_no_other_is_believed(
+    house: House, clock: Clock, tmp_path: Path
+) -> None:
+    note(house, "one")
+    path = house.settings.instance / keys.FILE
+    (first,) = path.read_text().splitlines()
+    rotating.rotate(house, "audit", "cli")
+    lines = path.read_text().splitlines()
+    assert lines[0] == first
+    assert len(lines) == 2
+    with house.database.read() as session:
+        entry = session.scalars(select(Entry).where(Entry.kind == "key.rotated")).one()
+        covering = session.scalars(select(Checkpoint.note).where(Checkpoint.size > entry.place).order_by(Checkpoint.size)).first()
+    assert lines[1] in entry.body.decode()
+    keys.open_note(str(covering), [keys.VerifierKey.parse(first)])
+    clock.forward(minutes=6)
+    path.write_text(first + "\n")
+    note(house, "two")
+    assert path.read_text().splitlines() == lines, "a machine that was not there learns of it with the first note"
+    keys.open_note(stored(house)[-1], keys.pinned(path)[1:])
+    assert verified(house).entries == 4
+    alone = tmp_path / "first"
+    alone.write_text(first + "\n")
+    with pytest.raises(keys.BadNote):
+        verified(house, alone)
+    for forged in forgeries(lines):
+        path.write_text("\n".join(forged) + "\n")
+        with pytest.raises(keys.BadNote):
+            verified(house)
+        with pytest.raises(keys.BadNote):
+            keys.learn(house)
+        note(house, "three")
+        assert path.read_text().splitlines() == forged, "it is left for people to look at"
+
+
+def stored(house: House) -> list[str]:
+    with house.database.read() as session:
+        return stored_notes(session)
+
+
+def forgeries(lines: list[str]) -> list[list[str]]:
+    """What somebody who can write the file would write."""
+    own = Ed25519PrivateKey.generate()
+    name = lines[0].split("+")[0]
+    key = str(keys.VerifierKey(name, own.public_key().public_bytes_raw()))
+    second = lines[1].split(" ")[0]
+    word = base64.b64encode(own.sign(introduction(second, key))).decode()
+    return [
+        [*lines, key], [*lines, f"{key} {word}"], [lines[0], key, lines[1]], [key], [key, lines[0]],
+        [lines[0], second], [lines[0], f"{key} {lines[1].split(' ')[1]}"], [lines[1], lines[0]], [lines[1]],
+    ]
+
+
+@ONE
+def test_nothing_fails_while_all_keys_are_replaced(house: House, clock: Clock, small_idp: SmallIdp) -> None:
+    """Calls are held, decided, run and shown, tokens minted and the log signed, at two keepers and all the time: before, at and
+    long after the rotation. The clock moves only when each thread got something done."""
+    app = create_app(house)
+    app.test_client_class = Browser
+    people, server = People(app, small_idp), Server()
+    app.extensions["approvals"] = server.handed
+    deciders = [_enrolled(people, name) for name in ("bob", "cleo")]
+    first = held(house, draft(house, "per_ada", order=_order("first")))
+    wrapped = payloads.sealer(house).key.wrapped
+    with serve() as provider:
+        account = token_parts.account(house, provider, deciders[0][0].person)
+        work = [_deciding(house, server, *one) for one in deciders] + [_minting(house, account, deciders[0][0].person)]
+        load = Load([*work, lambda number: note(house, f"n{number}")])
+        for step in range(10):
+            if step == 2:
+                assert rotated(house, rotating.KEYS)
+            if step > 2:
+                run(house, rotating.REWRAP)
+            load.step()
+            clock.forward(seconds=50)
+        load.step()
+        load.end()
+    assert load.failures == []
+    assert min(load.done) >= 11
+    _all_on_the_new(house, clock, first, wrapped)
+
+
+class Load:
+    """Threads that do their work over and over, twice a step at most; `step` returns when each has done one more."""
+
+    def __init__(self, work: list[Callable[[int], object]]) -> None:
+        self.done, self.failures = [0] * len(work), list[str]()
+        self._moved, self._stop, self._most = threading.Condition(), False, 0
+        self._threads = [threading.Thread(target=self._run, args=(at, one), daemon=True) for at, one in enumerate(work)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, at: int, one: Callable[[int], object]) -> None:
+        while self._may(at):
+            try:
+                one(self.done[at])
+            except Exception as error:  # each failure counts, whatever it is
+                self.failures.append(f"{at}: {error!r} {getattr(error, 'detail', '')}")
+            with self._moved:
+                self.done[at] += 1
+                self._moved.notify_all()
+
+    def _may(self, at: int) -> bool:
+        with self._moved:
+            self._moved.wait_for(lambda: self._stop or self.done[at] < self._most)
+        return not self._stop
+
+    def step(self) -> None:
+        with self._moved:
+            self._most = max(self.done) + 2
+            self._moved.notify_all()
+            goal = [count + 1 for count in self.done]
+            assert self._moved.wait_for(lambda: all(a >= b for a, b in zip(self.done, goal, strict=True)), timeout=120)
+
+    def end(self) -> None:
+        with self._moved:
+            self._stop = True
+            self._moved.notify_all()
+        for thread in self._threads:
+            thread.join(60)
+
+
+def _order(reference: str) -> dict[str, str]:
+    return {"amount": "480.00", "currency": "EUR", "iban": "DE89 3704 0044 0532 0130 00", "payee": "N", "reference": reference}
+
+
+def _enrolled(people: People, name: str) -> tuple[Browser, Passkey]:
+    browser = people(name, groups=["finance"])
+    return browser, with_passkey(browser)
+
+
+def _deciding(house: House, server: Server, browser: Browser, key: Passkey) -> Callable[[int], object]:
+    def once(number: int) -> None:
+        made = held(house, draft(house, f"per_{browser.person}", order=_order(f"{browser.person} {number}")))
+        answer = decide(browser, key, made)
+        assert answer.status_code == 303, answer.text[-2000:]
+        assert execution.run(house, made, server, server.recheck).state == "done"
+
+    return once
+
+
+def _minting(house: House, account: str, person: str) -> Callable[[int], object]:
+    def once(number: int) -> None:
+        house.door.mint(connection=account, person=person, scopes=["accounts:read"], receiver=f"bank{number % 3}", cap=60)
+
+    return once
+
+
+def _all_on_the_new(house: House, clock: Clock, first: str, wrapped_at_first: str) -> None:
+    """By now the second versions sign; after some hours nothing is wrapped under the first, and a day later they are shut."""
+    with house.database.read() as session:
+        signed = session.scalars(select(Decision.signature).order_by(Decision.at)).all()
+        old = session.get_one(Payload, (first, "request")).wrapped
+    assert signed[0].startswith("vault:v1:")
+    assert signed[-1].startswith("vault:v2:")
+    keys.open_note(stored(house)[-1], keys.pinned(house.settings.instance / keys.FILE)[1:])
+    verified(house)
+    assert old.startswith("vault:v2:"), "moved while all went on"
+    clock.forward(hours=2)
+    run(house, rotating.REWRAP)
+    assert _wrapped_by_first(house) == 0
+    clock.forward(days=1)
+    run(house, rotating.REWRAP)
+    assert house.door.key_version("payload").oldest == 2
+    opened = seeing.open_(house, first)
+    assert opened.document.digest == action(house, first).digest
+    with pytest.raises(BadRequest):
+        house.door.unwrap(wrapped_at_first)
+
+
+def _wrapped_by_first(house: House) -> int:
+    with house.database.read() as session:
+        return session.scalar(select(func.count()).select_from(Payload).where(Payload.wrapped.like("vault:v1:%"))) or 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_payloads_are_moved_in_batches_and_one_that_does_not_open_keeps_the_old_key(
+    house: House, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotating, "BATCH", 2)
+    monkeypatch.setattr(rotating, "BATCHES", 2)
+    made = [held(house, draft(house, f"per_{number}", order=_order(str(number)))) for number in range(5)]
+    assert run(house, rotating.REWRAP) is None, "nothing was rotated"
+    rotating.rotate(house, "payload", "cli")
+    assert run(house, rotating.REWRAP) == clock() + rotating.SOON
+    assert _wrapped_by_first(house) == 1
+    assert run(house, rotating.REWRAP) == clock() + rotating.SETTLED
+    assert _wrapped_by_first(house) == 0
+    bad = "vault:v1:" + base64.b64encode(b"x" * 60).decode()
+    house.database.write(lambda s: s.execute(update(Payload).where(Payload.action == made[0]).values(wrapped=bad)))
+    again = run(house, rotating.REWRAP)
+    assert again == house.door.key_version("payload").since + rotating.RETIRED
+    clock.now = again  # type: ignore[assignment]
+    assert run(house, rotating.REWRAP) is None
+    assert house.door.key_version("payload").oldest == 1, "what is not understood is not given up"
+    house.database.write(lambda s: s.execute(update(Payload).where(Payload.action == made[0]).values(wrapped="vault:v2:x")))
+    assert run(house, rotating.REWRAP) is None
+    assert house.door.key_version("payload").oldest == 2
+    with house.database.read() as session:
+        assert session.scalars(select(Entry.kind).where(Entry.subject == "payload").order_by(Entry.id)).all() == [
+            "key.rotating", "key.rotated", "key.retired",
+        ]
+
+
+@ONE
+def test_a_key_is_replaced_when_it_is_old_and_not_before(
+    house: House, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rotating.plan(house)
+    rotating.plan(house)
+    with house.database.read() as session:
+        assert sorted(session.scalars(select(Due.key).where(Due.kind == rotating.KIND))) == ["audit", "authority", "payload"]
+    for key in rotating.KEYS:
+        assert run(house, rotating.KIND, key) == clock() + rotating.AGAIN
+        assert house.door.key_version(key).version == 1
+    clock.forward(days=90, minutes=1)
+    for key in rotating.KEYS:
+        run(house, rotating.KIND, key)
+        assert house.door.key_version(key).version == 2
+    with house.database.read() as session:
+        assert session.scalar(select(Due.kind).where(Due.kind == rotating.REWRAP))
+    assert run(house, rotating.KIND, "other") == clock() + rotating.AGAIN
+    clock.now = datetime.now(UTC)
+    assert not rotated(house, rotating.KEYS)
+    said = [f"{key}: {key} was rotated within the last hour." for key in rotating.KEYS]
+    assert capsys.readouterr().err.splitlines() == said, "one that is refused keeps none of the others"
+
+
+
+
+def test_a_command_says_what_to_rotate() -> None:
+    for words in ([], ["--all", "--status"], ["--all", "audit"], ["nothing"]):
+        assert CliRunner().invoke(rotate_command, words).exit_code == 2, words

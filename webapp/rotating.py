@@ -1,0 +1,171 @@
+"""Replace the keeper's keys in the vault: on demand, and by themselves when they are old. No request fails meanwhile
+(`vault.rotating`).
+
+`payload` goes on for a day: what its older versions wrapped is rewrapped in bounded batches, and when nothing of it is left they
+are opened no more. Each step is safe to repeat, on any worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.orm import Session
+
+from vault.door import KeyVersion
+from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
+from webapp import audit
+from webapp.approvals.tables import Payload
+from webapp.audit import keys
+from webapp.db.count import changed
+from webapp.db.due import Due, enqueue
+from webapp.web.house import House
+
+log = logging.getLogger("counterseal.rotation")
+
+KEYS = ("authority", "audit", "payload")
+KIND = "rotation.key"
+REWRAP = "rotation.rewrap"
+BATCH = 200
+BATCHES = 25
+"""In one run: a worker has a row for two minutes, and this takes seconds."""
+SOON = timedelta(seconds=1)
+UNFINISHED = timedelta(minutes=2)
+"""When whoever began a rotation has either finished it or died."""
+SETTLED = timedelta(minutes=10)
+"""Whoever read a row before it was rewrapped has opened it by then."""
+RETIRED = timedelta(days=1, minutes=1)
+"""After a rotation, before older versions are opened no more: the keeper insists on a day."""
+AGAIN = timedelta(days=1)
+
+
+def rotate(house: House, key: str, actor: str) -> KeyVersion:
+    """One key anew: said in the log before it happens and after. The log's own next key is in the log, with the word of the one
+    before it, under a checkpoint that the older one signed. Raises the keeper's errors; and LogStalled, BadNote where the key was
+    rotated and its announcement is not signed yet, or the file of public keys is not the vault's."""
+    house.database.write(lambda s: _begun(s, house, key, actor))
+    made = house.door.rotate(key)
+    detail: dict[str, object] = {"version": made.version, "used_from": made.used_from.isoformat()}
+    if key == "audit":
+        detail["key"] = house.door.audit_keys()[-1]
+    entry = house.database.write(lambda s: _done(s, house, key, actor, detail))
+    if key == "audit":
+        audit.covered(house, entry, house.settings.approvals.log_stalled)
+        keys.learn(house)
+    return made
+
+
+def _begun(session: Session, house: House, key: str, actor: str) -> None:
+    """Whoever dies from here on leaves a row that finishes it."""
+    now = house.clock()
+    audit.append(session, kind="key.rotating", actor=actor, subject=key, detail={}, at=now)
+    if key == "payload":
+        enqueue(session, REWRAP, "all", now + UNFINISHED)
+
+
+def _done(session: Session, house: House, key: str, actor: str, detail: Mapping[str, object]) -> str:
+    now = house.clock()
+    if key == "payload":
+        enqueue(session, REWRAP, "all", now)
+    return audit.append(session, kind="key.rotated", actor=actor, subject=key, detail=detail, at=now)
+
+
+def plan(house: House) -> None:
+    """Called by each worker as it starts: these rows are there from then on."""
+    now = house.clock()
+
+    def rows(session: Session) -> None:
+        there = set(session.scalars(select(Due.key).where(Due.kind == KIND)))
+        for key in KEYS:
+            if key not in there:
+                enqueue(session, KIND, key, now)
+
+    house.database.write(rows)
+
+
+def due(house: House, made: KeyVersion) -> datetime:
+    """When the newest version of a key is to be replaced."""
+    return made.since + timedelta(days=house.settings.rotation.keys_days)
+
+
+def _by_age(house: House, row: Due) -> datetime:
+    """Looks once a day at least, so that another number of days in the settings counts from then on. A vault that is away is
+    asked again soon; one that refuses, tomorrow, for each time is an entry in the log."""
+    now = house.clock()
+    if row.key not in KEYS:
+        return now + AGAIN
+    made = house.door.key_version(row.key)
+    if due(house, made) <= now:
+        try:
+            made = rotate(house, row.key, "system")
+        except (KeeperAway, VaultAway, VaultSealed):
+            raise
+        except KeeperError as error:
+            log.warning("%s was not rotated: %s", row.key, error.hint)
+            return now + AGAIN
+    return min(max(due(house, made), now + SETTLED), now + AGAIN)
+
+
+def _rewrap(house: House, _row: Due) -> datetime | None:
+    """Again at once while there is more; once more after what was moved has settled; at last the older versions are retired."""
+    now, newest = house.clock(), house.door.key_version("payload")
+    moved, left = _batches(house, newest.version)
+    if left:
+        return now + (SOON if moved else AGAIN)
+    if moved:
+        return now + SETTLED
+    if newest.oldest == newest.version:
+        return None
+    if now < newest.since + RETIRED:
+        return newest.since + RETIRED
+    if not _any_old(house, newest.version):
+        house.door.retire_payload()
+        house.database.write(lambda s: audit.append(
+            s, kind="key.retired", actor="system", subject="payload", detail={"before": newest.version}, at=now
+        ))
+    return None
+
+
+def _batches(house: House, version: int) -> tuple[int, bool]:
+    """How many were moved, and whether there may be more. One that does not open is passed over."""
+    moved, after = 0, ("", "")
+    for _ in range(BATCHES):
+        rows = _older(house, version, after)
+        if not rows:
+            return moved, False
+        fresh = house.door.rewrap(sorted({wrapped for _, _, wrapped in rows}))
+        moved += house.database.write(lambda s, rows=rows, fresh=fresh: _move(s, rows, fresh))  # type: ignore[misc]
+        after = rows[-1][:2]
+    return moved, True
+
+
+def _older(house: House, version: int, after: tuple[str, str]) -> Sequence[tuple[str, str, str]]:
+    with house.database.read() as session:
+        found = session.execute(
+            select(Payload.action, Payload.direction, Payload.wrapped)
+            .where(Payload.wrapped.not_like(f"vault:v{version}:%"), tuple_(Payload.action, Payload.direction) > after)
+            .order_by(Payload.action, Payload.direction).limit(BATCH)
+        ).all()
+    return [(row.action, row.direction, row.wrapped) for row in found]
+
+
+def _any_old(house: House, version: int) -> bool:
+    """Where one does not open, an operator has to look at it before anything older is given up."""
+    found = bool(_older(house, version, ("", "")))
+    if found:
+        log.error("payloads are left that cannot be rewrapped: older versions of the key are not retired")
+    return found
+
+
+def _move(session: Session, rows: Sequence[tuple[str, str, str]], fresh: Mapping[str, str]) -> int:
+    return sum(
+        changed(session.execute(
+            update(Payload).where(Payload.action == action, Payload.direction == direction, Payload.wrapped == wrapped)
+            .values(wrapped=fresh[wrapped]), execution_options={"synchronize_session": False},
+        )) for action, direction, wrapped in rows if wrapped in fresh
+    )
+
+
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {KIND: _by_age, REWRAP: _rewrap}
