@@ -8,7 +8,8 @@ going on could do harm twice, or let somebody in who was shut out:
 - a held action on which somebody had decided is void, for the same decision must not count twice (the keeper too refuses what was
   decided before the restore); one on which nobody had stays, and its page says that it may have run meanwhile;
 - each connected account is tried: a provider that has rotated its refresh token since refuses the copy's, and then the person is
-  asked to reconnect it.
+  asked to reconnect it;
+- the keeper is told again which accounts are paused, and which were disconnected while the backup was taken: its copy is older.
 All in one transaction, with the entry in the log that says so, before anything is served.
 """
 
@@ -18,7 +19,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select, update
@@ -38,6 +39,8 @@ from webapp.web.house import House
 log = logging.getLogger("counterseal")
 
 FILE = "restored.json"
+TAKING = timedelta(hours=1)
+"""Longer than a backup takes: what was ended while it was taken, the database has and the vault may not."""
 WHY = "the instance was restored from a backup"
 
 
@@ -99,6 +102,7 @@ def _settle(session: Session, mark: Mark, now: datetime) -> None:
         "sessions": sessions.end_every(session, WHY, now), "tokens": held_tokens.drop(session),
         "leases": leases.close_all(session, "restored", now), **afresh.begin(session, now),
         "accounts_to_try": health_check.all_(session, now),
+        "accounts_ended": health_check.ended(session, mark.taken_at - TAKING, now),
     }
     session.execute(update(Due).values(claimed_by=None, claimed_until=None))  # who had claimed them runs no more, or elsewhere
     audit.append(session, kind="instance.settled", actor="system", subject=mark.id, at=now, detail=ended)

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 from vault.errors import Disconnected, NeedsConsent, NotKnown, Paused
 from webapp.connections import providers, states
 from webapp.connections.tables import Connection
-from webapp.db.due import Due, enqueue
+from webapp.db.due import Due, enqueue, enqueue_all
 from webapp.web.house import House
 
 TRY = "connections.try"
+AT_ONCE = 500
 UNKNOWN = "It was connected after the backup was taken that this instance was restored from. Reconnect it."
 
 
@@ -23,6 +24,17 @@ def all_(session: Session, now: datetime) -> int:
     for connection in found:
         enqueue(session, TRY, connection, now)
     return len(found)
+
+
+def ended(session: Session, since: datetime, now: datetime) -> int:
+    """Have the keeper told once more of every account that is paused, and of those disconnected `since`; how many. The vault of a
+    copy is a little older than its database, and may hold them for usable; so may one whose due row was done in between."""
+    paused = list(session.scalars(select(Connection.id).where(Connection.status == "paused")))
+    gone = list(session.scalars(select(Connection.id).where(Connection.status == "disconnected", Connection.ended_at >= since)))
+    for kind, found in ((states.END_TOKENS, paused), (states.REVOKE, gone)):
+        for start in range(0, len(found), AT_ONCE):
+            enqueue_all(session, kind, found[start:start + AT_ONCE], now)
+    return len(paused) + len(gone)
 
 
 def try_(house: House, due: Due) -> datetime | None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import tarfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import select
 
 from tests.keeper_parts import KeeperParts
 from vault.merkle_verify import EMPTY
 from webapp.backup import restored, sealed, taking
 from webapp.config import Settings
+from webapp.connections.tables import Connection
 from webapp.db import Database
+from webapp.db.due import Due
 from webapp.db.migrate import upgrade
 from webapp.errors import BadInput, Unavailable
 from webapp.jobs import Worker
@@ -107,3 +111,24 @@ def test_a_restore_whose_consequences_are_not_known_serves_nothing(
             restored.settle(house)
         assert isinstance(CliRunner().invoke(worker_command).exception, Unavailable)
         assert (tmp_path / restored.FILE).exists()
+
+
+def test_the_keeper_of_a_copy_is_told_again_what_ended_while_the_backup_was_taken(tmp_path: Path) -> None:
+    """Its vault is older than its database: it may hold for usable what was paused or disconnected in between."""
+    now, database = utc_now(), Database(f"sqlite:///{tmp_path / 'own.sqlite'}")
+    upgrade(database)
+    rows = [("con_p", "paused", None), ("con_d", "disconnected", now), ("con_o", "disconnected", now - timedelta(days=9))]
+    with_rows = [
+        Connection(
+            id=name, person="per_a", provider="harbour", account="a", label="A", scopes=[], status=status, created_at=now,
+            connected_at=now, ended_at=ended, last_used_at=None,
+        ) for name, status, ended in rows
+    ]
+    database.write(lambda s: s.add_all(with_rows))
+    restored.write(tmp_path, restored.Mark("rst_1", "bak_1", now, now, 0, None))
+    restored.settle(House(Settings(instance=tmp_path), database, cast(Any, None)))
+    with database.read() as session:
+        due = {(row.kind, row.key) for row in session.scalars(select(Due))}
+    database.close()
+    assert due >= {("broker.end_tokens", "con_p"), ("broker.revoke", "con_d")}
+    assert "con_o" not in {key for _kind, key in due}
