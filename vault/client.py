@@ -10,6 +10,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -29,6 +30,9 @@ log = logging.getLogger("counterseal.keeper")
 NO_LOGIN = "The vault does not let the keeper in. Nothing that needs a credential can run until an operator mends that."
 ONE_AT_LEAST = 1.0
 """Seconds between two renewals."""
+REFUSALS, WITHIN = 5, 10.0
+"""So many refused logins within so many seconds, and the vault is left alone: each request that comes would try again, and Vault
+locks out whoever is refused too often (https://developer.hashicorp.com/vault/docs/concepts/user-lockout)."""
 
 
 class Refused(KeeperError):
@@ -105,6 +109,7 @@ class Vault:
         self._renew_at = 0.0
         self._renewable = False
         self._failure: KeeperError | None = None
+        self._refused: deque[tuple[float, str]] = deque(maxlen=REFUSALS)
         self._lock = threading.Lock()
 
     def read(self, path: str) -> dict[str, Any] | None:
@@ -178,13 +183,17 @@ class Vault:
     def _log_in(self) -> None:
         """The token there was stays until there is another. Raises VaultSealed, and VaultAway, with words for people where the
         vault answered and let nobody in."""
+        if len(self._refused) == REFUSALS and time.monotonic() - self._refused[0][0] < WITHIN:
+            raise VaultAway(self._refused[-1][1], hint=NO_LOGIN)
         self.wire.renew_tls()
         try:
             token, lease = self._entered()
         except Refused as error:
-            raise VaultAway(f"vault refused {self._login_with.words}: {error.detail}", hint=NO_LOGIN) from error
+            self._refused.append((time.monotonic(), f"vault refused {self._login_with.words}: {error.detail}"))
+            raise VaultAway(self._refused[-1][1], hint=NO_LOGIN) from error
         except BadSettings as error:
             raise VaultAway(error.detail, hint=NO_LOGIN) from error
+        self._refused.clear()
         self._lease(lease)
         self._hvac.token = token
         log.info("logged in to the vault")

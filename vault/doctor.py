@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vault import findings
+from vault.client import NO_LOGIN
 from vault.errors import KeeperError
 from vault.findings import Finding, State
 from vault.settings import ROLE, BadSettings, Settings, load
@@ -28,6 +29,7 @@ from vault.wire import Heard, Unheard, Unreached, Wire
 SKEW = timedelta(seconds=30)
 """More than this, and one-time codes, certificates and leases are judged by different times."""
 SOON = timedelta(days=7)
+NO_ANSWER = "Look at {root} operator raft list-peers: one node is the leader, and its api_addr is reachable from here."
 OLDEST = {"OpenBao": (2, 5), "Vault": (1, 15)}
 MARK = {"good": "ok   ", "wrong": "WRONG", "look": "look "}
 
@@ -42,7 +44,7 @@ def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
         return
     openbao = all(node.openbao for node in nodes)
     for one in _inside(settings, now, openbao):
-        yield replace(one, mend=one.mend.replace("{cli}", "bao" if openbao else "vault"))
+        yield one.typed(settings, "bao" if openbao else "vault")
 
 
 def _inside(settings: Settings, now: datetime, openbao: bool) -> Iterator[Finding]:
@@ -50,7 +52,8 @@ def _inside(settings: Settings, now: datetime, openbao: bool) -> Iterator[Findin
     try:
         vault.read("auth/token/lookup-self")
     except KeeperError as error:
-        yield Finding("login", "wrong", f"The keeper cannot log in by {settings.auth}: {error.detail}", _let_in(settings))
+        mend = _let_in(settings) if error.hint == NO_LOGIN else NO_ANSWER
+        yield Finding("login", "wrong", f"The keeper cannot log in by {settings.auth}: {error.detail}", mend)
         vault.wire.close()
         return
     try:
@@ -74,7 +77,7 @@ def _let_in(settings: Settings) -> str:
         "approle": f"Make another secret-id: {{cli}} write -f -field=secret_id {at}/role/{ROLE}/secret-id",
         "kubernetes": f"Look at {{cli}} read {at}/role/{settings.auth_role}: service account, namespace and audience.",
         "cert": f"Look at {{cli}} read {at}/certs/{settings.auth_role}: its certificate and allowed names.",
-        "token": "Make another token: counterseal vault policy shows how.",
+        "token": "Make another token: {policy} shows how.",
     }[settings.auth] + " A namespace that is not there, or a wrong auth_mount, is answered the same way."
 
 
@@ -103,7 +106,8 @@ class _Node:
         if not isinstance(said, dict) or "sealed" not in said:
             yield Finding("address", "wrong", f"{self.address} answers, but it is no Vault or OpenBao.", "Look at vault_address.")
             return
-        self.openbao = "enterprise" not in said
+        # Vault says it from some release on; no OpenBao has had a 1 before the point.
+        self.openbao = "enterprise" not in said and not str(said.get("version", "")).startswith("1.")
         yield self._state(heard, said)
         yield self._version(str(said.get("version", "")))
         yield self._clock(heard)

@@ -4,8 +4,9 @@ Nothing here writes, signs or changes anything in the vault, but for renewing th
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -22,7 +23,7 @@ from vault.transit import Transit
 State = Literal["good", "wrong", "look"]
 SOON = timedelta(days=30)
 GIVEN = f"{{cli}} token create -orphan -no-default-policy -policy={ROLE} -period=72h"
-POLICY = f"counterseal vault policy --hcl | {{cli}} policy write {ROLE} -"
+POLICY = f"{{policy}} --hcl | {{cli}} policy write {ROLE} -"
 EVERYWHERE = (
     "sys/mounts", "sys/mounts/x", "sys/auth", "sys/auth/x", "sys/policies/acl", f"sys/policies/acl/{ROLE}", "sys/seal",
     "sys/step-down", "sys/audit", "sys/storage/raft/snapshot", "sys/raw/core", "sys/rotate", "sys/remount", "sys/namespaces/x",
@@ -51,12 +52,24 @@ OF_MOUNTS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """`look`: the keeper may not see it, so a person has to. `mend` says how, with the command where there is one."""
+    """`look`: the keeper may not see it, so a person has to. `mend` says how, with the command where there is one: in it `{cli}`
+    and `{root}` stand for the vault's command, in the keeper's namespace and in the root one, and `{policy}` for ours."""
 
     check: str
     state: State
     words: str
     mend: str = ""
+
+    def typed(self, settings: Settings, cli: str) -> Finding:
+        """With commands that can be typed as they stand, under the keeper's settings."""
+        inside = f"{'BAO' if cli == 'bao' else 'VAULT'}_NAMESPACE={shlex.quote(settings.namespace)} {cli}"
+        ours = f"counterseal vault policy --instance {shlex.quote(str(settings.instance))}"
+        names = {"{cli}": inside if settings.namespace else cli, "{root}": cli, "{policy} --hcl": f"{ours} --hcl",
+                 "{policy}": f"{ours} --cli {cli}"}
+        mend = self.mend
+        for name, words in names.items():
+            mend = mend.replace(name, words)
+        return replace(self, mend=mend)
 
 
 def files(settings: Settings) -> Iterator[Finding]:
@@ -67,7 +80,12 @@ def files(settings: Settings) -> Iterator[Finding]:
     }
     for path in {named[settings.auth], settings.client_key} - {None}:
         if path is not None and path.exists() and path.stat().st_mode & 0o077:
-            yield Finding("files", "wrong", f"{path} can be read or written by others.", f"chmod 600 {path}")
+            mend = f"chmod 600 {shlex.quote(str(path))}"
+            yield Finding("files", "wrong", f"{path} can be read or written by others.", mend)
+    believed = settings.ca_cert
+    if believed is not None and believed.exists() and believed.stat().st_mode & 0o022:
+        words = f"{believed} can be written by others, who could have the keeper log in to a vault of theirs."
+        yield Finding("files", "wrong", words, f"chmod go-w {shlex.quote(str(believed))}")
 
 
 def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
@@ -75,7 +93,7 @@ def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
     data = ((vault.read("auth/token/lookup-self") or {}).get("data")) or {}
     policies = {*(data.get("policies") or ()), *(data.get("identity_policies") or ())}
     if policies != {ROLE}:
-        mend = f"Give the role token_policies={ROLE} and token_no_default_policy=true, and restart the keeper."
+        mend = f"{{cli}} write {_role(settings)} token_policies={ROLE} token_no_default_policy=true, and restart the keeper."
         if settings.auth == "token":
             mend = f"Make another: {GIVEN}"
         yield Finding("policies", "wrong", f"The token has not {ROLE} alone but: {', '.join(sorted(policies)) or 'none'}.", mend)
@@ -84,8 +102,14 @@ def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
     yield _life(vault, settings, data)
 
 
+def _role(settings: Settings) -> str:
+    """Where the vault keeps what the keeper's token is to be."""
+    kind, name = ("certs" if settings.auth == "cert" else "role"), (ROLE if settings.auth == "approle" else settings.auth_role)
+    return f"auth/{settings.mount}/{kind}/{name}"
+
+
 def _life(vault: Vault, settings: Settings, data: Mapping[str, Any]) -> Finding:
-    mend = "Give the role token_period=1h (in place of token_max_ttl)."
+    mend = f"{{cli}} write {_role(settings)} token_period=1h token_max_ttl=0"
     if settings.auth == "token":
         mend = f"Make one that renewal keeps alive: {GIVEN}"
     if not data.get("ttl"):
@@ -107,7 +131,8 @@ def mounts(vault: Vault, prefix: str) -> Iterator[Finding]:
     """Each engine, of the right type and version. What `sys/internal/ui/mounts` tells of what one may use."""
     for name, version in (("kv", "2"), ("transit", ""), ("pki", "")):
         mount = prefix + name
-        enable = f"{{cli}} secrets enable -path={mount}{' -version=2' if version else ''} {name}"
+        options = {"kv": " -version=2", "pki": f" -max-lease-ttl={declared.CA_LIFETIME}"}.get(name, "")
+        enable = f"{{cli}} secrets enable -path={mount}{options} {name}"
         try:
             data = ((vault.read(f"sys/internal/ui/mounts/{mount}") or {}).get("data")) or {}
         except Refused:
@@ -182,7 +207,7 @@ def _held(path: str, data: Mapping[str, Any]) -> Finding:
 def client_authority(vault: Vault, prefix: str, now: datetime) -> Iterator[Finding]:
     """The role gives what `vault.pki` asks for and nothing else; the authority lives."""
     path = f"{prefix}pki/roles/client"
-    mend = f"counterseal vault policy | grep '{path}'"
+    mend = f"{{policy}} | grep '{path}'"
     try:
         data = (vault.read(path) or {}).get("data") or {}
     except Refused as error:
@@ -204,7 +229,7 @@ def _authority(vault: Vault, prefix: str, now: datetime) -> Finding:
         chain = {}
     pem = str(chain.get("ca_chain") or chain.get("certificate") or "")
     if "BEGIN CERTIFICATE" not in pem:
-        return Finding("certificates", "wrong", f"{prefix}pki has no authority.", "counterseal vault policy | grep root/generate")
+        return Finding("certificates", "wrong", f"{prefix}pki has no authority.", "{policy} | grep root/generate")
     ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem.encode()))
     state: State = "good" if ends > now + SOON else "wrong" if ends <= now else "look"
     return Finding("certificates", state, f"The authority for client certificates ends on {ends:%Y-%m-%d}.",
@@ -254,13 +279,13 @@ def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
     """What the keeper may not see, and so cannot vouch for."""
     yield Finding(
         "audit", "look", "The keeper may not read the audit devices: there should be at least one, better two.",
-        "{cli} audit list -detailed" + (" (in the root namespace)" if settings.namespace else "") + (
-            "; they are declared in the configuration of each server." if openbao else "; {cli} audit enable file file_path=…"
+        "{root} audit list -detailed" + (" (in the root namespace)" if settings.namespace else "") + (
+            "; they are declared in the configuration of each server." if openbao else "; {root} audit enable file file_path=…"
         ),
     )
     allowed = " and ".join(f"{settings.prefix}{path}" for path in ("kv/config", "transit/keys/payload/config", "pki/sign/client"))
     yield Finding(
         "parameters", "look", f"Vault does not say which parameters the keeper may give at {allowed}: compare the policy.",
-        f"{{cli}} policy read {ROLE} | diff - <(counterseal vault policy --hcl)",
+        f"{{cli}} policy read {ROLE} | diff - <({{policy}} --hcl)",
     )
 

@@ -129,11 +129,12 @@ class Nodes:
     def _follow(self, at: str, location: str) -> None:
         """Where a standby says the active node is. It gets our token, so it must be on TLS as we are, under the same authority;
         a standby that points at itself, or at nothing, is left."""
-        parts = urlsplit(location)
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin = ""
         try:
+            parts = urlsplit(location)
+            origin = f"{parts.scheme}://{parts.netloc}"
             fits = parts.scheme == urlsplit(at).scheme and bool(check_address(origin)) and origin != at
-        except BadSettings:
+        except (BadSettings, ValueError):
             fits = False
         if not fits or (origin not in self._wires and len(self._wires) >= REMEMBERED):
             self._leave(at)

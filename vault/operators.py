@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ CERT = {
     "COMMON_NAME": "the common name in client_cert",
 }
 ASKED = {"kubernetes": KUBERNETES, "cert": CERT}
+TOKENS = ("VAULT_TOKEN", "BAO_TOKEN")
 AUDIT_FILE = 'audit "file" "main" { options { file_path = "/var/log/openbao/audit.log" } }'
 
 
@@ -121,6 +123,16 @@ def _audit(cli: str) -> Iterator[str]:
         yield "# vault audit enable file file_path=/var/log/vault/audit.log"
 
 
+def _settings(instance: Path) -> Settings:
+    """The token in an operator's environment is the operator's, with which they type this: it says nothing of how the keeper logs
+    in, unless `auth` says that it does by a token. Raises BadSettings."""
+    evaluation = (instance / "evaluation").is_dir()
+    try:
+        return load(instance, evaluation=evaluation, environ={n: v for n, v in os.environ.items() if n not in TOKENS})
+    except BadSettings:
+        return load(instance, evaluation=evaluation)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="counterseal vault policy", description="Print what an operator types.")
     parser.add_argument("--instance", type=Path, required=True)
@@ -128,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hcl", action="store_true")
     given = parser.parse_args(arguments)
     try:
-        settings = load(given.instance, evaluation=(given.instance / "evaluation").is_dir())
+        settings = _settings(given.instance)
     except BadSettings as error:
         sys.exit(f"counterseal vault policy: {error.hint}")
     sys.stdout.write(policy(settings.prefix) if given.hcl else script(settings, given.cli))

@@ -85,7 +85,8 @@ def _auth(found: Mapping[str, Any]) -> str:
     for other, names in AUTH.items():
         for name in sorted(names - AUTH[auth]):
             if name in found and other != auth:
-                raise BadSettings(f"{_named(name)} is for auth = {other!r}, and auth is {auth!r}")
+                why = "" if "auth" in found or "token" not in found else ": VAULT_TOKEN (or BAO_TOKEN) in the environment says so"
+                raise BadSettings(f"{_named(name)} is for auth = {other!r}, and auth is {auth!r}{why}")
     return auth
 
 

@@ -183,6 +183,37 @@ def test_what_is_wrong_is_found(place: Place, break_it: Break, check: str, words
     assert {one[0] for one in found} <= {check} | beside.get(break_it.__name__, set()), found
 
 
+OURS = f"counterseal() {{ {sys.executable} -c 'from webapp.cli import main; main()' \"$@\"; }}\ncd {ROOT}\n"
+
+
+def no_pki(place: Place) -> None:
+    place.delete("sys/mounts/counterseal-pki")
+
+
+@pytest.mark.parametrize("break_it", [wider, with_default, no_transit, no_pki, without_check_and_set, deletable, a_wide_role])
+def test_what_it_says_can_be_typed_and_mends_it(place: Place, break_it: Break) -> None:
+    """As it stands, by an operator whose shell names no namespace; what prints commands prints those of this very instance."""
+    break_it(place)
+    for _ in range(3):  # a mount first, then what is in it
+        for mend in dict.fromkeys(one.mend for one in seen(place.instance) if one.state == "wrong"):
+            if "| grep" in mend:
+                printed = place.nodes.shell(OURS + mend)
+                place.nodes.shell(printed, namespace=place.name)
+            else:
+                place.nodes.shell(OURS + mend.partition(", and restart")[0])
+    assert wrong(seen(place.instance)) == []
+
+
+def test_an_authority_that_others_can_write(place: Place, nodes: Nodes) -> None:
+    own = place.folder / "ca.pem"
+    own.write_bytes(nodes.authority.pem.read_bytes())
+    own.chmod(0o664)
+    settings(place.folder, nodes, namespace=place.name, secret_id_file=str(place.folder / "secret-id"), ca_cert=str(own))
+    assert [one[0] for one in wrong(seen(place.instance))] == ["files"]
+    own.chmod(0o644)
+    assert wrong(seen(place.instance)) == []
+
+
 def test_a_certificate_of_another_authority_and_an_address_where_nobody_is(nodes: Nodes, tmp_path: Path) -> None:
     other = authority(tmp_path / "other")
     instance = settings(tmp_path, nodes, ca_cert=str(other.pem), vault_address=f"{nodes.address},https://127.0.0.1:{free_port()}")
@@ -231,6 +262,7 @@ HEALTH = {"initialized": True, "sealed": False, "standby": False, "version": "2.
     (473, {**HEALTH, "standby": True, "enterprise": True, "version": "1.20.1+ent"}, "address", "performance or recovery standby"),
     (200, {**HEALTH, "version": "2.4.4"}, "version", "OpenBao 2.4.4"),
     (200, {**HEALTH, "enterprise": False, "version": "1.14.10"}, "version", "Vault 1.14.10"),
+    (200, {**HEALTH, "version": "1.14.3"}, "version", "Vault 1.14.3"),
     (200, None, "address", "no Vault or OpenBao"), (200, {"hello": "world"}, "address", "no Vault or OpenBao"),
 ])
 def test_a_server_that_is_not_ready(tmp_path: Path, status: int, body: dict[str, Any] | None, check: str, words: str) -> None:

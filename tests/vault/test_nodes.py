@@ -16,6 +16,7 @@ import pytest
 
 from tests.keeper_parts import until
 from tests.processes import free_port
+from vault import client
 from vault.client import Vault
 from vault.errors import VaultAway, VaultSealed
 from vault.login import AppRole, Token
@@ -136,7 +137,9 @@ def test_standbys_that_point_at_each_other_or_nowhere_end_in_an_error(three: Thr
         three.nodes.request("GET", "/v1/x", again=True)
 
 
-@pytest.mark.parametrize("where", ["http://elsewhere.example:8200", "ftp://127.0.0.1", "https://127.0.0.1:1", "http://a@127.0.0.1:1"])
+@pytest.mark.parametrize("where", [
+    "http://elsewhere.example:8200", "ftp://127.0.0.1", "https://127.0.0.1:1", "http://a@127.0.0.1:1", "http://[::1",
+])
 def test_a_token_goes_nowhere_that_an_address_of_ours_could_not_be(three: Three, where: str) -> None:
     """In clear to another machine, or under another scheme: never, whatever a node says."""
     for one in three.all:
@@ -221,6 +224,23 @@ def test_a_login_that_is_answered_without_a_token_is_said_so(three: Three) -> No
         vault.read("x")
     assert "does not let the keeper in" in raised.value.hint
     assert three.all[0].heard[0][2]["x-vault-token"] == ""
+    vault.wire.close()
+
+
+def test_a_login_that_is_refused_again_and_again_is_not_tried_with_every_request(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Vault locks out whoever is refused too often, and would go on doing so once the operator has mended it."""
+    three.all[0].say((400, {}, b'{"errors":["invalid secret id"]}'))
+    vault = Vault(three.nodes.addresses[0], login=AppRole("r", lambda: Secret("s")), timeout=20)
+    for _ in range(20):
+        with pytest.raises(VaultAway, match="invalid secret id") as raised:
+            vault.read("x")
+        assert "does not let the keeper in" in raised.value.hint
+    assert len(three.all[0].heard) == client.REFUSALS
+    three.all[0].say((200, {}, b'{"auth":{"client_token":"s.one","lease_duration":3600,"renewable":true}}'))
+    monkeypatch.setattr(client, "WITHIN", 0.0)
+    vault.read("x")
     vault.wire.close()
 
 
