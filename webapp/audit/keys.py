@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,10 @@ def open_note(note: str, keys: list[VerifierKey]) -> Head:
     if not separator:
         raise BadNote("The checkpoint has no signature.")
     if not any(_signed(text + "\n", line, key) for line in signatures.splitlines() for key in keys):
-        raise BadNote("No pinned key has signed the checkpoint.")
+        raise BadNote(
+            "No pinned key has signed the checkpoint. Where the log's key was rotated since, take the newest audit.vkey; its "
+            "first line is still the same."
+        )
     try:
         origin, size, root = text.split("\n")[:3]
         return Head(origin, int(size), base64.b64decode(root, validate=True))
@@ -121,7 +125,7 @@ def learn(house: House) -> None:
         raise BadNote(f"{path} names keys that are not the vault's. Compare it with a copy that you kept elsewhere.")
     if len(known) < len(told):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{FILE}.{os.getpid()}")
+        part = path.with_name(f"{FILE}.{os.getpid()}.{threading.get_ident()}")
         part.write_text("\n".join(lines) + "\n")
         part.replace(path)
 
