@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import ssl
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cached_property
@@ -153,12 +154,7 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
     if evaluation and "vault_address" in own:
         raise BadSettings("an evaluation instance keeps to its own vault: take vault_address out of keeper.toml")
     own = reach.settled({**own, **({} if evaluation else reach.from_environment(environ))})
-    for name in ("uids", "operators"):
-        if name in own:
-            own[name] = frozenset(int(uid) for uid in own[name])
-    for name in ("mints_per_minute", "refreshes_per_minute"):
-        if name in own and (type(own[name]) is not int or own[name] < 1):
-            raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
+    own |= _checked(own)
     url = environ.get("COUNTERSEAL_PUBLIC_URL") or own.get("public_url") or shared or LOCAL
     found = replace(found, **{**own, "public_url": str(url).rstrip("/")})
     parts = urlsplit(found.public_url)
@@ -168,6 +164,29 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
     if evaluation and parts.hostname != "localhost":
         raise BadSettings("an evaluation instance is on localhost")
     return found
+
+
+def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+    """The sets of users. Raises BadSettings for what is of another kind than its setting."""
+    for name in ("mints_per_minute", "refreshes_per_minute", "workers"):
+        if name in own and (type(own[name]) is not int or own[name] < 1):
+            raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
+    if "timeout" in own and (type(own["timeout"]) not in (int, float) or not 0 < own["timeout"] < math.inf):
+        raise BadSettings("keeper.toml: timeout is a number of seconds above 0")
+    if not isinstance(own.get("group", ""), str):
+        raise BadSettings("keeper.toml: group is a group's name")
+    widen = own.get("widen", {})
+    if not isinstance(widen, dict) or not all(isinstance(one, list) and _texts(one) for one in widen.values()):
+        raise BadSettings("keeper.toml: widen is a table: a list of scopes for each provider")
+    users = {name: own[name] for name in ("uids", "operators") if name in own}
+    for name, found in users.items():
+        if not isinstance(found, list) or not all(type(uid) is int and uid >= 0 for uid in found):
+            raise BadSettings(f"keeper.toml: {name} is a list of user ids, numbers")
+    return {name: frozenset(found) for name, found in users.items()}
+
+
+def _texts(found: Sequence[Any]) -> bool:
+    return all(isinstance(one, str) for one in found)
 
 
 def _toml(path: Path) -> dict[str, Any]:

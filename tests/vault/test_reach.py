@@ -52,6 +52,9 @@ def test_mounts_and_roles_have_names_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("file", "environ", "said"), [
+    ("uids = 5", {}, "uids is a list"), ('operators = ["root"]', {}, "operators is a list"), ("uids = [-1]", {}, "uids is"),
+    ('timeout = "4"', {}, "timeout is"), ("timeout = 0", {}, "timeout is"), ("timeout = inf", {}, "timeout is"),
+    ("workers = 0", {}, "workers is"), ("group = 3", {}, "group is"), ('widen = {harbour = "payments:send"}', {}, "widen is"),
     (AT + 'auth = "ldap"', {}, "auth is one of"), (AT + 'auth = "cert"', {}, "needs client_cert"),
     (AT + 'auth = "cert"\nclient_cert = "c"', {}, "belong together"), (AT + 'auth = "token"', {}, "needs token_file"),
     (AT + 'auth = "token"\ntoken_file = "t"', {"VAULT_TOKEN": "x"}, "not both"), (AT + 'token = "s.x"', {}, "file of its own"),

@@ -68,7 +68,7 @@ def actions(target: Target) -> Where:
     """Calls that were held, in whatever state; of a person also those that others asked for and this person said yes to."""
     if target.kind == "person":
         said = select(Decision.action).where(Decision.person == target.id, Decision.verdict != "reject")
-        who = (Action.person, Action.owner, Action.agent_owner)
+        who = (Action.person, Action.owner, Action.agent_owner, Action.server_owner)
         return or_(*(column == target.id for column in who), Action.id.in_(said))
     if target.kind == "client":
         return or_(Action.client == target.id, Action.server == target.id)

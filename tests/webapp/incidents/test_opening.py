@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -205,3 +207,13 @@ def test_a_call_that_another_agent_of_nobody_concerned_made_goes_on(scene: Scene
     with house.database.read() as session:
         assert session.get_one(Action, other).state == "held"
         assert session.scalars(select(Grant.status).where(Grant.person == bob.person)).all() == ["active"]
+
+
+@ONE
+def test_what_a_suspected_persons_server_asked_in_anothers_name_is_withdrawn(scene: Scene) -> None:
+    """As with their agent: who has their key has asked it."""
+    house, bob = scene.house, scene.people("bob")
+    made = draft(house, bob.person, grant="grt_2")
+    asked = held(house, replace(made, server={**made.server, "owner": scene.ada.person}))
+    scene.open("person", scene.ada.person)
+    assert action(house, asked).state == "withdrawn"
