@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.keeper_parts import PUBLIC_URL
@@ -75,6 +75,20 @@ def open_page(browser: Browser, **options: Any) -> Page:
         devices.send("WebAuthn.enable")
         devices.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
     return page
+
+
+def go(page: Page, url: str) -> None:
+    """`page.goto`, from a page that may load itself again at this very moment: a live page does when its action moves on, and the
+    browser carries out only one of both."""
+    for _ in range(3):
+        try:
+            page.goto(url)
+            return
+        except Error as error:
+            if "interrupted by another navigation" not in error.message and "net::ERR_ABORTED" not in error.message:
+                raise
+            page.wait_for_load_state()
+    page.goto(url)
 
 
 def faults(page: Page) -> list[str]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser_parts import AUTHENTICATOR
+from tests.browser_parts import AUTHENTICATOR, go
 from tests.up_parts import COMMAND, PATIENCE, ROOT, Up, start
 
 pytestmark = pytest.mark.real
@@ -43,7 +43,7 @@ class Company:
         devices = page.context.new_cdp_session(page)
         devices.send("WebAuthn.enable")
         devices.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
-        page.goto(self.up.link())
+        go(page, self.up.link())
         page.get_by_role("button", name=name).click()
         page.get_by_text("Set up a passkey").click()
         page.wait_for_url(re.compile("/you/factors/passkey"))  # with its script: without it the form would go as it is
@@ -52,7 +52,7 @@ class Company:
         return page
 
     def start_page(self, page: Page) -> None:
-        page.goto(self.up.url + "/")
+        go(page, self.up.url + "/")
 
     def ask(self, page: Page, scenario: str) -> None:
         """Have the agent try something, on the card."""
@@ -137,9 +137,9 @@ def _approved_by_finance(company: Company, ada: Page, jonas: Page) -> None:
     url = company.held(ada, "Pay 4,800.00 EUR")
     expect(ada.get_by_role("button", name="Approve")).to_have_count(0)
     expect(ada.get_by_role("button", name="Confirm")).to_have_count(0)
-    jonas.goto(f"{company.up.url}/actions")
+    go(jonas, f"{company.up.url}/actions")
     expect(jonas.locator("main")).to_contain_text("1 action waits for you")
-    jonas.goto(url)
+    go(jonas, url)
     _decide(jonas, "Approve €4,800.00")
     expect(jonas.locator("main")).to_contain_text("HB-000002", timeout=SLOW)
     company.start_page(ada)
@@ -147,7 +147,7 @@ def _approved_by_finance(company: Company, ada: Page, jonas: Page) -> None:
 
 
 def _rejected_with_a_reason(company: Company, ada: Page, jonas: Page) -> None:
-    jonas.goto(company.held(ada, "Pay 4,800.00 EUR"))
+    go(jonas, company.held(ada, "Pay 4,800.00 EUR"))
     jonas.get_by_text("Reject…").click()
     jonas.get_by_label("Why not?").fill(REASON)
     _decide(jonas, "Reject it")
@@ -156,7 +156,7 @@ def _rejected_with_a_reason(company: Company, ada: Page, jonas: Page) -> None:
 
 
 def _disconnected(company: Company, ada: Page) -> None:
-    ada.goto(f"{company.up.url}/connections")
+    go(ada, f"{company.up.url}/connections")
     ada.get_by_text("Disconnect…").click()
     ada.get_by_role("button", name="Disconnect Harbour Bank").click()
     expect(ada.locator("main")).to_contain_text("Nothing here can use it any more.")
@@ -168,7 +168,7 @@ def _disconnected(company: Company, ada: Page) -> None:
 
 
 def _seen_and_verified(company: Company, ada: Page) -> None:
-    ada.goto(f"{company.up.url}/log")
+    go(ada, f"{company.up.url}/log")
     expect(ada.get_by_role("heading", name="The log")).to_be_visible()
     export = str(company.up.instance / "export.jsonl")
     for words in (["verify"], ["export", export], ["verify", "--file", export]):

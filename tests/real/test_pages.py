@@ -12,7 +12,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_parts import chromium, faults, open_page
+from tests.browser_parts import chromium, faults, go, open_page
 from tests.real.walk import PATIENCE, SMALL, Walk
 from tests.up_parts import Up, start
 
@@ -109,7 +109,7 @@ def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
     mira = ready(walk, "Mira")
     walk.hold(mira, SMALL)
     held = mira.url
-    mira.goto("/actions")
+    go(mira, "/actions")
     mira.keyboard.press("j")
     mira.keyboard.press("o")
     mira.wait_for_url(held)
@@ -135,7 +135,7 @@ def test_the_whole_way_to_a_decision_without_javascript(up: Up, browser: Browser
     """From the sign-in link to a confirmed payment, with an authenticator app, whose seed is read from the page."""
     page = open_page(browser, base_url=up.url, java_script_enabled=False)
     page.set_default_timeout(PATIENCE)
-    page.goto("/evaluation/enter")
+    go(page, "/evaluation/enter")
     page.get_by_label("The sign-in link").fill(up.link())
     page.get_by_role("button", name="Open").click()
     page.get_by_role("button", name="Jonas").click()
@@ -144,7 +144,7 @@ def test_the_whole_way_to_a_decision_without_javascript(up: Up, browser: Browser
     page.get_by_label("The six digits").fill(code.now())
     page.get_by_role("button", name="Add this app").click()
     connect(page)
-    page.goto(held_without_script(page))
+    go(page, held_without_script(page))
     url = page.url
     page.get_by_label("The six digits").fill(code.at(int(time.time()) + 30))  # each counts once, and the next one is good already
     page.get_by_role("button", name=re.compile("^Confirm")).click()
@@ -163,7 +163,7 @@ def ready(walk: Walk, name: str) -> Page:
 
 
 def connect(page: Page) -> None:
-    page.goto("/connections/new?provider=harbour")
+    go(page, "/connections/new?provider=harbour")
     page.get_by_role("button", name="Continue to Harbour Bank").click()
     page.get_by_role("button", name="Allow", exact=True).click()
     page.wait_for_url(re.compile("/connections"))
@@ -180,7 +180,7 @@ def tabbed(page: Page) -> list[dict[str, str]]:
 
 def held_without_script(page: Page) -> str:
     """Let the agent connect and ask; what the card shows by itself elsewhere is loaded again here."""
-    page.goto("/")
+    go(page, "/")
     page.get_by_role("button", name=SMALL).click()
     proceed, see = "Continue: let the agent connect", "See what it wants to do"
     end = time.monotonic() + PATIENCE / 1000
@@ -191,7 +191,7 @@ def held_without_script(page: Page) -> str:
             page.get_by_role("button", name="Allow", exact=True).click()
             page.wait_for_url(re.compile(r"localhost:\d+/(?!oauth)"))
         time.sleep(0.5)
-        page.goto("/")
+        go(page, "/")
     return str(page.get_by_role("link", name=see).get_attribute("href"))
 
 
@@ -200,4 +200,4 @@ def until_it_says(page: Page, url: str, words: str) -> None:
     while not page.locator("#now").get_by_text(words, exact=True).count():
         assert time.monotonic() < end, page.inner_text("main")
         time.sleep(0.5)
-        page.goto(url)
+        go(page, url)

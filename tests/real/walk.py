@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import psutil
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_parts import open_page
+from tests.browser_parts import go, open_page
 from tests.up_parts import Up, until
 
 PATIENCE = 60_000
@@ -59,7 +59,7 @@ class Walk:
         return page
 
     def visit(self, page: Page, path: str, name: str) -> Page:
-        page.goto(path)
+        go(page, path)
         self.look(page, name)
         return page
 
@@ -68,7 +68,7 @@ class Walk:
         see = self.look if looks else (lambda *_: None)
         page = self.pages[name] = self.opened()
         page.set_default_timeout(PATIENCE)
-        page.goto(self.up.link())
+        go(page, self.up.link())
         page.wait_for_url("**/evaluation/people")
         see(page, "entrance-people")
         page.get_by_role("button", name=name).click()
@@ -76,7 +76,7 @@ class Walk:
         see(page, "factor-first")
         if looks:
             self.visit(page, "/you/factors/totp", "factor-totp")
-            page.goto("/you/factors/first")
+            go(page, "/you/factors/first")
         page.get_by_role("link", name="Set up a passkey").click()
         page.wait_for_url(re.compile("/you/factors/passkey"))  # with its script: without it the form would go as it is
         see(page, "factor-passkey")
@@ -186,11 +186,11 @@ class Walk:
         self.look(ada, "action-executing")
         self.visit(ada, "/", "start-executing")
         self.die_with_what_was_heard(server)
-        ada.goto(url)
+        go(ada, url)
         self.reach(ada, "uncertain")
         self.look(ada, "action-uncertain")
         self.visit(ada, "/", "start-uncertain")
-        ada.goto(url)
+        go(ada, url)
         ada.get_by_label("It ran").check()
         ada.get_by_label("How you know").fill("The statement has it.")
         self.press(ada, "Close it")
@@ -217,7 +217,7 @@ class Walk:
         self.try_to(ada, SMALL)
         self.hold(ada, SMALL)
         url = ada.url
-        ada.goto("/connections")
+        go(ada, "/connections")
         self.press(ada, re.compile("^Pause"))
         self.look(ada, "accounts-paused")
         ada.get_by_role("link", name=re.compile("^See every use")).click()
@@ -225,7 +225,7 @@ class Walk:
         self.look(ada, "account-paused")
         self.visit(ada, url, "action-void")
         self.reach(ada, "void")
-        ada.goto("/connections")
+        go(ada, "/connections")
         self.press(ada, re.compile("^Resume"))
 
     def faults_of_accounts(self) -> None:
@@ -270,7 +270,7 @@ class Walk:
         for path, name in (("/servers", "error-403"), ("/nowhere", "error-404"), ("/actions/act_none", "error-404-action"),
                            ("/", "start-mira")):
             self.visit(mira, path, name)
-        mira.goto("/you")
+        go(mira, "/you")
         mira.get_by_role("button", name="Sign out", exact=True).click()
         mira.wait_for_url(re.compile("/sign-in"))
         self.look(mira, "signed-out")
@@ -300,14 +300,14 @@ class Walk:
             ("/", "start-incident"), ("/connections", "accounts-incident"),
         ):
             self.visit(ada, path, name)
-        ada.goto(one)
+        go(ada, one)
         self.press(ada, re.compile("^Resume"))
         ada.get_by_label("What it was, and what was done").fill("A false alarm: it was their test machine.")
         self.press(ada, re.compile("^Close"))
         self.look(ada, "incident-closed")
 
     def try_to(self, page: Page, words: str) -> None:
-        page.goto("/")
+        go(page, "/")
         stop = page.get_by_role("button", name="Stop the agent")
         if stop.count():
             expect(stop).to_have_count(0, timeout=PATIENCE)
