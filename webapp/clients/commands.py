@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
 
 from webapp.clients import lookup, overview, status
 from webapp.clients.token_commands import COMMANDS, People
 from webapp.config import Settings
-from webapp.db import Database
-from webapp.errors import CountersealError
+from webapp.db.commands import opened
 from webapp.web.house import utc_now
 
 
 @click.group()
 def client() -> None:
     """Agents and other OAuth clients: list them, shut one out."""
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(Settings().database)
-    try:
-        yield database
-    except CountersealError as error:
-        raise click.ClickException(error.hint) from error
-    finally:
-        database.close()
 
 
 def group(people: People) -> click.Group:
@@ -42,7 +27,7 @@ def group(people: People) -> click.Group:
 def list_command(people: People, limit: int) -> None:
     """List the clients. What stands last is only what each calls itself."""
     settings = Settings()
-    with _database() as database, database.read() as session:
+    with opened() as database, database.read() as session:
         found = lookup.page(session, size=limit)
         tokens = overview.of(session, found, settings, utc_now())
         names = people.names(session, {one.owner for one in tokens.values()} - {""})
@@ -54,7 +39,7 @@ def list_command(people: People, limit: int) -> None:
 
 
 def _change(client_id: str, what: str) -> None:
-    with _database() as database:
+    with opened() as database:
         row = database.write(lambda s: status.change(s, client_id, what, actor="cli", now=utc_now()))
     click.echo(f"{row.id} is {row.status}." + (" Its tokens are refused from now on." if row.status != "active" else ""))
 

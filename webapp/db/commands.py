@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.db.migrate import upgrade
+from webapp.errors import CountersealError
+
+
+@contextmanager
+def opened() -> Iterator[Database]:
+    """The database for one command; what the app refuses is said in its own words."""
+    database = Database(Settings().database)
+    try:
+        yield database
+    except CountersealError as error:
+        raise click.ClickException(error.hint) from error
+    finally:
+        database.close()
 
 
 @click.group()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from webapp.config import Settings
 from webapp.db import Database
-from webapp.errors import CountersealError
+from webapp.db.commands import opened
 from webapp.incidents import ending, ledger, opening, reports, rules, targets
 from webapp.incidents.ledger import Line
 from webapp.incidents.radius import written
@@ -23,17 +22,6 @@ def incident() -> None:
     """When something may be compromised: stop it, see what was at stake, resume it."""
 
 
-@contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(Settings().database)
-    try:
-        yield database
-    except CountersealError as error:
-        raise click.ClickException(error.hint) from error
-    finally:
-        database.close()
-
-
 @incident.command("open")
 @click.argument("kind", type=click.Choice(rules.KINDS))
 @click.argument("name")
@@ -42,7 +30,7 @@ def _database() -> Iterator[Database]:
 def open_command(kind: str, name: str, reason: str, dry_run: bool) -> None:
     """Suspend a person, client, server, connection or provider, and all that rests on it, at once."""
     settings, now = Settings(), utc_now()
-    with _database() as database:
+    with opened() as database:
         if dry_run:
             with database.read() as session:
                 target, found = opening.look(session, settings, targets.kind_of(kind), name, now)
@@ -71,7 +59,7 @@ def _parts(radius: Mapping[str, Any]) -> None:
 @click.option("--limit", default=50, show_default=True, help="How many, the newest first.")
 def list_command(limit: int) -> None:
     """List the incidents."""
-    with _database() as database, database.read() as session:
+    with opened() as database, database.read() as session:
         for row in reports.listed(session, size=limit):
             click.echo(f"{row.id}  {row.opened_at:%Y-%m-%d %H:%M}  {_state(row)}  {row.kind} {row.name!r}")
 
@@ -84,7 +72,7 @@ def _state(row: Incident) -> str:
 @click.argument("incident_id")
 def show_command(incident_id: str) -> None:
     """The report of one incident, with what the providers have answered until now."""
-    with _database() as database:
+    with opened() as database:
         _show(database, Settings(), incident_id)
 
 
@@ -115,7 +103,7 @@ def _lines(lines: Sequence[Line]) -> None:
 @click.argument("incident_id")
 def resume_command(incident_id: str) -> None:
     """Lift the suspension. What the incident ended stays ended."""
-    with _database() as database:
+    with opened() as database:
         database.write(lambda s: ending.lift(s, incident_id, "cli", utc_now()))
     click.echo(f"{incident_id} no longer suspends anything.")
 
@@ -125,7 +113,7 @@ def resume_command(incident_id: str) -> None:
 @click.option("--note", required=True, help="What it was, and what was done.")
 def close_command(incident_id: str, note: str) -> None:
     """Close an incident with a note. It resumes nothing."""
-    with _database() as database:
+    with opened() as database:
         database.write(lambda s: ending.close(s, incident_id, note, "cli", utc_now()))
     click.echo(f"{incident_id} is closed.")
 
@@ -134,7 +122,7 @@ def close_command(incident_id: str, note: str) -> None:
 @click.option("--limit", default=200, show_default=True, help="How many.")
 def ledger_command(limit: int) -> None:
     """What providers were asked to end and have not confirmed."""
-    with _database() as database, database.read() as session:
+    with opened() as database, database.read() as session:
         lines = ledger.open_lines(session, Settings(), size=limit)
         outlived = ledger.outlived(session, Settings(), utc_now())
         _lines(lines)
@@ -148,6 +136,6 @@ def ledger_command(limit: int) -> None:
 @click.argument("subject")
 def by_hand_command(subject: str) -> None:
     """Say that you ended SUBJECT (as `ledger` names it) at the provider yourself."""
-    with _database() as database:
+    with opened() as database:
         database.write(lambda s: ledger.by_hand(s, subject, person="", admin=True, actor="cli", now=utc_now()))
     click.echo("Written down. The provider is not asked any more.")
