@@ -12,7 +12,7 @@ run: .venv/run.stamp
 
 test: .venv/test.stamp tests/node_modules/.stamp lint
 	@.ci/programs
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/test.stamp tests/node_modules/.stamp
 	@.ci/programs

@@ -13,6 +13,7 @@ from sqlalchemy.engine import create_engine
 
 from tests.clock import Clock
 from tests.keeper_parts import KeeperParts
+from tests.lent import Lender
 from webapp.db import Base, Database
 
 
@@ -42,14 +43,14 @@ def _make_tables(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: str) -> str:
-    """A database with all tables, that others are copied from: making the tables each time takes longer than most tests."""
+def lender(postgres: str) -> Lender:
+    """Databases with all tables, lent to one test after the other."""
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
     admin.dispose()
     _make_tables(admin.url.set(database=TEMPLATE).render_as_string(hide_password=False))
-    return TEMPLATE
+    return Lender(postgres, TEMPLATE)
 
 
 @pytest.fixture(scope="session")
@@ -59,11 +60,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _fresh_postgres(server: str, template: str) -> Iterator[str]:
+def _fresh_postgres(server: str) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template1 STRATEGY file_copy"))
     try:
         yield admin.url.set(database=name).render_as_string(hide_password=False)
     finally:
@@ -78,7 +79,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'empty.sqlite'}"
     else:
-        yield from _fresh_postgres(request.getfixturevalue("postgres"), "template1")
+        yield from _fresh_postgres(request.getfixturevalue("postgres"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -89,8 +90,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield f"sqlite:///{path}"
     else:
-        template = request.getfixturevalue("postgres_template")
-        yield from _fresh_postgres(request.getfixturevalue("postgres"), template)
+        with request.getfixturevalue("lender").lend() as url:
+            yield url
 
 
 @pytest.fixture
