@@ -14,16 +14,19 @@ from vault.envelope import (
     STRONG_ENOUGH,
     BadEnvelope,
     Envelope,
+    Need,
     confirmer,
     digest,
     excluded,
     expiry,
     groups_asked,
     read_envelope,
+    undo_over,
 )
 from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide, Stale
+from vault.hours import read as read_hours
 from vault.mark import mark
-from vault.people import Person, person
+from vault.people import Person, held_at, person
 from vault.table import Body, Keeper, mapping, text
 
 REASON = 500
@@ -41,6 +44,10 @@ class Asked:
     person: Person
     verdict: str
 
+    @property
+    def same_as(self) -> tuple[str, ...]:
+        return self.person.same_for(held_at(self.envelope))
+
 
 def decision_challenge(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     one = _asked(keeper, body)
@@ -54,15 +61,15 @@ def decision_challenge(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """1. The ticket is this session's and records a factor. 2. The envelope is canonical, whole and not expired. 3. This person
-    may give this verdict on it, by identity and by the groups that the keeper recorded. 4. The factor's answer is for this very
-    envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
+    may give this verdict on it now, by identity and by the groups and links that the keeper recorded. 4. The factor's answer is
+    for this very envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
     one = _asked(keeper, body)  # 1, 2, 3
     reason = text(body, "reason", limit=REASON, optional=True)
     factor = _rejecting(keeper, one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
     signed = decided.body(
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
         groups=one.person.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
-        at=keeper.clock(),
+        at=keeper.clock(), same_as=one.same_as,
     )
     return {"body": signed, "signature": sign(keeper, "authority", signed.encode())}  # 5
 
@@ -82,17 +89,44 @@ def _asked(keeper: Keeper, body: Body) -> Asked:
         raise Stale("the action has expired", hint="This action has expired.")
     one = Asked(raw, envelope, who, person(keeper, ticket.person), verdict)
     _may_decide(one)
+    if verdict != "reject":
+        _in_time(one, keeper.clock())
     return one
 
 
+def _in_time(one: Asked, now: datetime) -> None:
+    """Raises Stale for a word that could not count: outside the hours of everything that it would help, or so late that the
+    action would lapse while it can still be stopped."""
+    undo = one.envelope.get("undo", 0)
+    if undo and undo_over(undo, now) >= expiry(one.envelope):
+        raise Stale("lapses within its undo window", hint="This action lapses before it could run. Nothing will run.")
+    by_group: dict[str, str] = {}
+    for need in _helps(one):
+        by_group[need["group"]] = by_group.get(need["group"]) or need.get("hours", "")
+    if by_group and all(by_group.values()):
+        hours = read_hours(min(by_group.values()))
+        if not hours.hold(now):
+            raise Stale("out of hours", hint=f"This can be decided in business hours only, again from {hours.opens(now)} on. "
+                                             "You can reject it at any time.")
+
+
+def _helps(one: Asked) -> list[Need]:
+    """The needs that this person's word is for."""
+    kind = "confirm" if one.verdict == "confirm" else "approvers"
+    return [need for need in one.envelope["requirement"]
+            if need["kind"] == kind and (kind == "confirm" or need["group"] in one.person.groups)]
+
+
 def _may_decide(one: Asked) -> None:
-    """Raises MayNotDecide. Nobody approves what they asked for, whatever groups they are in; a confirmation is the account
-    owner's alone; a rejection can come from anyone who could have given either, and from the requester."""
+    """Raises MayNotDecide. Nobody approves what they asked for, whatever groups they are in and whichever way they sign in; a
+    confirmation is the account owner's alone; a rejection can come from anyone who could have given either, and from the
+    requester."""
     who, envelope = one.person.id, one.envelope
     confirms = any(need["kind"] == "confirm" for need in envelope["requirement"]) and who == confirmer(envelope)
     asked = bool(groups_asked(envelope) & set(one.person.groups))
-    if one.verdict == "approve" and (who in excluded(envelope) or not asked):
-        reason = "requester or owner" if who in excluded(envelope) else "not in a group that was asked"
+    theirs = bool({who, *one.same_as} & excluded(envelope))
+    if one.verdict == "approve" and (theirs or not asked):
+        reason = "requester or owner" if theirs else "not in a group that was asked"
         raise MayNotDecide(f"{who}: {reason}")
     if one.verdict == "confirm" and not confirms:
         raise MayNotDecide(f"{who} is not the owner, or no confirmation is asked for")
@@ -121,9 +155,7 @@ def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
 
 def _useful(one: Asked, kind: str) -> bool:
     """Whether this kind of factor is strong enough for a need that this person can help to meet."""
-    if one.verdict == "confirm":
-        return all(kind in STRONG_ENOUGH[need["factor"]] for need in one.envelope["requirement"] if need["kind"] == "confirm")
-    mine = [need for need in one.envelope["requirement"] if need["group"] in one.person.groups and need["kind"] == "approvers"]
+    mine = _helps(one)
     return any(
         all(kind in STRONG_ENOUGH[need["factor"]] for need in mine if need["group"] == group)
         for group in {need["group"] for need in mine}

@@ -6,10 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal, NotRequired, TypedDict
 
 import rfc8785
+
+from vault.hours import read as read_hours
 
 Verdict = Literal["approve", "confirm", "reject"]
 
@@ -65,6 +67,8 @@ class Need(TypedDict):
     """Empty: any factor. A passkey also satisfies `totp`."""
     rule: str
     """Id of the policy that asked for it."""
+    hours: NotRequired[str]
+    """Empty, or the hours (`vault.hours`) in which a decision for this need counts. The same in all needs of an envelope."""
 
 
 class Envelope(TypedDict):
@@ -90,6 +94,8 @@ class Envelope(TypedDict):
     expires_at: str
     """RFC 3339, UTC, whole seconds, `Z`."""
     state: NotRequired[str]
+    undo: NotRequired[int]
+    """Seconds, 0 to LONGEST_UNDO, between the last decision that was needed and the execution: until then it can be stopped."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,9 @@ STRONG_ENOUGH: Mapping[str, frozenset[str]] = {
 """By what a need asks for: the factors that satisfy it."""
 
 
+LONGEST_UNDO = 60
+
+
 class BadEnvelope(ValueError):
     """Not a canonical envelope, or one that asks for nothing."""
 
@@ -183,6 +192,11 @@ def _checked(found: Mapping[str, Any]) -> None:
         raise BadEnvelope("it requires nothing")
     for need in found["requirement"]:
         _checked_need(need)
+    if len({need["hours"] for need in found["requirement"] if need.get("hours")}) > 1:
+        raise BadEnvelope("needs of different hours")
+    undo = found.get("undo", 0)
+    if not isinstance(undo, int) or isinstance(undo, bool) or not 0 <= undo <= LONGEST_UNDO:
+        raise BadEnvelope("undo")
 
 
 def _checked_need(need: Mapping[str, Any]) -> None:
@@ -191,6 +205,10 @@ def _checked_need(need: Mapping[str, Any]) -> None:
         raise BadEnvelope("a need's factor or quorum")
     if (need["kind"], bool(need["group"])) not in (("confirm", False), ("approvers", True)) or not isinstance(need["group"], str):
         raise BadEnvelope("a need's kind or group")
+    if not isinstance(need.get("hours", ""), str):
+        raise BadEnvelope("a need's hours")
+    if need.get("hours"):
+        read_hours(need["hours"])
 
 
 def excluded(envelope: Envelope) -> frozenset[str]:
@@ -205,6 +223,12 @@ def confirmer(envelope: Envelope) -> str:
     """The one person who may confirm: the account's owner, or the principal where no account is used."""
     account = envelope["connection"]
     return account["owner"] if account else envelope["principal"]["person"]
+
+
+def undo_over(undo: int, last: datetime) -> datetime:
+    """When an action may run whose last needed decision was signed at `last`. A statement's time is in whole seconds, cut off:
+    one more is waited for, so that the window is never shorter than it says."""
+    return last + timedelta(seconds=undo + 1) if undo else last
 
 
 def groups_asked(envelope: Envelope) -> frozenset[str]:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from vault.envelope import (
+    LONGEST_UNDO,
     STRONG_ENOUGH,
     Account,
     BadEnvelope,
@@ -30,13 +31,18 @@ from vault.envelope import (
     expiry,
     groups_asked,
     read_envelope,
+    undo_over,
 )
 from vault.errors import NotApproved
+from vault.hours import BadHours, Hours
+from vault.hours import read as read_hours
+from vault.humans import humans
 from vault.signatures import BadSignature, check
 
 __all__ = [
-    "Account", "BadEnvelope", "Client", "Envelope", "Met", "Need", "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict",
-    "canonical", "confirmer", "digest", "excluded", "expiry", "groups_asked", "parse_statement", "read_envelope", "satisfied",
+    "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need", "Principal", "Server",
+    "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "digest", "excluded", "expiry", "groups_asked", "humans",
+    "parse_statement", "read_envelope", "read_hours", "satisfied", "undo_over",
 ]
 
 SKEW = timedelta(seconds=60)
@@ -75,7 +81,7 @@ def parse_statement(statement: Statement, keys: Mapping[int, bytes]) -> Mapping[
 
 def satisfied(
     requirement: Sequence[Need], statements: Iterable[Statement], envelope: bytes, *, keys: Mapping[int, bytes], now: datetime,
-    groups_now: Mapping[str, Iterable[str]] | None = None,
+    groups_now: Mapping[str, Iterable[str]] | None = None, same_now: Mapping[str, Iterable[str]] | None = None,
 ) -> Met | Unmet:
     """Whether these statements meet the envelope's requirement now.
 
@@ -84,12 +90,15 @@ def satisfied(
     3. Every statement was signed as a decision by the keeper's authority (`keys`).
     4. Every statement is on this envelope's digest and this action, and was made before it expired and not in the future.
     5. Nobody rejected: one rejection beats any number of approvals.
-    6. A confirmation counts from the confirmer alone; an approval from nobody in `excluded`.
+    6. A confirmation counts from the confirmer alone; an approval from nobody in `excluded`, under whichever of their sign-ins:
+       those that the keeper signed (`same_as`) and, with `same_now`, those that it knows now.
     7. A factor counts where it is strong enough: a passkey satisfies `totp`, not the other way round.
     8. A group counts if the keeper recorded it when it signed and, with `groups_now` (persons' groups as they are now), if
        the person is still in it.
-    9. Every need is met, and each person is counted once: needs of the same group are one need with the largest quorum and the
-       strictest factor; somebody in two groups stands for one of them.
+    9. A need with hours counts what was said within them.
+    10. Every need is met, and each human is counted once: needs of the same group are one need with the largest quorum and the
+        strictest factor; somebody in two groups, or under two sign-ins, stands for one.
+    11. As long as `undo` says has gone by since the first moment at which all of that was so.
 
     A statement that fails 3 or 4 fails the whole: evidence is what was asked for, and nothing else.
     """
@@ -109,54 +118,88 @@ def satisfied(
         return Unmet(f"Not valid: {error.detail}.")
     if any(body["verdict"] == "reject" for body in bodies):  # 5
         return Unmet("It was rejected.")
-    return _counted(read, bodies, groups_now)
+    same = _same(bodies, same_now)
+    found = _counted(read, bodies, groups_now, same)
+    if isinstance(found, Met) and now < undo_over(read.get("undo", 0), _first_met(read, bodies, groups_now, same)):  # 11
+        return Unmet("It can still be stopped, and runs after that.")
+    return found
+
+
+def _first_met(
+    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
+    same: Mapping[str, frozenset[str]],
+) -> datetime:
+    """When the last decision that was needed was signed. One that came later begins no new window."""
+    moments = sorted({_at(body) for body in bodies})
+    met = (at for at in moments if _counted(envelope, [body for body in bodies if _at(body) <= at], groups_now, same))
+    return next(met, moments[-1])
+
+
+def _at(body: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(str(body["at"]).replace("Z", "+00:00"))
 
 
 def _on_this(body: Mapping[str, Any], envelope: Envelope, expected_digest: str, now: datetime) -> None:
     try:
-        at = datetime.fromisoformat(str(body["at"]).replace("Z", "+00:00"))
+        at = _at(body)
         bound = body["digest"] == expected_digest and body["action"] == envelope["action"]
         known = body["verdict"] in ("approve", "confirm", "reject") and isinstance(body["person"], str) and body["person"]
+        linked = all(isinstance(one, str) for one in body.get("same_as", ()))
         timely = at < expiry(envelope) and at <= now + SKEW
     except (KeyError, TypeError, ValueError) as error:
         raise NotApproved("a statement is incomplete") from error
-    if not bound or not known:
+    if not bound or not known or not linked:
         raise NotApproved("a statement is on something else")
     if not timely:
         raise NotApproved("a statement is out of time")
 
 
 def _counted(
-    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None
+    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
+    same: Mapping[str, frozenset[str]],
 ) -> Met | Unmet:
     confirms = [need for need in envelope["requirement"] if need["kind"] == "confirm"]
-    sure = {body["person"] for body in bodies if _confirms(body, envelope, confirms)}  # 6, 7
+    sure = {body["person"] for body in bodies if _confirms(body, envelope, confirms)}  # 6, 7, 9
     if confirms and not sure:
         return Unmet("The owner has not confirmed it.")
     wanted = _merged(envelope["requirement"])
-    able = {group: _approvers(group, factor, envelope, bodies, groups_now) for group, (_, factor) in wanted.items()}
-    for group, (quorum, _) in wanted.items():
-        if len(able[group]) < quorum:
-            return Unmet(f"It needs {quorum} from {group}, and has {len(able[group])}.")
-    seats = [group for group, (quorum, _) in wanted.items() for _ in range(quorum)]
+    able = {group: _approvers(need, envelope, bodies, groups_now, same) for group, need in wanted.items()}
+    for group, need in wanted.items():
+        if len(able[group]) < need["quorum"]:
+            return Unmet(f"It needs {need['quorum']} from {group}, and has {len(able[group])}.")
+    seats = [group for group, need in wanted.items() for _ in range(need["quorum"])]
     seated = _seated(seats, able)
-    if seated is None:  # 9
+    if seated is None:  # 10
         return Unmet("Each person counts once, and too few are left for every group.")
     return Met(tuple(sorted({*sure, *seated})))
 
 
+def _same(
+    bodies: Sequence[Mapping[str, Any]], same_now: Mapping[str, Iterable[str]] | None
+) -> Mapping[str, frozenset[str]]:
+    links: dict[str, list[str]] = {}
+    for body in bodies:
+        links.setdefault(body["person"], []).extend(body.get("same_as", ()))
+    for person, others in (same_now or {}).items():
+        links.setdefault(person, []).extend(others)
+    return humans(links)
+
+
 def _confirms(body: Mapping[str, Any], envelope: Envelope, confirms: Sequence[Need]) -> bool:
     mine = body["verdict"] == "confirm" and body["person"] == confirmer(envelope)
-    return mine and all(_strong(body, need["factor"]) for need in confirms)
+    return mine and all(_strong(body, need["factor"]) and _timely(body, need) for need in confirms)
 
 
 def _approvers(
-    group: str, factor: str, envelope: Envelope, bodies: Sequence[Mapping[str, Any]],
-    groups_now: Mapping[str, Iterable[str]] | None,
+    need: Need, envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
+    same: Mapping[str, frozenset[str]],
 ) -> set[str]:
+    """One sign-in of each human whose approval counts for this need."""
+    group, signers = need["group"], {body["person"] for body in bodies}
     return {
-        body["person"] for body in bodies
-        if body["verdict"] == "approve" and body["person"] not in excluded(envelope) and _strong(body, factor)  # 6, 7
+        min(same[body["person"]] & signers) for body in bodies
+        if body["verdict"] == "approve" and not same[body["person"]] & excluded(envelope)  # 6
+        and _strong(body, need["factor"]) and _timely(body, need)  # 7, 9
         and group in body.get("groups", ()) and (groups_now is None or group in groups_now.get(body["person"], ()))  # 8
     }
 
@@ -166,14 +209,22 @@ def _strong(body: Mapping[str, Any], asked: str) -> bool:
     return isinstance(factor, dict) and factor.get("kind") in STRONG_ENOUGH[asked]
 
 
-def _merged(requirement: Sequence[Need]) -> dict[str, tuple[int, str]]:
-    """By group: the largest quorum and the strictest factor that any of its needs asks for."""
+def _timely(body: Mapping[str, Any], need: Need) -> bool:
+    return not need.get("hours") or read_hours(need["hours"]).hold(_at(body))
+
+
+def _merged(requirement: Sequence[Need]) -> dict[str, Need]:
+    """By group: the largest quorum, the strictest factor and the hours that any of its needs asks for."""
     strict = ["", "totp", "passkey"]
-    merged: dict[str, tuple[int, str]] = {}
+    merged: dict[str, Need] = {}
     for need in requirement:
         if need["kind"] == "approvers":
-            quorum, factor = merged.get(need["group"], (0, ""))
-            merged[need["group"]] = max(quorum, need["quorum"]), max(factor, need["factor"], key=strict.index)
+            known = merged.get(need["group"], need)
+            merged[need["group"]] = {
+                **need, "quorum": max(known["quorum"], need["quorum"]),
+                "factor": max(known["factor"], need["factor"], key=strict.index),
+                "hours": known.get("hours") or need.get("hours", ""),
+            }
     return merged
 
 

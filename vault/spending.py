@@ -12,6 +12,7 @@ from vault import evidence as rules
 from vault.authority import keys
 from vault.errors import NotApproved
 from vault.evidence import Envelope, Statement
+from vault.people import Person, held_at, of
 from vault.record import Record
 from vault.shapes import Evidence
 from vault.spent import was_rejected, was_spent
@@ -56,7 +57,7 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     4. it names this receiver and exactly these scopes;
     5. somebody had to decide at all: a requirement that asks for nothing approves nothing;
     6. the signed statements, made since this vault was last restored from a backup, meet the requirement now, with the groups
-       that the persons are in today;
+       that the persons are in today and the sign-ins that are linked today;
     7. nobody rejected this envelope, also where their statement is kept back, and the action was not spent before.
     """
     envelope = _current(keeper, evidence)  # 1, 2
@@ -87,9 +88,11 @@ def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
     if not envelope["requirement"]:
         raise NotApproved("an empty requirement")
     statements = _since_restored(keeper, evidence.statements)
+    people, when = _people(keeper, evidence), held_at(envelope)
     met = rules.satisfied(
         envelope["requirement"], statements, evidence.envelope, keys=keys(keeper), now=keeper.clock(),
-        groups_now=_groups(keeper, evidence),
+        groups_now={who: one.groups for who, one in people.items()},
+        same_now={who: one.same_for(when) for who, one in people.items()},
     )
     if isinstance(met, rules.Unmet):
         raise NotApproved(f"unmet: {met.reason}")
@@ -146,15 +149,16 @@ def _same_use(envelope: Envelope, asked: Asked) -> None:
         raise NotApproved("other scopes", hint="The approval is for another use of this account.")
 
 
-def _groups(keeper: Keeper, evidence: Evidence) -> dict[str, tuple[str, ...]]:
-    """The groups, as of their last sign-in, of everyone who claims to have decided. Whom the vault does not know is in none."""
-    found: dict[str, tuple[str, ...]] = {}
+def _people(keeper: Keeper, evidence: Evidence) -> dict[str, Person]:
+    """What is known now of everyone who claims to have decided. Whom the vault does not know is in no group."""
+    found: dict[str, Person] = {}
     for statement in evidence.statements:
         try:
-            person = json.loads(statement.body).get("person")
+            who = json.loads(statement.body).get("person")
         except (ValueError, AttributeError, RecursionError):
             continue
-        if isinstance(person, str) and SEGMENT.fullmatch(person) and person not in found:
-            known = keeper.kv.read(f"people/{person}")
-            found[person] = tuple(known.data.get("groups", ())) if known is not None else ()
+        if isinstance(who, str) and SEGMENT.fullmatch(who) and who not in found:
+            known = keeper.kv.read(f"people/{who}")
+            if known is not None:
+                found[who] = of(who, known.data)
     return found

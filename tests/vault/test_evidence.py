@@ -284,3 +284,88 @@ def test_no_change_of_any_byte_of_the_envelope_keeps_an_approval(data: st.DataOb
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != raw[where]))
     changed = raw[:where] + bytes([byte]) + raw[where + 1:]
     assert not satisfied([FINANCE], [statement(raw, "per_fin")], changed, keys=KEYS, now=NOW)
+
+
+OFFICE = "0-4 08:00-18:00 UTC"
+LATER = NOW + timedelta(minutes=2)
+
+
+def at(when) -> str:
+    return decided.stamp(when)
+
+
+def test_an_envelope_of_before_these_fields_reads_as_it_did():
+    assert judge(envelope(FINANCE), statement(envelope(FINANCE), "per_fin"))
+    for empty in (envelope({**FINANCE, "hours": ""}), envelope(FINANCE, undo=0)):
+        assert judge(empty, statement(empty, "per_fin"))
+
+
+@pytest.mark.parametrize("undo", [-1, 61, True, "30", 1.5, None])
+def test_an_undo_window_is_whole_seconds_within_its_bounds(undo):
+    with pytest.raises(BadEnvelope):
+        read_envelope(envelope(FINANCE, undo=undo))
+
+
+@pytest.mark.parametrize("hours", [1, None, "always", "0-4 18:00-08:00 UTC", ["0-4 08:00-18:00 UTC"]])
+def test_hours_that_cannot_be_read_refuse_the_envelope(hours):
+    with pytest.raises(BadEnvelope):
+        read_envelope(envelope({**FINANCE, "hours": hours}))
+
+
+def test_an_envelope_names_one_span_of_hours():
+    with pytest.raises(BadEnvelope):
+        read_envelope(envelope({**FINANCE, "hours": OFFICE}, {**approvers("legal"), "hours": "0-4 08:00-19:00 UTC"}))
+
+
+def test_it_does_not_run_before_its_undo_window_is_over_whoever_says_more_meanwhile():
+    raw = envelope(FINANCE, undo=30)
+    first, second = statement(raw, "per_fin"), statement(raw, "per_two", at=at(NOW + timedelta(seconds=20)))
+    assert not judge(raw, first, now=NOW)
+    assert not judge(raw, first, now=NOW + timedelta(seconds=30)), "a statement's time is cut to seconds: never a moment less"
+    assert judge(raw, first, now=NOW + timedelta(seconds=31))
+    assert judge(raw, first, second, now=NOW + timedelta(seconds=31)), "the window began with the last that was needed"
+    assert not judge(raw, second, now=NOW + timedelta(seconds=31))
+
+
+def test_the_window_begins_with_the_last_of_a_quorum():
+    raw = envelope(approvers("finance", 2), undo=30)
+    both = statement(raw, "per_fin"), statement(raw, "per_two", at=at(LATER))
+    assert not judge(raw, *both, now=LATER + timedelta(seconds=30))
+    assert judge(raw, *both, now=LATER + timedelta(seconds=31))
+    assert not judge(raw, *both, statement(raw, "per_x", "reject"), now=LATER + timedelta(seconds=31))
+
+
+def test_what_is_said_out_of_hours_does_not_count():
+    night = NOW.replace(hour=18)
+    raw = envelope({**FINANCE, "hours": OFFICE}, now=NOW, expires_at=at(NOW + timedelta(days=2)))
+    assert judge(raw, statement(raw, "per_fin"), now=night), "said in time, and used at night"
+    assert not judge(raw, statement(raw, "per_fin", at=at(night)), now=night)
+    twice = envelope({**FINANCE, "hours": OFFICE}, FINANCE, now=NOW, expires_at=at(NOW + timedelta(days=2)))
+    assert not judge(twice, statement(twice, "per_fin", at=at(night)), now=night), "needs of one group are one"
+    mine = envelope({**confirm(), "hours": OFFICE}, now=NOW, expires_at=at(NOW + timedelta(days=2)))
+    assert not judge(mine, statement(mine, OWNER, "confirm", at=at(night)), now=night)
+
+
+@pytest.mark.parametrize("party", [PRINCIPAL, OWNER, AGENT_OWNER])
+def test_a_party_does_not_approve_under_another_sign_in(party):
+    raw = envelope(FINANCE)
+    assert not judge(raw, statement(raw, "per_other", same_as=[party]))
+    assert not satisfied([FINANCE], [statement(raw, "per_other")], raw, keys=KEYS, now=NOW, same_now={"per_other": [party]})
+    assert not satisfied([FINANCE], [statement(raw, "per_other")], raw, keys=KEYS, now=NOW, same_now={party: ["per_other"]})
+
+
+def test_two_sign_ins_of_one_human_are_one():
+    raw = envelope(approvers("finance", 2))
+    linked = statement(raw, "per_a", same_as=["per_b"]), statement(raw, "per_b")
+    assert not judge(raw, *linked), "a link counts both ways, whoever's statement says it"
+    over = [statement(raw, person, same_as=["per_z"]) for person in ("per_a", "per_b")]
+    assert not judge(raw, *over), "and over others"
+    assert judge(raw, *linked, statement(raw, "per_c")) == Met(("per_a", "per_c"))
+    raw = envelope(FINANCE, approvers("legal"))
+    assert not judge(raw, statement(raw, "per_a", same_as=["per_b"]), statement(raw, "per_b", groups=["legal"]))
+
+
+def test_a_link_that_is_no_list_of_persons_refuses_the_statement():
+    raw = envelope(FINANCE)
+    assert not judge(raw, statement(raw, "per_fin", same_as=[1]))
+    assert not judge(raw, statement(raw, "per_fin", same_as=None))

@@ -104,8 +104,9 @@ def stamp(when: datetime) -> str:
 
 def build(
     draft: Draft, verdict: Hold, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, str] | None,
+    undo: int = 0,
 ) -> bytes:
-    """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one."""
+    """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one; `undo` is seconds."""
     reasons = [{"rule": reason.rule, "text": reason.text} for reason in verdict.reasons]
     facts = {**draft.facts, "before": dict(before) if before else None, "pointers": dict(draft.pointers)}
     document: Envelope = {
@@ -114,6 +115,8 @@ def build(
         "facts": facts, "reasons": list(reasons), "requirement": list(verdict.needs),
         "policy": verdict.digest, "created_at": stamp(now), "expires_at": stamp(expires_at),
     }
+    if undo:
+        document["undo"] = undo
     return canonical(document)
 
 
@@ -148,6 +151,11 @@ class Document:
         return expiry(self.envelope)
 
     @property
+    def undo(self) -> int:
+        """Seconds."""
+        return self.envelope.get("undo", 0)
+
+    @property
     def recipient(self) -> str | None:
         """In its normal form; None where there is none."""
         found = (self.envelope["facts"].get("recipient") or {}).get("value")
@@ -174,7 +182,7 @@ class Document:
 
     def subject(self, state: str, run_by: datetime | None) -> Subject:
         """What the rules judge: all of it from the envelope, but for the state and its time."""
-        return Subject(cast(State, state), self.parties, self.requirement, self.expires_at, run_by)
+        return Subject(cast(State, state), self.parties, self.requirement, self.expires_at, run_by, self.undo)
 
 
 def read(raw: bytes, action: Action) -> Document:

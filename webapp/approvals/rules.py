@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from vault.evidence import Need
+from vault.evidence import Need, humans, read_hours, undo_over
 
 State = Literal["held", "approved", "executing", "done", "failed", "uncertain", "rejected", "expired", "withdrawn", "void"]
 Verdict = Literal["approve", "confirm", "reject"]
@@ -73,6 +73,8 @@ class Given:
     """`passkey` or `totp`."""
     reason: str
     at: datetime
+    same_as: tuple[str, ...] = ()
+    """Other sign-ins of the same human."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,13 @@ class Subject:
     requirement: tuple[Need, ...]
     expires_at: datetime
     run_by: datetime | None = None
+    undo: int = 0
+    """Seconds in which it can be stopped once all have decided."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one need is met. Needs of the same group are one; a person counts once, for one of them."""
+    """How far one need is met. Needs of the same group are one; a human counts once, for one of them."""
 
     need: Need
     people: tuple[str, ...]
@@ -104,6 +108,8 @@ class Resolution:
     state: State
     progress: tuple[Progress, ...]
     rejected_by: Given | None = None
+    runs_at: datetime | None = None
+    """From when it may run, where enough have decided."""
 
 
 def wanted(need: Need) -> int:
@@ -111,14 +117,15 @@ def wanted(need: Need) -> int:
 
 
 def merged(requirement: Sequence[Need]) -> tuple[Need, ...]:
-    """Needs of the same kind and group as one: the largest quorum, the strictest factor."""
+    """Needs of the same kind and group as one: the largest quorum, the strictest factor, the hours (an envelope names one)."""
     found: dict[tuple[str, str], Need] = {}
     for need in requirement:
         key = (need["kind"], need["group"])
         known = found.get(key, need)
         strictest = max(known["factor"], need["factor"], key=("", "totp", "passkey").index)
-        found[key] = Need(kind=need["kind"], group=need["group"], quorum=max(known["quorum"], need["quorum"]),
-                          factor=strictest, rule=known["rule"])
+        found[key] = {**known, "quorum": max(known["quorum"], need["quorum"]), "factor": strictest}
+        if hours := known.get("hours") or need.get("hours", ""):
+            found[key]["hours"] = hours
     return tuple(found.values())
 
 
@@ -130,14 +137,21 @@ def entitled(need: Need, parties: Parties, person: str, groups: Iterable[str]) -
     return need["group"] in groups and not parties.excludes(person)
 
 
-def counts(need: Need, parties: Parties, given: Given) -> bool:
-    """Does this statement count towards this need? A confirmation never counts as an approval."""
+def counts(need: Need, parties: Parties, given: Given, same: Iterable[str] = ()) -> bool:
+    """Does this statement count towards this need? A confirmation never counts as an approval. `same`: the human's sign-ins, none
+    of which may be a party."""
     verdict = "confirm" if need["kind"] == "confirm" else "approve"
     return (
         given.verdict == verdict
         and entitled(need, parties, given.person, given.groups)
+        and (verdict == "confirm" or not any(parties.excludes(one) for one in same))
         and strong_enough(need, given.factor)
     )
+
+
+def timely(need: Need, at: datetime) -> bool:
+    """Whether what is said at this moment is within the need's hours."""
+    return not need.get("hours") or read_hours(need["hours"]).hold(at)
 
 
 def strong_enough(need: Need, factor: str) -> bool:
@@ -151,32 +165,44 @@ def may_reject(requirement: Sequence[Need], parties: Parties, person: str, group
     return any(entitled(need, parties, person, groups) for need in requirement)
 
 
-def progress(subject: Subject, decisions: Iterable[Given]) -> tuple[Progress, ...]:
-    """For each need the people who met it, as many needs as can be: one person to one seat (a maximum matching, by augmenting
-    paths), so that somebody in two groups does not stand for both."""
+def progress(subject: Subject, decisions: Iterable[Given], would: Given | None = None) -> tuple[Progress, ...]:
+    """For each need the people who met it, as many needs as can be: one human to one seat (a maximum matching, by augmenting
+    paths), so that somebody in two groups, or with two sign-ins, does not stand for both. `would`: as if they had said this too,
+    within the hours."""
     given, needs = list(decisions), merged(subject.requirement)
+    said = [*given, would] if would else given
+    same = humans(_links(said))
     seats = [(at, number) for at, need in enumerate(needs) for number in range(wanted(need))]
     able = {
-        at: tuple(dict.fromkeys(one.person for one in given if counts(need, subject.parties, one)))
+        at: {same[one.person]: one.person for one in reversed(said)
+             if counts(need, subject.parties, one, same[one.person]) and (one is would or timely(need, one.at))}
         for at, need in enumerate(needs)
     }
-    sits: dict[str, tuple[int, int]] = {}
+    sits: dict[frozenset[str], tuple[int, int]] = {}
 
-    def seat(place: tuple[int, int], tried: set[str]) -> bool:
-        for person in able[place[0]]:
-            if person in tried:
+    def seat(place: tuple[int, int], tried: set[frozenset[str]]) -> bool:
+        for human in reversed(able[place[0]]):
+            if human in tried:
                 continue
-            tried.add(person)
-            if person not in sits or seat(sits[person], tried):
-                sits[person] = place
+            tried.add(human)
+            if human not in sits or seat(sits[human], tried):
+                sits[human] = place
                 return True
         return False
 
     for place in seats:
         seat(place, set())
     return tuple(
-        Progress(need, tuple(person for person, place in sits.items() if place[0] == at)) for at, need in enumerate(needs)
+        Progress(need, tuple(able[at][human] for human, place in sits.items() if place[0] == at))
+        for at, need in enumerate(needs)
     )
+
+
+def _links(said: Iterable[Given]) -> dict[str, list[str]]:
+    links: dict[str, list[str]] = {}
+    for one in said:
+        links.setdefault(one.person, []).extend(one.same_as)
+    return links
 
 
 def filled(met: Iterable[Progress]) -> int:
@@ -185,7 +211,8 @@ def filled(met: Iterable[Progress]) -> int:
 
 def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Resolution:
     """Where the action stands. Any rejection beats any number of approvals until it is executed (the keeper signs none of
-    somebody who has no say); no requirement at all is never met; time runs out at `expires_at`, for an approval at `run_by`."""
+    somebody who has no say); no requirement at all is never met; time runs out at `expires_at`, for an approval at `run_by`. What
+    is approved may run from `runs_at` on."""
     met = progress(subject, decisions)
     if subject.state not in WAITING:
         return Resolution(subject.state, met)
@@ -194,33 +221,58 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
         return Resolution("rejected", met, refusal)
     if now >= subject.expires_at or (subject.run_by is not None and now >= subject.run_by):
         return Resolution("expired", met)
-    enough = bool(met) and all(one.met for one in met)
-    return Resolution("approved" if enough else "held", met)
+    if not _enough(met):
+        return Resolution("held", met)
+    return Resolution("approved", met, runs_at=undo_over(subject.undo, _first_met(subject, decisions)))
+
+
+def _enough(met: Sequence[Progress]) -> bool:
+    return bool(met) and all(one.met for one in met)
+
+
+def _first_met(subject: Subject, decisions: Sequence[Given]) -> datetime:
+    """When the last decision that was needed was signed, by the keeper's clock."""
+    moments = sorted({one.at for one in decisions})
+    met = (at for at in moments if _enough(progress(subject, [one for one in decisions if one.at <= at])))
+    return next(met, moments[-1])
 
 
 Part = Literal["confirm", "approve", "owner", "server", "given", "enough", "none"]
 
 
-def part_of(subject: Subject, decisions: Sequence[Given], person: str, groups: Sequence[str]) -> Part:
+def part_of(
+    subject: Subject, decisions: Sequence[Given], person: str, groups: Sequence[str], same_as: Collection[str] = ()
+) -> Part:
     """What this person can do for a waiting action: `confirm` or `approve` it; `given`: they did already; `enough`: their group
-    has given all it can; `owner`: it is theirs, and others decide; `server`: their server asks, and others decide; `none`."""
-    if any(one.person == person and one.verdict in ("confirm", "approve") for one in decisions):
+    has given all it can; `owner`: it is theirs, and others decide; `server`: their server asks, and others decide; `none`.
+    `same_as`: their other sign-ins."""
+    mine = {person, *same_as}
+    if any(one.person in mine and one.verdict in ("confirm", "approve") for one in decisions):
         return "given"
     before = filled(progress(subject, decisions))
     for verdict in ("confirm", "approve"):
-        mine = Given(person, "", tuple(groups), verdict, "passkey", "", subject.expires_at)
-        if filled(progress(subject, [*decisions, mine])) > before:
+        would = Given(person, "", tuple(groups), verdict, "passkey", "", subject.expires_at, tuple(same_as))
+        if filled(progress(subject, decisions, would)) > before:
             return verdict
-    if subject.parties.includes(person):
+    if any(subject.parties.includes(one) for one in mine):
         return "owner"
-    if subject.parties.excludes(person):
+    if any(subject.parties.excludes(one) for one in mine):
         return "server"
     return "enough" if may_reject(subject.requirement, subject.parties, person, groups) else "none"
 
 
+def opens_at(subject: Subject, part: Part, groups: Iterable[str], now: datetime) -> datetime:
+    """From when what this person would give counts: `now`, unless every need that it would help has hours and they are over."""
+    hours = [need.get("hours", "") for need in _asked(subject, part, groups)]
+    return min(read_hours(one).following(now) for one in hours) if hours and all(hours) else now
+
+
 def code_counts(subject: Subject, part: Part, groups: Iterable[str]) -> bool:
     """Whether an authenticator code is enough for what this person would give: a confirmation, or the word of a group."""
+    return any(need["factor"] != "passkey" for need in _asked(subject, part, groups))
+
+
+def _asked(subject: Subject, part: Part, groups: Iterable[str]) -> list[Need]:
     groups = tuple(groups)
-    asked = [need for need in merged(subject.requirement)
-             if (need["kind"] == "confirm" if part == "confirm" else need["group"] in groups)]
-    return any(need["factor"] != "passkey" for need in asked)
+    return [need for need in merged(subject.requirement)
+            if (need["kind"] == "confirm" if part == "confirm" else need["group"] in groups)]

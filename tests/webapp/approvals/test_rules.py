@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -22,6 +23,7 @@ from webapp.approvals.rules import (
     Subject,
     code_counts,
     may_become,
+    opens_at,
     part_of,
     progress,
     resolve,
@@ -219,3 +221,35 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+OFFICE = "0-4 08:00-18:00 UTC"
+
+
+def test_what_is_approved_runs_once_its_undo_window_is_over() -> None:
+    what = replace(subject(need(quorum=2)), undo=30)
+    late = replace(said("cleo"), at=NOW + timedelta(seconds=20))
+    found = resolve(what, [said("bob"), late, replace(said("dan"), at=NOW + timedelta(minutes=3))], NOW + timedelta(minutes=3))
+    assert (found.state, found.runs_at) == ("approved", NOW + timedelta(seconds=51)), "from the last that was needed, rounded up"
+    assert resolve(what, [said("bob")], NOW).runs_at is None
+    assert resolve(subject(), [said("bob")], NOW).runs_at == NOW, "without a window, at once"
+
+
+def test_a_word_out_of_hours_does_not_count_and_the_page_knows_when_it_would() -> None:
+    what = subject(cast(Need, {**need(), "hours": OFFICE}))
+    night = NOW.replace(hour=19)
+    assert state(what, said("bob")) == "approved"
+    assert state(what, replace(said("bob"), at=night), now=night - timedelta(hours=6)) == "held"
+    assert part_of(what, [], "bob", ["finance"]) == "approve", "their part, whatever the hour"
+    assert opens_at(what, "approve", ["finance"], NOW) == NOW
+    assert opens_at(what, "approve", ["finance"], night) == datetime(2026, 3, 3, 8, tzinfo=UTC)
+    assert opens_at(subject(), "approve", ["finance"], night) == night
+
+
+def test_linked_sign_ins_are_one_human() -> None:
+    two, linked = subject(need(quorum=2)), replace(said("bob"), same_as=("cleo",))
+    assert state(two, linked, said("cleo")) == "held"
+    assert state(two, linked, said("cleo"), said("dan")) == "approved"
+    assert state(subject(), replace(said("bob"), same_as=("ada",))) == "held", "the requester under another sign-in"
+    assert part_of(subject(), [], "bob", ["finance"], ["ada"]) == "owner"
+    assert part_of(two, [said("bob")], "cleo", ["finance"], ["bob"]) == "given"
