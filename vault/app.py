@@ -10,7 +10,22 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vault import accounts, ages, checkpoints, connecting, decisions, ending, factors, grants, keys, life, pki, rotating, sso
+from vault import (
+    accounts,
+    ages,
+    checkpoints,
+    connecting,
+    decisions,
+    ending,
+    factors,
+    grants,
+    keys,
+    life,
+    pki,
+    rotating,
+    secret_ids,
+    sso,
+)
 from vault.client import Refused
 from vault.errors import BadRequest, HeadMoved, KeeperError
 from vault.mark import mark
@@ -33,7 +48,7 @@ def table() -> Handlers:
     return {
         **life.HANDLERS, **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
-        **ages.HANDLERS, **rotating.HANDLERS,
+        **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS,
     }
 
 

@@ -135,6 +135,14 @@ class Vault:
         self._login(instead_of=token)
         return self._send(method, path, body)
 
+    def enter(self, login: Login) -> None:
+        """Log in by another credential of the same role, and go on with what it gave. Raises Refused, VaultAway, VaultSealed:
+        then all stays as it was."""
+        with self._lock:
+            token, lease = self._entered(login)
+            self._lease(lease)
+            self._hvac.token = token
+
     def state(self) -> tuple[str, str]:
         """(`ready`, `sealed` or `away`; version). Never raises. `ready`: an active node answers."""
         try:
@@ -187,7 +195,7 @@ class Vault:
             raise VaultAway(self._refused[-1][1], hint=NO_LOGIN)
         self.wire.renew_tls()
         try:
-            token, lease = self._entered()
+            token, lease = self._entered(self._login_with)
         except Refused as error:
             self._refused.append((time.monotonic(), f"vault refused {self._login_with.words}: {error.detail}"))
             raise VaultAway(self._refused[-1][1], hint=NO_LOGIN) from error
@@ -198,14 +206,14 @@ class Vault:
         self._hvac.token = token
         log.info("logged in to the vault")
 
-    def _entered(self) -> tuple[str, Mapping[str, Any]]:
+    def _entered(self, login: Login) -> tuple[str, Mapping[str, Any]]:
         """A token, and how long it lives."""
-        ask, path = self._hvac.adapter.request, f"/v1/{self._login_with.path}"
-        given = self._login_with.given()
+        ask, path = self._hvac.adapter.request, f"/v1/{login.path}"
+        given = login.given()
         if given is None:
-            auth = (ask("POST", path, headers={"X-Vault-Token": ""}, json=self._login_with.body()) or {}).get("auth") or {}
+            auth = (ask("POST", path, headers={"X-Vault-Token": ""}, json=login.body()) or {}).get("auth") or {}
             if not auth.get("client_token"):
-                raise VaultAway(f"vault answered {self._login_with.words} without a token", hint=NO_LOGIN)
+                raise VaultAway(f"vault answered {login.words} without a token", hint=NO_LOGIN)
             return str(auth["client_token"]), auth
         data = (ask("GET", path, headers={"X-Vault-Token": given.reveal()}) or {})["data"]
         return given.reveal(), {"lease_duration": data["ttl"], "renewable": data.get("renewable", False)}

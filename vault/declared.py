@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vault.settings import ROLE
+from vault.settings import ROLE, Settings
 
 CA_LIFETIME = "87600h"
 CLIENT_ROLE = {
@@ -20,6 +20,7 @@ CLIENT_ROLE = {
 KEYS = {"payload": "aes256-gcm96", "authority": "ed25519", "audit": "ed25519"}
 TOKEN = {"token_policies": [ROLE], "token_no_default_policy": True, "token_period": "1h"}
 """Of whichever role: this policy and no other, and a life that renewal prolongs for ever."""
+POLICIES = Path(__file__).parent / "policies"
 RULE = re.compile(r'^path "([^"]+)"\s*\{(.*?)\}', re.MULTILINE | re.DOTALL)
 GRANTED = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
 
@@ -33,20 +34,26 @@ class Request:
     data: Mapping[str, object]
 
 
-def policy(prefix: str) -> str:
-    """The keeper's policy, HCL."""
-    return (Path(__file__).parent / "policies" / "keeper.hcl").read_text().replace('"counterseal-', f'"{prefix}')
+def policy(prefix: str, approle: str = "") -> str:
+    """The keeper's policy, HCL. `approle`: where the AppRole is mounted whose secret-id the keeper replaces itself (`of`)."""
+    found = (POLICIES / "keeper.hcl").read_text().replace('"counterseal-', f'"{prefix}')
+    return found + (POLICIES / "approle.hcl").read_text().replace('"auth/approle/', f'"auth/{approle}/') if approle else found
 
 
-def granted(prefix: str) -> dict[str, frozenset[str]]:
+def of(settings: Settings) -> str:
+    """The `approle` of the keeper's settings. The instance's own vault has none: its secret-id lies beside its key."""
+    return settings.mount if settings.auth == "approle" and settings.vault_address else ""
+
+
+def granted(prefix: str, approle: str = "") -> dict[str, frozenset[str]]:
     """What the policy grants, by path."""
     return {
         path: frozenset(re.findall(r'"([a-z]+)"', found[1]))
-        for path, rule in RULE.findall(policy(prefix)) if (found := GRANTED.search(rule))
+        for path, rule in RULE.findall(policy(prefix, approle)) if (found := GRANTED.search(rule))
     }
 
 
-def engines(prefix: str) -> list[Request]:
+def engines(prefix: str, approle: str = "") -> list[Request]:
     """In order; the policy last."""
     kv, transit, pki = prefix + "kv", prefix + "transit", prefix + "pki"
     return [
@@ -62,7 +69,7 @@ def engines(prefix: str) -> list[Request]:
         Request("pki-tidy", f"{pki}/config/auto-tidy", {
             "enabled": True, "tidy_cert_store": True, "tidy_revoked_certs": True, "interval_duration": "24h",
         }),
-        Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy(prefix)}),
+        Request("policy", f"sys/policies/acl/{ROLE}", {"policy": policy(prefix, approle)}),
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
@@ -85,12 +86,19 @@ class Door(Accounts):
     def ages(self) -> tuple[Age, ...]:
         """How old the keeper's own secrets are: names and times."""
         found = self._line.ask("ages", again=True)["secrets"]
-        return tuple(Age(one["kind"], one["name"], moment(one["since"])) for one in found)
+        return tuple(
+            Age(one["kind"], one["name"], moment(one["since"]), moment_or_none(one["next"]), one["how"]) for one in found
+        )
 
     def rotate(self, key: str) -> KeyVersion:
         """A new version of `payload`, `authority` or `audit`; all that older ones signed or wrapped stays good. Raises TooMany
         within an hour of the last; KeeperError, with what an operator types, where the vault does not let the keeper."""
         return _version(self._line.ask("rotate", key=key))
+
+    def rotate_secret_id(self) -> datetime:
+        """Have the keeper make itself another AppRole secret-id; until when the one before still logs in. Raises TooMany within
+        an hour of the last; KeeperError, with the reason in words, where it is not the keeper's to replace."""
+        return moment(self._line.ask("rotate_secret_id")["old_until"])
 
     def key_version(self, key: str) -> KeyVersion:
         return _version(self._line.ask("key_version", again=True, key=key))

@@ -27,6 +27,7 @@ from vault.declared import CLIENT_ROLE as CLIENT_ROLE
 from vault.declared import Request as Request
 from vault.declared import approle, engines
 from vault.errors import KeeperError
+from vault.files import put
 from vault.settings import ROLE as ROLE
 from vault.settings import STARTED, Settings
 
@@ -71,7 +72,7 @@ def prepare(instance: Path, extra: Sequence[Request] = ()) -> None:
         _keep(folder / name, secrets.token_urlsafe(32).encode())
     if not (folder / "closed.pem").exists():
         _close(folder)
-    _write(folder / "config.hcl", _config(instance, [*declared(), *backup_role(), *extra]).encode())
+    put(folder / "config.hcl", _config(instance, [*declared(), *backup_role(), *extra]).encode())
 
 
 def command(instance: Path) -> list[str]:
@@ -197,21 +198,10 @@ def _close(folder: Path) -> None:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(folder / "closed.pem", certificate.public_bytes(serialization.Encoding.PEM) + private)
+    put(folder / "closed.pem", certificate.public_bytes(serialization.Encoding.PEM) + private)
 
 
 def _keep(path: Path, content: bytes) -> None:
     """Write a secret once. It is never replaced: without the key it was sealed with, a vault stays shut."""
     if not path.exists():
-        _write(path, content)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """0600 from the first byte on, and whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+        put(path, content)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from cryptography import x509
 
-from vault import declared
+from vault import declared, secret_ids
 from vault.client import Refused, Vault
 from vault.errors import KeeperError
 from vault.kv import Kv
@@ -29,6 +29,10 @@ EVERYWHERE = (
     "sys/step-down", "sys/audit", "sys/storage/raft/snapshot", "sys/raw/core", "sys/rotate", "sys/remount", "sys/namespaces/x",
     "sys/wrapping/wrap", "sys/leases/lookup", "cubbyhole/x", "identity/entity", "auth/token/create", "auth/token/create-orphan",
     "auth/token/lookup", "auth/token/accessors", "secret/data/x", "x/y",
+)
+OF_ROLES = (
+    f"{ROLE}/custom-secret-id", f"{ROLE}/secret-id-accessor/lookup", f"{ROLE}/secret-id-accessor/destroy", f"{ROLE}/role-id",
+    f"{ROLE}/policies", "x/secret-id", "x/secret-id/destroy",
 )
 OF_MOUNTS = {
     "kv": (
@@ -82,6 +86,9 @@ def files(settings: Settings) -> Iterator[Finding]:
         if path is not None and path.exists() and path.stat().st_mode & 0o077:
             mend = f"chmod 600 {shlex.quote(str(path))}"
             yield Finding("files", "wrong", f"{path} can be read or written by others.", mend)
+    why = secret_ids.why_not(settings) if settings.auth == "approle" and settings.vault_address else ""
+    if why and secret_ids.path(settings).exists():
+        yield Finding("files", "look", f"{secret_ids.path(settings)} is replaced {why}.", "Replace it at least once a year.")
     believed = settings.ca_cert
     if believed is not None and believed.exists() and believed.stat().st_mode & 0o022:
         words = f"{believed} can be written by others, who could have the keeper log in to a vault of theirs."
@@ -266,10 +273,11 @@ def capabilities(vault: Vault, settings: Settings) -> Iterator[Finding]:
 
 def expected(settings: Settings) -> dict[str, frozenset[str]]:
     """Capabilities by path: the granted ones, and none."""
-    granted = declared.granted(settings.prefix)
+    granted = declared.granted(settings.prefix, declared.of(settings))
     denied = [
         *EVERYWHERE, *(f"{settings.prefix}{name}/{path}" for name, paths in OF_MOUNTS.items() for path in paths),
         *(f"auth/{settings.mount}/{path}" for path in ("config", f"role/{ROLE}", f"role/{ROLE}/secret-id", f"certs/{ROLE}")),
+        *(f"auth/{settings.mount}/role/{path}" for path in OF_ROLES),
     ]
     found = {path: frozenset[str]() for path in denied}
     return {**found, **{path.replace("*", "doctor"): allowed for path, allowed in granted.items()}}

@@ -6,6 +6,7 @@ import argparse
 import logging
 import shutil
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,13 @@ class Process(BaseApplication):  # type: ignore[misc]
         """In the worker, after gevent has patched: nothing of ours is imported before."""
         from vault.app import application, table
         from vault.renewal import drain
+        from vault.secret_ids import watch
         from vault.settings import load
         from vault.table import make
 
         keeper = make(load(self.instance, evaluation=self.evaluation))
         drain(keeper)
+        threading.Thread(target=watch, args=(keeper, threading.Event()), name="secret-id", daemon=True).start()
         return application(keeper, table())
 
 

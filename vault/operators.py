@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from vault.declared import TOKEN, Request, approle, engines, policy
+from vault.declared import TOKEN, Request, approle, engines, of, policy
 from vault.settings import ROLE, BadSettings, Settings, load
 
 KUBERNETES = {
@@ -31,7 +31,7 @@ AUDIT_FILE = 'audit "file" "main" { options { file_path = "/var/log/openbao/audi
 
 def script(settings: Settings, cli: str = "bao") -> str:
     """Commands for a POSIX shell; where a value is the operator's to give, a variable that the shell asks for."""
-    requests = engines(settings.prefix)
+    requests = engines(settings.prefix, of(settings))
     lines = [
         "set -eu", *_surroundings(settings, cli),
         *(f': "${{{name}:?{words}}}"' for name, words in ASKED.get(settings.auth, {}).items()), "",
@@ -90,7 +90,7 @@ def _login(settings: Settings, cli: str) -> Iterator[str]:
         for one in approle(mount, settings.role_id):
             yield from _typed(one, cli)
         target = settings.secret_id_file or settings.instance / "vault" / "secret-id"
-        yield "# On the keeper's machine, as the keeper's user; the keeper reads it at each login."
+        yield "# On each keeper's machine, as the keeper's user: one of its own for each. That keeper replaces it from then on."
         yield f"(umask 077; {cli} write -f -field=secret_id auth/{mount}/role/{ROLE}/secret-id > {shlex.quote(str(target))})"
     elif settings.auth == "token":
         target = settings.token_file or Path("keeper.token")
@@ -143,7 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings = _settings(given.instance)
     except BadSettings as error:
         sys.exit(f"counterseal vault policy: {error.hint}")
-    sys.stdout.write(policy(settings.prefix) if given.hcl else script(settings, given.cli))
+    sys.stdout.write(policy(settings.prefix, of(settings)) if given.hcl else script(settings, given.cli))
 
 
 if __name__ == "__main__":

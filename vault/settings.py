@@ -67,6 +67,8 @@ class Settings:
     """Group whose members reach the socket, where the web process has a user of its own. Empty: the keeper's own user alone."""
     timeout: float = 4.0
     """Seconds to wait for Vault: less than the door's callers wait for us, so that they hear which of the two is away."""
+    secret_id_days: int = 30
+    """How old the keeper lets its secret-id get (`vault.secret_ids`)."""
     workers: int = 1
     mints_per_minute: int = 60_000
     """Of one connection, in each keeper process: what a web process that was taken over could get at most."""
@@ -171,6 +173,8 @@ def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[int]]:
     for name in ("mints_per_minute", "refreshes_per_minute", "workers"):
         if name in own and (type(own[name]) is not int or own[name] < 1):
             raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
+    if type(own.get("secret_id_days", 1)) is not int or not 1 <= own.get("secret_id_days", 1) <= 3650:
+        raise BadSettings("keeper.toml: secret_id_days is a number of days from 1 to 3650")
     if "timeout" in own and (type(own["timeout"]) not in (int, float) or not 0 < own["timeout"] < math.inf):
         raise BadSettings("keeper.toml: timeout is a number of seconds above 0")
     if not isinstance(own.get("group", ""), str):

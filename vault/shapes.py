@@ -26,11 +26,13 @@ class KeeperStatus:
 @dataclass(frozen=True)
 class Age:
     """Since when a secret of the keeper's has its value. `kind`: `key` (in transit), `provider`, `idp`, `secret-id`,
-    `own-secret-id` (of the instance's own OpenBao)."""
+    `own-secret-id` (of the instance's own OpenBao). `next` and `how`: when and by whom it is replaced, where the keeper knows."""
 
     kind: str
     name: str
     since: datetime
+    next: datetime | None = None
+    how: str = ""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from webapp.composition import make_house
 from webapp.config import Settings
 from webapp.connections.tables import Connection
 from webapp.errors import CountersealError
-from webapp.rotating import KEYS, rotate
+from webapp.rotating import KEYS
+from webapp.secrets.turning import SECRET_ID, WAYS, turn
 from webapp.supervisor.commands import instance_option
 from webapp.web.house import House
 
@@ -34,8 +35,8 @@ OF_KEEPER = {
     "key": ("Vault key", "by the worker, or counterseal rotate"),
     "provider": ("Client secret at provider", f"{BY_HAND}: counterseal provider add"),
     "idp": ("Client secret at identity provider", f"{BY_HAND}: counterseal idp add"),
-    "secret-id": ("AppRole secret-id of", f"{BY_HAND}: a new one at the vault, then in the file, which the next login reads"),
-    "own-secret-id": ("AppRole secret-id of", "never: it lies beside the own vault's key, and is worth no more"),
+    "secret-id": ("AppRole secret-id of", ""),
+    "own-secret-id": ("AppRole secret-id of", ""),
 }
 
 
@@ -59,8 +60,8 @@ def rows(
     """All of them, the oldest first. `renewed`: when accounts were, by connection. `keys_days`: how old a key of the vault
     gets."""
     of_keeper = [
-        Row(f"{OF_KEEPER[one.kind][0]} {one.name}", one.since, OF_KEEPER[one.kind][1],
-            one.since + timedelta(days=keys_days) if one.kind == "key" else None) for one in ages
+        Row(f"{OF_KEEPER[one.kind][0]} {one.name}", one.since, one.how or OF_KEEPER[one.kind][1],
+            one.since + timedelta(days=keys_days) if one.kind == "key" else one.next) for one in ages
     ]
     found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
     return sorted(found, key=lambda row: (row.since, row.what))
@@ -113,14 +114,14 @@ def status(house: House) -> list[Row]:
 
 
 @click.command("rotate")
-@click.argument("names", nargs=-1, type=click.Choice(KEYS), metavar="[authority|audit|payload]...")
-@click.option("--all", "every", is_flag=True, help="All three keys.")
+@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|secret-id]...")
+@click.option("--all", "every", is_flag=True, help="The three keys, and the keeper's secret-id where it is its own to replace.")
 @click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
 @instance_option
 def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: Path) -> None:
     """Replace the keys in the vault that sign decisions and tickets (authority), sign the audit log (audit) and wrap the keys of
-    stored documents (payload), or look how old the secrets are. What older keys signed and wrapped stays good. Needs the running
-    keeper; the worker finishes what `payload` begins."""
+    stored documents (payload), and what the keeper logs in with (secret-id); or look how old the secrets are. What older keys
+    signed and wrapped stays good. Needs the running keeper; the worker finishes what `payload` begins."""
     if bool(names) + every + wanted != 1:
         raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())
@@ -128,7 +129,7 @@ def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: 
     try:
         if wanted:
             click.echo(table(status(house), datetime.now(UTC)))
-        elif not rotated(house, KEYS if every else tuple(dict.fromkeys(names))):
+        elif not rotated(house, all_of(house) if every else tuple(dict.fromkeys(names))):
             sys.exit(1)
     finally:
         house.database.close()
@@ -140,10 +141,16 @@ def rotated(house: House, names: tuple[str, ...]) -> bool:
     good = True
     for name in names:
         try:
-            made = rotate(house, name, "cli")
+            said = turn(house, name, "cli")
         except (KeeperError, CountersealError) as error:
             click.echo(f"{name}: {error.hint}", err=True)
             good = False
         else:
-            click.echo(f"{name}: version {made.version}, used from {made.used_from:%Y-%m-%d %H:%M:%S} UTC.")
+            click.echo(f"{name}: {said}")
     return good
+
+
+def all_of(house: House) -> tuple[str, ...]:
+    """What `--all` replaces. Raises the keeper's errors."""
+    own = any(one.kind == SECRET_ID and one.next is not None for one in house.door.ages())
+    return (*KEYS, SECRET_ID) if own else KEYS

@@ -38,6 +38,7 @@ class Place:
         for one in embedded.declared():
             data = {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data)
             self.write(one.path, data)
+        self.policy(lambda text: text)
         (folder / "secret-id").write_text("its-secret-id")
         (folder / "secret-id").chmod(0o600)
         self.instance = settings(folder, nodes, namespace=self.name, secret_id_file=str(folder / "secret-id"))
@@ -49,7 +50,7 @@ class Place:
         assert self.nodes.ask("DELETE", path, namespace=self.name)[0] < 300
 
     def policy(self, change: Callable[[str], str]) -> None:
-        self.write(f"sys/policies/acl/{POLICY}", {"policy": change(declared.policy("counterseal-"))})
+        self.write(f"sys/policies/acl/{POLICY}", {"policy": change(declared.policy("counterseal-", "approle"))})
 
     def again(self, mount: str, data: dict[str, Any]) -> None:
         """The same mount, made in another way."""

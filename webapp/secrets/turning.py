@@ -1,0 +1,41 @@
+"""What can be made anew on demand, by name: one way for the command, the page and whoever else asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from webapp import audit
+from webapp.errors import Missing
+from webapp.rotating import KEYS, rotate
+from webapp.web.house import House
+
+SECRET_ID = "secret-id"  # noqa: S105 a name
+
+
+def turn(house: House, name: str, actor: str) -> str:
+    """Replace one secret, said in the log before it happens and after; what was done, in words. Raises Missing for a name that is
+    none, the keeper's errors, LogStalled."""
+    found = WAYS.get(name)
+    if found is None:
+        raise Missing(f"Nothing called {name} can be replaced from here.")
+    return found(house, name, actor)
+
+
+def _key(house: House, name: str, actor: str) -> str:
+    made = rotate(house, name, actor)
+    return f"version {made.version}, used from {made.used_from:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _secret_id(house: House, name: str, actor: str) -> str:
+    _note(house, "key.rotating", name, actor, {})
+    until = house.door.rotate_secret_id()
+    _note(house, "key.rotated", name, actor, {"old_until": until.isoformat()})
+    return f"a new one is in use; the one before ends at {until:%Y-%m-%d %H:%M} UTC."
+
+
+def _note(house: House, kind: str, subject: str, actor: str, detail: Mapping[str, object]) -> None:
+    now = house.clock()
+    house.database.write(lambda s: audit.append(s, kind=kind, actor=actor, subject=subject, detail=detail, at=now))
+
+
+WAYS: dict[str, Callable[[House, str, str], str]] = {**dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id}
