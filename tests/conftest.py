@@ -119,3 +119,4 @@ def keeper(keeper_session: KeeperParts) -> KeeperParts:
 
 
 from tests.app_parts import app, house, signed_in, small_idp  # noqa: E402, F401 the app's fixtures, which use those above
+from tests.figures import figures, pytest_terminal_summary  # noqa: E402, F401 a fixture, and what it prints at the end

@@ -1,7 +1,8 @@
 """An OAuth token endpoint whose faults are scripted: what it answers, how late, and what it does at the worst moment.
 
 It keeps books as a real one does: refresh tokens rotate, and one that was traded in before is refused (with `grace`, it may be
-traded in once more). Every request is recorded.
+traded in once more; with `reuse_kills`, all that came of the same consent ends with it, as RFC 9700 section 4.14.2 has it). Every
+request is recorded.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 Fault = Callable[["Handler"], bool]
 """Runs before or after the books are kept; True when it has answered, or not answered, in its own way."""
@@ -28,6 +30,7 @@ class Scripted:
     after it has rotated but before it answers."""
 
     grace: bool = False
+    reuse_kills: bool = False
     rotates: bool = True
     expires_in: int | None = 3600
     scopes: str = "accounts:read payees:read payments:send"
@@ -51,6 +54,8 @@ class Scripted:
     living: set[str] = field(default_factory=set)
     spent: set[str] = field(default_factory=set)
     url: str = ""
+    _consents: dict[str, int] = field(default_factory=dict)
+    """Which consent each refresh token came of."""
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -61,7 +66,8 @@ class Scripted:
             "token_url": f"{self.url}/token", "revoke_url": f"{self.url}/revoke", "userinfo_url": f"{self.url}/userinfo", **more,
         }
 
-    def issue(self, scope: str, *, refresh: str | None = None) -> dict[str, Any]:
+    def issue(self, scope: str, *, refresh: str | None = None, of: str = "") -> dict[str, Any]:
+        """`of`: the refresh token that these are given for; else it is a new consent."""
         with self._lock:
             self._count += 1
             answer: dict[str, Any] = {"access_token": f"access-secret-{self._count}", "token_type": "Bearer", "scope": scope}
@@ -69,6 +75,7 @@ class Scripted:
                 answer["expires_in"] = self.expires_in
                 answer["refresh_token"] = refresh or f"refresh-secret-{self._count}"
                 self.living.add(answer["refresh_token"])
+                self._consents[answer["refresh_token"]] = self._consents.get(of, self._count)
             return answer
 
     def trade(self, token: str) -> bool:
@@ -81,7 +88,15 @@ class Scripted:
             if good and self.rotates:
                 self.living.discard(token)
                 self.spent.add(token)
+            if self.reuse_kills and token in self.spent and not good:
+                consent = self._consents.get(token)
+                self.living = {one for one in self.living if self._consents.get(one) != consent}
             return good
+
+    def shown(self) -> Counter[str]:
+        """How often each refresh token was shown here."""
+        with self._lock:
+            return Counter(form["refresh_token"] for form in self.refreshes)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -136,7 +151,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(400, {"error": "invalid_grant"})
             return
         scope = made.scopes if made.ignores_scope else form.get("scope") or made.scopes
-        answer = made.issue(scope, refresh=None if made.rotates else form["refresh_token"])
+        shown = form["refresh_token"]
+        answer = made.issue(scope, refresh=None if made.rotates else shown, of=shown)
         if made.speaks is not None:
             self.tokens(answer, "refresh_token")
             return
@@ -151,8 +167,21 @@ class Handler(BaseHTTPRequestHandler):
         kind, body = self.scripted.speaks(answer, grant)
         self.send(200, body, kind)
 
+    def consent(self, query: str) -> None:
+        """Whoever comes has consented."""
+        asked = {key: value[0] for key, value in parse_qs(query).items()}
+        back = {"code": "a-code", "state": asked["state"], "iss": self.scripted.url}
+        self.send_response(302)
+        self.send_header("Location", f"{asked['redirect_uri']}?{urlencode(back)}")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_GET(self) -> None:
         self.hear()
+        asked = urlsplit(self.path)
+        if asked.path == "/authorize":
+            self.consent(asked.query)
+            return
         account = self.scripted.account
         self.answer(200, self.scripted.me or {"sub": account, "label": f"Account {account}"})
 
@@ -191,6 +220,13 @@ def cut_off(handler: Handler) -> bool:
     handler.wfile.write(handler.body[: len(handler.body) // 2])
     handler.wfile.flush()
     return hang_up(handler)
+
+
+def twice(handler: Handler) -> bool:
+    """The answer, and the same once more on the same connection."""
+    handler.send(200, handler.body)
+    handler.send(200, handler.body)
+    return True
 
 
 def late(seconds: float) -> Fault:

@@ -243,10 +243,10 @@ def busy_until(record: Record, now: datetime, *, kills_previous: bool) -> dateti
     return max((end for end in ends if end > now), default=None)
 
 
-def claimed(record: Record, holder: str, now: datetime, lifetime: timedelta) -> Record | None:
+def claimed(record: Record, holder: str, now: datetime, lifetime: timedelta, *, unasked: bool = False) -> Record | None:
     """The record with a claim of ours, or None if a claim ran out twice: then nobody knows which refresh token is the living
-    one."""
-    tries = record.claim.tries + 1 if record.claim is not None else 1
+    one. `unasked`: the claim that stands is one with which nobody was asked, so it counts as no try."""
+    tries = record.claim.tries + (not unasked) if record.claim is not None else 1
     if tries > 2:
         return None
     fence = record.fence + 1

@@ -3,7 +3,7 @@
 The vault's check-and-set is the lock: claim -> ask the provider -> spool the answer -> write it -> remove the spool. A process
 may die between any two of these:
 
-- after the claim: it runs out, and the next one asks;
+- after the claim: it runs out, and the next one asks (a process that lives and knows that nobody was asked goes on at once);
 - after the provider heard: the next one asks once more with the old refresh token; a provider with a grace period answers,
   any other ends the grant, and the person is told;
 - after the spool: whoever shares the volume writes the answer, before anybody asks again;
@@ -97,18 +97,28 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
         if not record.renewable:
             raise _over(keeper, connection, record, version, KEY_ENDED if record.entry == "key" else ENDED, "ended")
         at = at or endpoints(keeper, record.provider)
-        if _must_wait(record, at, now, end):
+        unasked = ours.unasked.has(record.claim)
+        if _must_wait(replace(record, claim=None) if unasked else record, at, now, end):
             time.sleep(ours.timing.poll)
             continue
-        mine = claimed(record, ours.holder, now, ours.timing.claim)
+        mine = claimed(record, ours.holder(), now, ours.timing.claim, unasked=unasked)
         if mine is None:
             raise _over(keeper, connection, record, version, LOST, "lost")
         ours.bounds.count("refresh", connection, now, ours.bounds.refreshes)
         try:
-            version = save(keeper, connection, mine, version)
+            version = _claim(keeper, ours, connection, mine, version)
         except CasConflict:
             continue
         return _ask(keeper, ours, at, connection, mine, version, want)
+
+
+def _claim(keeper: Keeper, ours: Upstreams, connection: str, mine: Record, version: int) -> int:
+    """Raises CasConflict and the vault's errors; then the claim may stand all the same, and we shall not ask with it."""
+    try:
+        return save(keeper, connection, mine, version)
+    except BaseException:
+        ours.unasked.add(mine.claim)
+        raise
 
 
 def _must_wait(record: Record, at: Endpoints, now: datetime, end: float) -> bool:
@@ -136,10 +146,10 @@ def _ask(keeper: Keeper, ours: Upstreams, at: Endpoints, connection: str, mine: 
         log.warning("refresh %d of %s was refused for good: %s", mine.fence, connection, error.detail)
         raise _over(keeper, connection, mine, version, REFUSED, "refused") from error
     except ProviderAway:
-        _release(keeper, connection, mine, version, now, retry_at=now + ours.timing.again)
+        _release(keeper, ours, connection, mine, version, now, retry_at=now + ours.timing.again)
         raise
     except ProviderRefused:
-        _release(keeper, connection, mine, version, now)
+        _release(keeper, ours, connection, mine, version, now)
         raise
     answer = _answered(connection, mine, at, tokens, want, now)
     ours.spool.put(answer)
@@ -211,7 +221,7 @@ def _over(
 
 
 def _release(
-    keeper: Keeper, connection: str, mine: Record, version: int, now: datetime, retry_at: datetime | None = None
+    keeper: Keeper, ours: Upstreams, connection: str, mine: Record, version: int, now: datetime, retry_at: datetime | None = None
 ) -> None:
     """The provider did nothing, so the claim guards nothing. An answer that was lost before it stays counted."""
     claim = mine.claim
@@ -220,3 +230,6 @@ def _release(
         save(keeper, connection, replace(mine, claim=earlier, retry_at=retry_at, events=noted(mine, "away", now)), version)
     except CasConflict:
         log.info("the claim on %s had passed to another", connection)
+    except KeeperError:
+        ours.unasked.add(claim)
+        raise

@@ -12,12 +12,14 @@ from typing import Any
 from vault.errors import BadRequest, NotKnown, ProviderRefused, TooMany
 from vault.id_token import Keys
 from vault.providers.catalogue import GENERIC, Catalogue, ProviderFacts, facts, load
+from vault.record import Claim
 from vault.spool import Spool
 from vault.table import Keeper
 from vault.transport import Transport, document
 from vault.upstream import Discovery, Endpoints, resolve
 
 NAME = "upstreams"
+UNASKED_KEPT = 4096
 UNREADABLE = "This provider's settings cannot be read. An operator has to correct them: `counterseal provider check` says where."
 RECORD_KEYS = frozenset({
     "client_id", "client_secret", "client_auth", "entry", "issuer", "authorize_url", "token_url", "revoke_url", "userinfo_url",
@@ -60,6 +62,30 @@ class Bounds:
 
 
 @dataclass
+class Unasked:
+    """Claims of this process with which no provider was asked, nor will be: writing them failed, and whoever wrote them has given
+    up. The vault may have taken them all the same, as when its leader dies before it answers.
+
+    A claim is known by its holder, which no two attempts have in common. So one that stands here is nobody's: it may be replaced
+    at once, by check-and-set as any other, instead of being waited for."""
+
+    _holders: dict[str, None] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, claim: Claim | None) -> None:
+        """Only by whoever made the claim, and only when they will not ask any more."""
+        if claim is None:
+            return
+        with self._lock:
+            if len(self._holders) >= UNASKED_KEPT:  # the oldest goes: it is waited for, as a stranger's claim is
+                del self._holders[next(iter(self._holders))]
+            self._holders[claim.holder] = None
+
+    def has(self, claim: Claim | None) -> bool:
+        return claim is not None and claim.holder in self._holders
+
+
+@dataclass
 class Upstreams:
     catalogue: Callable[[], Catalogue]
     transport: Transport
@@ -68,7 +94,12 @@ class Upstreams:
     spool: Spool
     bounds: Bounds
     timing: Timing = field(default_factory=Timing)
-    holder: str = field(default_factory=lambda: f"keeper-{secrets.token_hex(8)}")
+    unasked: Unasked = field(default_factory=Unasked)
+    _name: str = field(default_factory=lambda: f"keeper-{secrets.token_hex(8)}")
+
+    def holder(self) -> str:
+        """A new one for each claim: a claim is known again by it."""
+        return f"{self._name}.{secrets.token_hex(4)}"
 
     def facts(self, name: str, entry: str) -> ProviderFacts:
         """Raises ProviderRefused for a provider whose own file cannot be read: what it would have said is not known."""
