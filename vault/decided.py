@@ -15,7 +15,18 @@ DOMAIN = b"counterseal/decision/v1\n"
 def challenge(verdict: str, nonce: bytes, envelope: bytes) -> bytes:
     """What the passkey signs: SHA-256 over a domain string, the verdict, a nonce and the envelope's digest. The nonce has 32
     bytes and the verdict no line feed, so that no two inputs have one encoding."""
-    return hashlib.sha256(DOMAIN + verdict.encode() + b"\n" + nonce + bytes.fromhex(digest(envelope))).digest()
+    return challenge_for(verdict, nonce, digest(envelope))
+
+
+def challenge_for(verdict: str, nonce: bytes, envelope_digest: str) -> bytes:
+    """The same, for whoever knows only the digest (hex)."""
+    return hashlib.sha256(DOMAIN + verdict.encode() + b"\n" + nonce + bytes.fromhex(envelope_digest)).digest()
+
+
+def authority_introduction(log: str, version: int, key: bytes) -> bytes:
+    """What the log's key signs of a key that signs decisions. Not to be taken for a checkpoint, nor for the word on a next key:
+    no log has this name (a mark is hexadecimal)."""
+    return f"counterseal/authority-key/v1\n{log}\n{version}\n{key.hex()}\n".encode()
 
 
 def stamp(at: datetime) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from vault import decided, factors, spent
+from vault import decided, factors, spent, witness
 from vault.authority import Proven, proven, sign, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
@@ -135,11 +135,15 @@ def _may_decide(one: Asked) -> None:
 
 
 def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
-    evaluation = mark(keeper).evaluation
+    evaluation, nonces = mark(keeper).evaluation, list[str]()
+    assertion = mapping(answer, "assertion") if answer.get("assertion") is not None else None
+    if assertion is not None:
+        witness.bounded(assertion)
 
     def expected(opened: Mapping[str, Any]) -> str:
         if opened["verdict"] != one.verdict or opened["digest"] != digest(one.raw):
             raise FactorRefused("the challenge was for another decision")
+        nonces.append(opened["challenge_nonce"])
         return decided.challenge(one.verdict, bytes.fromhex(opened["challenge_nonce"]), one.raw).hex()
 
     def acceptable(factor: Mapping[str, Any]) -> None:
@@ -150,7 +154,11 @@ def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
             raise FactorTooYoung(str(factor["id"]))
 
     used = factors.answered(keeper, one.who, answer, "decision", expected, acceptable)
-    return {"id": used["id"], "kind": used["kind"], "created_at": decided.stamp(datetime.fromisoformat(used["created_at"]))}
+    found = {"id": used["id"], "kind": used["kind"], "created_at": decided.stamp(datetime.fromisoformat(used["created_at"]))}
+    if assertion is None:
+        return found
+    where = {"rp_id": keeper.settings.host, "origin": keeper.settings.origin}
+    return {**found, "webauthn": witness.kept(assertion, public_key=used["public_key"], nonce=nonces[-1], **where)}
 
 
 def _useful(one: Asked, kind: str) -> bool:

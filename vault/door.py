@@ -107,6 +107,10 @@ class Door(Accounts):
         """The lines of `audit.vkey`: all that ever sign the log, each after the first with the word of the one before it."""
         return tuple(self._line.ask("audit_keys", again=True)["lines"])
 
+    def authority_keys(self) -> tuple[Json, ...]:
+        """`{version, key, word}` (base64) of each key that signs decisions, with the word of the log's key."""
+        return tuple(self._line.ask("authority_keys", again=True)["keys"])
+
     def rewrap(self, wrapped: Sequence[str]) -> dict[str, str]:
         """Wrapped keys (200 at most) under the newest version, by what they were; without those that are none of ours."""
         return dict(self._line.ask("rewrap", again=True, wrapped=list(wrapped))["rewrapped"])

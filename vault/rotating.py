@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from vault.authority import LEAD
+from vault.authority import LEAD, sign
 from vault.checkpoints import origin, verifier_key
 from vault.client import Refused
+from vault.decided import authority_introduction
 from vault.declared import KEYS
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
 from vault.settings import ROLE
@@ -77,6 +78,17 @@ def introduction(before: str, after: str) -> bytes:
     return f"counterseal/next-key/v1\n{before}\n{after}\n".encode()
 
 
+def authority_keys(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """Every version of the key that signs decisions, each with the word (Ed25519) of the log's key: who pinned that one can so
+    verify a decision without asking anyone."""
+    name, public = origin(keeper), _there(keeper, "authority").public
+    return {"keys": [
+        {"version": version, "key": base64.b64encode(key).decode(),
+         "word": base64.b64encode(split(sign(keeper, "audit", authority_introduction(name, version, key)))[1]).decode()}
+        for version, key in sorted(public.items())
+    ]}
+
+
 def rewrap(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """Nothing leaves the vault in clear. One that does not open is left out: another's must not keep all from being moved."""
     rewrapped: dict[str, str] = {}
@@ -131,5 +143,6 @@ def _allowed(keeper: Keeper, ask: Callable[[], None]) -> None:
 
 
 HANDLERS = {
-    "rotate": rotate, "key_version": key_version, "audit_keys": audit_keys, "rewrap": rewrap, "retire_payload": retire_payload,
+    "rotate": rotate, "key_version": key_version, "audit_keys": audit_keys, "authority_keys": authority_keys,
+    "rewrap": rewrap, "retire_payload": retire_payload,
 }

@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Load] = {
     "rotate": _at("webapp.rotation", "rotate_command"),
     "db": _at("webapp.db.commands", "db"),
     "audit": _at("webapp.audit.commands", "audit"),
+    "receipt": _at("webapp.approvals.receipt_commands", "receipt"),
     "policy": _policy,
     "server": _at("webapp.registry.commands", "server"),
     "client": _client,

@@ -10,6 +10,7 @@ from flask import Flask
 from vault.door import Door
 from webapp import limits, rotating
 from webapp.approvals import jobs as approvals_jobs
+from webapp.approvals import receipt_views as receipts
 from webapp.approvals import views as approvals
 from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
@@ -46,6 +47,7 @@ from webapp.web.proxies import Proxies
 
 ROOMS = (
     approvals.blueprint,
+    receipts.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,

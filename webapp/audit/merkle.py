@@ -7,7 +7,8 @@ once, for ever.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import hmac
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 NodeAt = Callable[[int, int], bytes]
 EMPTY_ROOT = hashlib.sha256(b"").digest()
@@ -88,6 +89,24 @@ def _subproof(first: int, start: int, end: int, node_at: NodeAt, *, whole: bool)
     if first <= k:
         return [*_subproof(first, start, start + k, node_at, whole=whole), subtree(start + k, end, node_at)]
     return [*_subproof(first - k, start + k, end, node_at, whole=False), subtree(start, start + k, node_at)]
+
+
+def included(leaf: bytes, index: int, size: int, root: bytes, path: Sequence[bytes]) -> bool:
+    """RFC 9162 section 2.1.3.2: whether PATH(index, D[size]) leads from the leaf's hash to this root."""
+    if not 0 <= index < size or any(len(node) != 32 for node in path):
+        return False
+    fn, sn, value = index, size - 1, leaf
+    for node in path:
+        if sn == 0:
+            return False
+        if fn & 1 or fn == sn:
+            value = node_hash(node, value)
+            while fn and not fn & 1:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            value = node_hash(value, node)
+        fn, sn = fn >> 1, sn >> 1
+    return sn == 0 and hmac.compare_digest(value, root)
 
 
 class Growing:
