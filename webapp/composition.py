@@ -14,6 +14,7 @@ from webapp.approvals import receipt_views as receipts
 from webapp.approvals import views as approvals
 from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
+from webapp.approvals.pace import views as pace
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses
@@ -48,6 +49,7 @@ from webapp.web.proxies import Proxies
 ROOMS = (
     approvals.blueprint,
     receipts.blueprint,
+    pace.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,

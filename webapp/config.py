@@ -84,6 +84,17 @@ class Gateway(BaseModel):
     """Client ids that get -32042 on 2025-11-25."""
 
 
+REJECT_REASONS = {
+    "wrong_recipient": "Wrong recipient.",
+    "wrong_amount": "Wrong amount.",
+    "not_asked_for": "Nobody asked for this.",
+    "looks_like_fraud": "This looks like fraud.",
+    "duplicate": "This was done already.",
+    "ask_me_first": "Ask me first.",
+}
+REASON_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
+
+
 class Approvals(BaseModel):
     """Holding, deciding and running."""
 
@@ -98,9 +109,21 @@ class Approvals(BaseModel):
     held_per_server: int = 12
     """Of those, at one server (or by one token client): a quarter, so that one alone cannot use up a person's places."""
     reason_length: int = 500
+    reject_reasons: dict[str, str] = REJECT_REASONS
+    """What can be chosen when an action is rejected: a code for programs, and the words. Both reach the agent."""
     log_stalled: int = 10
     page: int = 50
     result_kept: int = 30 * 86400
+
+    @field_validator("reject_reasons")
+    @classmethod
+    def _readable(cls, given: dict[str, str]) -> dict[str, str]:
+        good = all(REASON_CODE.fullmatch(code) and 0 < len(words.strip()) <= 120 for code, words in given.items())
+        if len(given) > 12 or not good:
+            raise ValueError("at most 12 reasons: a code of a to z, digits and _, and words of at most 120 characters")
+        if {"other", "agent_paused"} & given.keys():
+            raise ValueError("the codes other and agent_paused are taken")
+        return given
 
 
 class Broker(BaseModel):

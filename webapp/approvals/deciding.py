@@ -5,10 +5,11 @@ A decision is a statement that the keeper signs over the envelope's bytes; what 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -59,8 +60,12 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
     return house.database.write(lambda s: _record(s, house, opened, statement))
 
 
-def reject(house: House, action_id: str, viewer: Viewer, *, shown: str, reason: str) -> str:
-    """Say no, with a reason that the agent gets to read. Beats any approval until the action is executed."""
+def reject(
+    house: House, action_id: str, viewer: Viewer, *, shown: str, reason: str, code: str = "",
+    also: Callable[[Session, Opened], None] = lambda _session, _opened: None,
+) -> str:
+    """Say no, with a reason that the agent gets to read (`code`: the same for a program). Beats any approval until the action is
+    executed. `also` is done in the same transaction, once it is rejected."""
     reason = reason.strip()
     if not reason or len(reason) > house.settings.approvals.reason_length:
         raise BadInput(f"Give a reason of at most {house.settings.approvals.reason_length} characters.")
@@ -69,7 +74,14 @@ def reject(house: House, action_id: str, viewer: Viewer, *, shown: str, reason: 
     if not may_reject(opened.document.requirement, opened.document.parties, viewer.person, viewer.groups):
         raise MayNotDecide
     statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict="reject", reason=reason)
-    return house.database.write(lambda s: _record(s, house, opened, statement))
+
+    def work(session: Session) -> str:
+        state = _record(session, house, opened, statement)
+        session.execute(update(Action).where(Action.id == action_id, Action.state == "rejected").values(reason_code=code))
+        also(session, opened)
+        return state
+
+    return house.database.write(work)
 
 
 def withdraw(house: House, action_id: str, viewer: Viewer) -> None:

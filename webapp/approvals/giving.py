@@ -12,11 +12,12 @@ from vault.door import Minted
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ScopeRefused
 from vault.secret import Secret
 from webapp import audit
-from webapp.approvals import holding, requests, usage
+from webapp.approvals import holding, reports, requests, usage
 from webapp.approvals.envelope import Draft
 from webapp.approvals.handing_over import answer, given
 from webapp.approvals.holding import CallKey, Held
 from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.reasons import PAUSED
 from webapp.approvals.reported import Case, draft, judge, open_case
 from webapp.approvals.same_call import Existing, held_before, same
 from webapp.approvals.usage import Used
@@ -87,13 +88,25 @@ def _prepare(house: House, wanted: Wanted) -> tuple[Case, Existing | None]:
     try:
         with house.database.look() as direct:
             case = open_case(direct, house.settings, wanted)
+            _require_unreported(direct, house, case)
             if not held_before(direct, _key(case)):
                 return case, None
     except NeedsSession:
         pass
     with house.database.read() as session:
         case = open_case(session, house.settings, wanted)
+        _require_unreported(session, house, case)
         return case, same(session, _key(case), house.clock(), house.settings.approvals)
+
+
+def _require_unreported(session: Where, house: House, case: Case) -> None:
+    """Raises NotGiven while a report stops the agent, or the server that asks. An admin registered the latter: nobody
+    takes its name."""
+    subject, client = case.found.subject, case.found.wanted.client.id
+    asking = {subject.client: subject.verified or subject.client == client, client: True}
+    found = reports.stopped(session, house.settings.public_url, subject.person, asking)
+    if found is not None:
+        raise NotGiven(found.words, url=found.address, reason=PAUSED)
 
 
 def _key(case: Case) -> CallKey:

@@ -50,6 +50,8 @@ class Outcome:
     state: str
     result: Mapping[str, Any] | None = None
     error: str = ""
+    code: str = ""
+    """Why a person refused it, for a program; see `reasons`."""
 
 
 @dataclass(frozen=True)

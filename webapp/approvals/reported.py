@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Account, Envelope, Server
 from vault.providers.catalogue import EFFECTS, ProviderFacts
-from webapp.approvals import usage
+from webapp.approvals import reports, usage
 from webapp.approvals.envelope import Draft, digest_arguments, facts_document
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.usage import Used
@@ -176,6 +176,9 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
         return "the server that asked was paused or revoked."
     if not _own_use(envelope) and not grants.live(session, envelope["client"]["grant"], now):
         return "the agent's access was revoked."
+    asking = reports.vouched(session, [envelope["client"]["id"], client.id])
+    if reports.stopped(session, "", envelope["principal"]["person"], asking) is not None:
+        return "what asks was reported, and its calls are paused."
     case = open_case(session, house.settings, _wanted(session, envelope, client))
     found = case.found
     if found.registration != envelope["server"]["manifest"]:

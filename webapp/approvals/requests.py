@@ -102,7 +102,7 @@ def ended(house: House, action_id: str) -> NotGiven:
         house.database.write(lambda s: delivered(s, action_id, house.clock()))
     code, words = WORDS[action.state]
     reason = f" {action.reason[:1].upper()}{action.reason[1:]}" if action.reason and action.state != "expired" else ""
-    return NotGiven(words + reason, code=code, url=link(house.settings.public_url, action_id))
+    return NotGiven(words + reason, code=code, url=link(house.settings.public_url, action_id), reason=action.reason_code)
 
 
 WORDS = {

@@ -96,6 +96,8 @@ class Action(Base):
     delivered_at: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(default="")
     """Why it ended as it did: an approver's words for `rejected`, ours for the rest."""
+    reason_code: Mapped[str] = mapped_column(default="")
+    """The same for a program: a preset's code, `other` for words alone, `agent_paused`; empty where nobody refused it."""
     ended_by: Mapped[str | None]
     closed_by: Mapped[str | None]
     """Who closed an uncertain action."""

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, jsonify, make_response, redi
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
-from webapp.approvals import deciding, page, queue, showing
+from webapp.approvals import deciding, page, queue, reasons, showing
 from webapp.approvals.forms import answer_of, found_of, tab_of
 from webapp.approvals.outcome import Handed
 from webapp.connections import lookup as accounts
@@ -133,8 +133,13 @@ def decide(action_id: str) -> ResponseReturnValue:
 @blueprint.post("/actions/<action_id>/reject")
 @person
 def reject(action_id: str) -> ResponseReturnValue:
-    shown, reason = request.form.get("shown", ""), request.form.get("reason", "")
-    return attempt(action_id, lambda: deciding.reject(house(), action_id, viewer(), shown=shown, reason=reason))
+    the_house, form = house(), request.form
+
+    def work() -> None:
+        why = reasons.read(the_house.settings.approvals, form.get("preset", ""), form.get("reason", ""))
+        deciding.reject(the_house, action_id, viewer(), shown=form.get("shown", ""), reason=why.words, code=why.code)
+
+    return attempt(action_id, work)
 
 
 @blueprint.post("/actions/<action_id>/withdraw")
@@ -173,7 +178,8 @@ def rendered(shown: showing.Shown, template: str, problem: str = "") -> str:
     the_house = house()
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
-        page=page, problem=problem, waits=showing.waits_now(shown.action, the_house.clock()), lacking=showing.lacking,
+        page=page, problem=problem, typed=request.form, waits=showing.waits_now(shown.action, the_house.clock()),
+        lacking=showing.lacking,
         who=viewer(), pick_up_minutes=the_house.settings.approvals.pick_up // 60,
     )
 

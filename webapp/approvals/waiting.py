@@ -44,7 +44,7 @@ def snapshot(house: House, action_id: str) -> Snapshot:
     message = status_message(action, address)
     outcome = None
     if action.ended_at is not None or action.state == "uncertain":
-        outcome = Outcome(action.id, action.state, error="" if action.state == "done" else message)
+        outcome = Outcome(action.id, action.state, error="" if action.state == "done" else message, code=action.reason_code)
         if result is not None and action.state in ("done", "failed"):
             stored = unpack(payloads.open_(house, result, digest=action.digest))
             outcome = Outcome(action.id, action.state, result=stored.result, error="" if stored.result else message)

@@ -13,8 +13,9 @@ from typing import Any, Final
 from vault.errors import Disconnected, KeeperError, NeedsConsent, Paused
 from vault.secret import Secret
 from webapp import audit
-from webapp.approvals import usage
+from webapp.approvals import reports, usage
 from webapp.approvals.deciding import void_to_recipients
+from webapp.approvals.reasons import PAUSED
 from webapp.approvals.same_call import CallKey, Existing, held_before, same
 from webapp.approvals.usage import Used
 from webapp.broker import leases
@@ -28,6 +29,7 @@ from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
 from webapp.gateway.judging import Case, Who, groups, judge, open_case
 from webapp.gateway.negotiation import Target
+from webapp.gateway.outcomes import REASON
 from webapp.gateway.request_state import Bound, State
 from webapp.gateway.room import Room
 from webapp.gateway.upstream import Outcome, ToolCall
@@ -123,7 +125,9 @@ def _served(room: Room, ask: Ask, tool: str) -> bool:
 
 def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
     admitted = room.house.database.commit(lambda s: _admit(s, room, ask, case))
-    if isinstance(admitted, Deny):
+    if isinstance(admitted, reports.Stopped):
+        yield Result(complete(ask, {**error_result(admitted.words), "_meta": {REASON: PAUSED}}))
+    elif isinstance(admitted, Deny):
         yield _error(ask, f"Policy refused this call: {admitted.reason}")
     elif isinstance(admitted, Allowed):
         yield _run(room, ask, case, admitted, state)
@@ -132,15 +136,20 @@ def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
         yield from holding.hold(room, ask, case, verdict, used, bound(ask), state.round)
 
 
-def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny | tuple[Hold, Used]:
+def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny | reports.Stopped | tuple[Hold, Used]:
     """The verdict and what follows from it, in one transaction: an allowed call is counted, its lease planned, and the log
-    says that it is about to happen."""
-    now = room.house.clock()
+    says that it is about to happen. An agent that was reported is not judged."""
+    now, call_id, actor = room.house.clock(), new_id("call"), f"client:{ask.caller.client}"
     verdict, used = judge(session, active.current(room.house, session), case, now)
+    asking = {ask.caller.client: ask.caller.client_verified}
+    stopped = reports.stopped(session, room.house.settings.public_url, ask.caller.person, asking)
+    if stopped is not None:
+        detail = _detail(ask, case) | {"report": stopped.report}
+        audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
+        return stopped
     if isinstance(verdict, Hold):
         return verdict, used
     detail = _detail(ask, case) | {"policy": verdict.digest, "rules": list(verdict.rules)}
-    call_id, actor = new_id("call"), f"client:{ask.caller.client}"
     if isinstance(verdict, Deny):
         audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
         return verdict

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Envelope, canonical
 from vault.secret import Secret
-from webapp.approvals import reported
+from webapp.approvals import reported, reports
 from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.outcome import Executor, Recheck
 from webapp.approvals.outcome import Upstream as Answer
@@ -104,6 +104,8 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
     client, server, tool = envelope["client"], envelope["server"], envelope["tool"]
     if not grants.live(session, client["grant"], now):
         return "the agent's access was revoked."
+    if reports.stopped(session, "", envelope["principal"]["person"], reports.vouched(session, [client["id"]])) is not None:
+        return "the agent was reported, and its calls are paused."
     pin = pinned(session, server["name"], tool["name"])
     if not _same_pin(pin, envelope):
         return "the server or the tool changed since it was held."

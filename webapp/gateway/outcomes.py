@@ -21,6 +21,8 @@ from webapp.gateway.wire import Json, Result
 log = logging.getLogger("counterseal.gateway")
 
 ACTION: Final = "counterseal/action"
+REASON: Final = "counterseal/reason"
+"""Why a person refused it, as a code beside the words."""
 
 
 def settled(room: Room, found: Snapshot) -> Snapshot:
@@ -45,7 +47,8 @@ def outcome_result(found: Snapshot) -> Json:
     """A server's result as it was; everything else as an error result in our own words."""
     outcome = found.outcome or Outcome(found.action_id, found.state, error=found.status_message)
     result = dict(outcome.result) if outcome.result is not None else error_result(outcome.error or found.status_message)
-    return {**result, "_meta": {**(result.get("_meta") or {}), ACTION: found.action_id}}
+    refused = {REASON: outcome.code} if outcome.code else {}
+    return {**result, "_meta": {**(result.get("_meta") or {}), ACTION: found.action_id, **refused}}
 
 
 def _delivered(room: Room, action_id: str) -> None:

@@ -54,19 +54,21 @@ class Given:
 
 class NotGiven(CountersealError):
     """No token. `code` is an OAuth error code; `url` is the page that somebody has to go to, where there is one. `request` names
-    what waits for people (`auth_req_id`), with the seconds between two polls and until it lapses."""
+    what waits for people (`auth_req_id`), with the seconds between two polls and until it lapses; `reason` is a code for why a
+    person refused it."""
 
     default = "access_denied"
 
     def __init__(
         self, hint: str, *, code: str | None = None, detail: str = "", url: str = "", request: str = "", interval: int = 0,
-        expires_in: int = 0,
+        expires_in: int = 0, reason: str = "",
     ) -> None:
         super().__init__(hint, code=code, detail=detail)
         self.url = url
         self.request = request
         self.interval = interval
         self.expires_in = expires_in
+        self.reason = reason
 
 
 class Broker(Protocol):

@@ -54,6 +54,7 @@ def refused(error: CountersealError | KeeperError) -> TokenRefused:
     if isinstance(error, NotGiven):
         more = {
             "error_uri": error.url, "auth_req_id": error.request, "interval": error.interval, "expires_in": error.expires_in,
+            "reason_code": error.reason,
         }
         return TokenRefused(error.code, error.hint, more={name: value for name, value in more.items() if value})
     code = look_up(OAUTH, error, "server_error")

@@ -55,6 +55,7 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('reason_code', sa.String(), nullable=False),
     sa.Column('ended_by', sa.String(), nullable=True),
     sa.Column('closed_by', sa.String(), nullable=True),
     sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
@@ -79,6 +80,28 @@ def upgrade() -> None:
     sa.CheckConstraint('id = 1', name=op.f('ck_active_policy_one_row')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_active_policy'))
     )
+    op.create_table('agent_report',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('clients', sa.JSON(), nullable=False),
+    sa.Column('client_name', sa.String(), nullable=False),
+    sa.Column('known', sa.Boolean(), nullable=False),
+    sa.Column('reporter', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('reason_code', sa.String(), nullable=False),
+    sa.Column('withdrawn', sa.Integer(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('resumed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('resumed_by', sa.String(), nullable=True),
+    sa.Column('note', sa.String(), nullable=False),
+    sa.CheckConstraint("(resumed_at IS NULL) = (resumed_by IS NULL) AND (resumed_at IS NULL OR note <> '')", name=op.f('ck_agent_report_resumed')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_agent_report'))
+    )
+    with op.batch_alter_table('agent_report', schema=None) as batch_op:
+        batch_op.create_index('ix_agent_report_open', ['person'], unique=False, sqlite_where=sa.text('resumed_at IS NULL'), postgresql_where=sa.text('resumed_at IS NULL'))
+        batch_op.create_index('ix_agent_report_reporter', ['reporter', 'id'], unique=False)
+
     op.create_table('audit_checkpoints',
     sa.Column('size', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('root', sa.LargeBinary(), nullable=False),
@@ -786,6 +809,11 @@ def downgrade() -> None:
 
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
+    with op.batch_alter_table('agent_report', schema=None) as batch_op:
+        batch_op.drop_index('ix_agent_report_reporter')
+        batch_op.drop_index('ix_agent_report_open', sqlite_where=sa.text('resumed_at IS NULL'), postgresql_where=sa.text('resumed_at IS NULL'))
+
+    op.drop_table('agent_report')
     op.drop_table('active_policy')
     with op.batch_alter_table('action', schema=None) as batch_op:
         batch_op.drop_index('uq_action_live', sqlite_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"), postgresql_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"))
