@@ -80,7 +80,7 @@ def _instance(folder: Path, number: int, vault: Path, volume: Path, providers: d
 def running(
     vault: KeeperParts, keepers: int = 4, volumes: int = 2, providers: dict[str, str] | None = None
 ) -> Iterator[Fleet]:
-    """On the vault of `vault`. `providers`: files of the operator's own, by name."""
+    """On the vault of `vault`. `providers`: files of the operator's own, by name; nobody else knows those."""
     folder = Path(tempfile.mkdtemp(prefix="cs-fleet-", dir="/tmp"))
     made = Fleet(folder, [folder / f"volume{number}" for number in range(volumes)], [], [])
     processes: list[subprocess.Popen[bytes]] = []
@@ -108,6 +108,7 @@ def running(
         for process in processes:
             ended(process)
         shutil.rmtree(folder, ignore_errors=True)
+        vault.forget_providers(providers or {})
 
 
 def _start(instance: Path) -> subprocess.Popen[bytes]:

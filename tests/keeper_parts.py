@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -39,11 +39,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SEALER = "test-sealer"
 PUBLIC_URL = "http://localhost:8000"
 
-# `sys/seal` needs sudo, which nothing of ours has. The tests add an AppRole of their own to the self-initialisation; a vault
-# sealed in this way stays sealed until it is started again.
+# `sys/seal` needs sudo, which nothing of ours has; nor does anything of ours make a provider unknown again. The tests add an
+# AppRole of their own to the self-initialisation; a vault sealed in this way stays sealed until it is started again.
 SEALING = [
     embedded.Request("sealer-policy", f"sys/policies/acl/{SEALER}", {
-        "policy": 'path "sys/seal" { capabilities = ["update", "sudo"] }',
+        "policy": 'path "sys/seal" { capabilities = ["update", "sudo"] }\n'
+                  'path "counterseal-kv/metadata/providers/*" { capabilities = ["delete"] }',
     }),
     embedded.Request("sealer", f"auth/approle/role/{SEALER}", {"token_policies": [SEALER], "token_no_default_policy": True}),
     embedded.Request("sealer-id", f"auth/approle/role/{SEALER}/role-id", {"role_id": SEALER}),
@@ -84,11 +85,20 @@ class KeeperParts:
 
     def seal(self) -> None:
         """Truly sealed: it answers 503 until `stop_vault` and `start_vault`."""
-        sealer = Vault(
-            Settings(self.instance).address, login=AppRole(SEALER, lambda: Secret(SEALER + "-secret")), timeout=5.0
-        )
+        sealer = self._sealer()
         sealer.write("sys/seal", {})
         until(lambda: sealer.state()[0] == "sealed", "the vault is sealed")
+        sealer.wire.close()
+
+    def _sealer(self) -> Vault:
+        login = AppRole(SEALER, lambda: Secret(SEALER + "-secret"))
+        return Vault(Settings(self.instance).address, login=login, timeout=5.0)
+
+    def forget_providers(self, names: Iterable[str]) -> None:
+        """Those that nobody but one test knows: all tests of a session share the vault."""
+        sealer = self._sealer()
+        for name in names:
+            sealer.request("DELETE", f"counterseal-kv/metadata/providers/{name}")
         sealer.wire.close()
 
     def unseal(self) -> None:
