@@ -120,7 +120,8 @@ def satisfied(
         return Unmet("It was rejected.")
     same = _same(bodies, same_now)
     found = _counted(read, bodies, groups_now, same)
-    if isinstance(found, Met) and now < undo_over(read.get("undo", 0), _first_met(read, bodies, groups_now, same)):  # 11
+    undo = read.get("undo", 0)
+    if undo and isinstance(found, Met) and now < undo_over(undo, _first_met(read, bodies, groups_now, same)):  # 11
         return Unmet("It can still be stopped, and runs after that.")
     return found
 

@@ -17,7 +17,7 @@ from vault.door import Answer, Challenge
 from vault.errors import FactorRefused, MayNotDecide
 from vault.evidence import Statement
 from webapp import audit
-from webapp.approvals import decisions, usage
+from webapp.approvals import decisions, since, usage
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
 from webapp.approvals.seeing import Opened, open_for
@@ -142,11 +142,12 @@ def _still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Re
         raise Conflict("What this action depended on has changed. It is void; nothing will run.")
     if opened.resolution(house.clock()).state != "held":
         raise Conflict(CHANGED)
+    since.require_same(opened, viewer, shown, house.clock())
     return opened
 
 
 def _require_shown(opened: Opened, shown: str) -> None:
-    if shown != opened.document.digest:
+    if since.digest_of(shown) != opened.document.digest:
         raise Conflict(CHANGED, detail=f"shown {shown[:64]!r}")
 
 

@@ -10,12 +10,13 @@ from sqlalchemy import select
 
 from vault.door import Challenge
 from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
-from webapp.approvals import afresh, page, payloads
+from webapp.approvals import afresh, page, payloads, since
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
 from webapp.approvals.rules import Part, Progress, code_counts, may_reject, wanted
 from webapp.approvals.seeing import Opened, open_for, visible_to
+from webapp.approvals.since import Seen
 from webapp.approvals.tables import Action
 from webapp.errors import Missing
 from webapp.people import lookup
@@ -45,6 +46,7 @@ class Shown:
     may_withdraw: bool
     may_close: bool
     sees_answer: bool
+    seen: Seen
     challenge: Challenge | None = None
     code_counts: bool = True
     """Whether an authenticator code is enough for what this person would give."""
@@ -96,6 +98,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         out_of_hours=page.out_of_hours(action.created_at, house.settings.policy),
         earlier=earlier.action if earlier else None, changes=page.compared(document, earlier.document) if earlier else (),
         answer=_answer(house, opened) if own or decided else None, sees_answer=own or decided,
+        seen=since.look(opened, viewer, now),
         may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
         may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away,
         code_counts=code_counts(opened.subject, part, viewer.groups), restored_at=_restored(house, action),

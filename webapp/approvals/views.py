@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
-from webapp.approvals import deciding, page, queue, reasons, showing
+from webapp.approvals import deciding, page, queue, reasons, showing, since
 from webapp.approvals.forms import answer_of, found_of, tab_of
 from webapp.approvals.outcome import Handed
 from webapp.connections import lookup as accounts
@@ -160,10 +160,17 @@ def attempt(action_id: str, work: Callable[[], Any]) -> ResponseReturnValue:
     try:
         work()
     except (Conflict, FactorRefused, Stale, BadInput) as error:
-        response = make_response(render(action_id, "approvals/action.html", problem=error.hint))
+        response = make_response(told_again(action_id, error.hint))
         response.status_code = 409 if isinstance(error, Conflict) else 400
         return response
     return redirect(f"/actions/{action_id}", 303)
+
+
+def told_again(action_id: str, problem: str) -> str:
+    """The page as it is now: why it was not done, what changed since it was shown, and what was typed."""
+    shown = see(action_id)
+    changed = since.changes(request.form.get("shown", ""), shown.opened, viewer(), house().clock())
+    return rendered(shown, "approvals/action.html", problem, changed)
 
 
 def see(action_id: str) -> showing.Shown:
@@ -174,12 +181,12 @@ def render(action_id: str, template: str, problem: str = "") -> str:
     return rendered(see(action_id), template, problem)
 
 
-def rendered(shown: showing.Shown, template: str, problem: str = "") -> str:
+def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Sequence[page.Change] = ()) -> str:
     the_house = house()
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
         page=page, problem=problem, typed=request.form, waits=showing.waits_now(shown.action, the_house.clock()),
-        lacking=showing.lacking,
+        lacking=showing.lacking, changes=changes,
         who=viewer(), pick_up_minutes=the_house.settings.approvals.pick_up // 60,
     )
 

@@ -1,0 +1,127 @@
+"""What changed between the page that a person decides from and what is now: told apart from the form itself, said in words.
+
+The document never changes; what a decision does with it may. The form carries what its page showed. Nobody gains by changing
+that: it decides nothing, and only says what its own person has seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from vault.evidence import canonical
+from webapp.approvals.page import Change
+from webapp.approvals.rules import Given, progress
+from webapp.approvals.seeing import Opened
+from webapp.approvals.tables import Action
+from webapp.errors import Conflict
+from webapp.web.viewer import Viewer
+
+LONGEST = 6000
+OTHERS = "Somebody has decided since this page was shown, and your word now does something else. Look again before you give it."
+STATES = {
+    "held": "Waiting for a decision", "approved": "Approved, not run yet", "executing": "Running", "done": "It ran",
+    "failed": "It was sent and failed", "uncertain": "It was sent; nobody knows whether it ran", "rejected": "Rejected",
+    "expired": "Lapsed: nobody decided in time", "withdrawn": "Taken back by whose agent asked", "void": "Void",
+}
+PARTS = {
+    "confirm": "You confirm it", "approve": "You approve it", "given": "You have given your word",
+    "enough": "Your group has given its word", "owner": "It is yours, and others decide",
+    "server": "Your server asks, and others decide", "none": "Nothing to decide for you",
+}
+VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it"}
+COUNTED = ("confirm", "approve", "given", "enough")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page showed of where the action stood. `last`: this person's word is the last that is needed."""
+
+    digest: str
+    state: str
+    part: str
+    last: bool
+    given: tuple[tuple[str, str], ...]
+    """Person and verdict of each decision."""
+
+    def written(self) -> str:
+        rest = {"state": self.state, "part": self.part, "last": self.last, "given": [list(one) for one in self.given]}
+        return f"{self.digest}.{base64.urlsafe_b64encode(canonical(rest)).decode()}"
+
+
+def look(opened: Opened, viewer: Viewer, now: datetime) -> Seen:
+    part = opened.part(viewer.person, viewer.groups)
+    given = tuple((one.person, one.verdict) for one in opened.verified.given)
+    return Seen(opened.document.digest, opened.resolution(now).state, part, _last(opened, viewer, part), given)
+
+
+def _last(opened: Opened, viewer: Viewer, part: str) -> bool:
+    if part not in ("confirm", "approve"):
+        return False
+    would = Given(viewer.person, "", tuple(viewer.groups), "confirm" if part == "confirm" else "approve", "passkey", "",
+                  opened.document.expires_at)
+    return all(one.met for one in progress(opened.subject, opened.verified.given, would))
+
+
+def digest_of(shown: str) -> str:
+    return shown.partition(".")[0]
+
+
+def read(shown: str) -> Seen | None:
+    """None where the form says the document's digest alone, or something that no page of ours wrote."""
+    digest, _, rest = shown.partition(".")
+    if not rest or len(rest) > LONGEST:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(base64.b64decode(rest, altchars=b"-_", validate=True))
+        given = tuple((str(person), str(verdict)) for person, verdict in found["given"])
+        return Seen(digest, str(found["state"]), str(found["part"]), found["last"] is True, given)
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        return None
+
+
+def require_same(opened: Opened, viewer: Viewer, shown: str, now: datetime) -> None:
+    """Raises Conflict where this person's word does something else than when the page was shown: it has become the last one, or
+    is not any more."""
+    was = read(shown)
+    if was is None:
+        return
+    found = look(opened, viewer, now)
+    if found.part in COUNTED and (was.part, was.last) != (found.part, found.last):
+        raise Conflict(OTHERS, detail=opened.action.id)
+
+
+def changes(shown: str, opened: Opened, viewer: Viewer, now: datetime) -> tuple[Change, ...]:
+    """Line by line, what is not as it was."""
+    was, found = read(shown), look(opened, viewer, now)
+    if was is None:
+        return ()
+    lines = [Change("Where it stands", STATES.get(was.state, was.state), _stands(opened.action, found))]
+    lines += [Change(name, "had not decided", VERDICTS.get(verdict, verdict)) for name, verdict in _newer(was, opened, viewer)]
+    if found.state == "held":
+        lines.append(Change("Your part", PARTS.get(was.part, was.part), PARTS[found.part]))
+        if found.part in ("confirm", "approve"):
+            lines.append(Change("What your word does", _does(was.last), _does(found.last)))
+    return tuple(line for line in lines if line.changed)
+
+
+def _stands(action: Action, found: Seen) -> str:
+    words = STATES[found.state]
+    said = action.reason if found.state in ("void", "rejected") else ""
+    return f"{words}: {said}" if said else words
+
+
+def _does(last: bool) -> str:
+    return "It is the last word that is needed" if last else "It is one of several; others follow"
+
+
+def _newer(was: Seen, opened: Opened, viewer: Viewer) -> Sequence[tuple[str, str]]:
+    return [
+        ("You" if one.person == viewer.person else one.name, one.verdict) for one in opened.verified.given
+        if (one.person, one.verdict) not in was.given
+    ]
