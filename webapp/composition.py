@@ -9,6 +9,7 @@ from flask import Flask
 
 from vault.door import Door
 from webapp import limits, rotating
+from webapp.approvals import absence_views as absence
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
 from webapp.approvals import views as approvals
@@ -48,8 +49,12 @@ from webapp.web.proxies import Proxies
 
 ROOMS = (
     approvals.blueprint,
+<<<<<<< HEAD
     receipts.blueprint,
     pace.blueprint,
+=======
+    absence.blueprint,
+>>>>>>> c5378c5 (Say when a call is held that nobody who is there can decide it, and let people say that they are on it)
     health.blueprint,
     people.blueprint,
     audit.blueprint,

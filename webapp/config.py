@@ -114,6 +114,8 @@ class Approvals(BaseModel):
     log_stalled: int = 10
     page: int = 50
     result_kept: int = 30 * 86400
+    claim_minutes: int = Field(default=20, ge=1, le=480)
+    """How long "I am on it" stands."""
 
     @field_validator("reject_reasons")
     @classmethod

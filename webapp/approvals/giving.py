@@ -197,6 +197,7 @@ def _store(
     session: Session, house: House, planned: Draft, verdict: Hold, key: Sealer, names: Secret[bytes]
 ) -> Held:
     now = house.clock()
-    held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now)
+    held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now,
+                        evaluation=house.settings.evaluation)
     requests.open_(session, held.action_id, planned.server["name"], names, now)
     return held

@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from webapp import audit
-from webapp.approvals import usage
+from webapp.approvals import shortage, usage
 from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document, named
 from webapp.approvals.payloads import Sealer, sealer
-from webapp.approvals.rules import WAITING
+from webapp.approvals.rules import WAITING, Parties
 from webapp.approvals.same_call import CallKey, Existing, last, same
 from webapp.approvals.tables import Action, ActionGroup
 from webapp.approvals.transitions import tell, tick
@@ -28,6 +28,8 @@ from webapp.policy.calls import Hold
 __all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_document", "hold", "same", "sealer"]
 
 SHORT = 120
+LOOK_AGAIN = timedelta(minutes=1)
+"""How long after it was held it is looked again whether somebody is there who can decide."""
 RISK = {"destroy": 0, "money": 1, "send": 2, "write": 3, "read": 4}
 
 
@@ -43,7 +45,7 @@ class Held:
 
 
 def hold(
-    session: Session, *, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime
+    session: Session, *, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime, evaluation: bool = False
 ) -> Held:
     """Store the action. In the caller's transaction; take `sealer(house)` before it.
 
@@ -59,7 +61,7 @@ def hold(
         raise BadInput("Policy holds this call but asks for nobody's decision.", code="bad_requirement")
     try:
         with session.begin_nested():
-            action = _store(session, draft, verdict, sealer, now)
+            action = _store(session, draft, verdict, sealer, now, evaluation)
     except IntegrityError:
         first = same(session, key_of(draft), now, settings)
         if first is None:
@@ -92,20 +94,21 @@ def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
         )
 
 
-def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: datetime) -> Action:
+def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: datetime, evaluation: bool) -> Action:
     action_id = new_id("act")
     before = last(session, key_of(draft))
     expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
     raw = build(draft, verdict, action=action_id, now=now, expires_at=expires_at, before=_before(before))
     action = _row(draft, verdict, action_id, digest(raw), before, now, expires_at)
     action.changed_at = tick(session, now)
+    action.short = _short(session, draft, verdict, now, evaluation)
     session.add(action)
     session.flush()
     for group in sorted({need["group"] for need in verdict.needs if need["kind"] == "approvers"}):
         session.add(ActionGroup(action=action_id, name=group))
     session.add(sealer.seal(action=action_id, direction="request", digest=action.digest, plaintext=raw))
     usage.reserve(session, _call(draft), action_id, now)
-    enqueue(session, "approvals.expire", action_id, expires_at)
+    enqueue(session, "approvals.expire", action_id, min(expires_at, now + LOOK_AGAIN))
     audit.append(
         session, kind="action.held", actor=f"client:{draft.client['id']}", subject=action_id, at=now,
         detail={"digest": action.digest, "arguments": action.arguments, "person": action.person, "server": action.server,
@@ -113,6 +116,13 @@ def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: d
     )
     tell(session, action_id)
     return action
+
+
+def _short(session: Session, draft: Draft, verdict: Hold, now: datetime, evaluation: bool) -> str:
+    """Said at once where too few are there who could decide. It is held all the same."""
+    parties = Parties(draft.principal["person"], draft.owner, draft.client["owner"], draft.server.get("owner", ""))
+    found = shortage.of(session, verdict.needs, parties, (), now, evaluation=evaluation)
+    return found.why if found is not None else ""
 
 
 def _row(

@@ -9,7 +9,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from webapp import audit
-from webapp.approvals import requests
+from webapp.approvals import claims, requests, shortage
 from webapp.approvals.execution import run
 from webapp.approvals.outcome import Handed
 from webapp.approvals.tables import Action, Payload
@@ -20,6 +20,7 @@ from webapp.web.house import House
 
 Handler = Callable[[House, Due], "datetime | None"]
 
+OFTEN, SELDOM = timedelta(minutes=1), timedelta(minutes=5)
 NOBODY_DECIDED = "nobody decided in time."
 NOBODY_CAME = "it was approved, but nobody picked the approval up in time."
 SILENT = "the program that ran it fell silent before it had an answer."
@@ -32,7 +33,7 @@ def handlers(handed: Handed) -> dict[str, Handler]:
 
 def expire(house: House, row: Due) -> datetime | None:
     """A held action lapses at `expires_at`, an approved one at `run_by`; then its documents go after their time."""
-    return house.database.write(lambda s: _expire(s, row.key, house.clock()))
+    return house.database.write(lambda s: _expire(s, row.key, house.clock(), house.settings.evaluation))
 
 
 def sweep(house: House, row: Due) -> datetime | None:
@@ -57,18 +58,28 @@ def run_task(house: House, row: Due, handed: Handed) -> datetime | None:
 
 jobs: dict[str, Handler] = {
     "approvals.expire": expire, "approvals.sweep": sweep, "approvals.clean": clean, requests.CLEAN: requests.clean,
+    claims.LAPSE: claims.lapse,
 }
 
 
-def _expire(session: Session, action_id: str, now: datetime) -> datetime | None:
+def _expire(session: Session, action_id: str, now: datetime, evaluation: bool) -> datetime | None:
     action = session.get(Action, action_id, with_for_update=True)
     if action is None or action.state not in ("held", "approved"):
         return None
     at = action.expires_at if action.run_by is None else min(action.run_by, action.expires_at)
     if now < at:
-        return at
+        return _looked(session, action, now, at, evaluation)
     move(session, action, "expired", now, actor="system", reason=NOBODY_DECIDED if action.state == "held" else NOBODY_CAME)
     return None
+
+
+def _looked(session: Session, action: Action, now: datetime, at: datetime, evaluation: bool) -> datetime:
+    """Until then it is looked again whether somebody is there who can decide: sooner where nobody was."""
+    if action.state != "held":
+        return at
+    shortage.again(session, action, now, evaluation=evaluation)
+    session.refresh(action)
+    return min(at, now + (OFTEN if action.short else SELDOM))
 
 
 def _sweep(session: Session, action_id: str, now: datetime, silence: timedelta, house: House) -> datetime | None:

@@ -81,11 +81,16 @@ def link(public_url: str, action_id: str) -> str:
     return f"{public_url}/actions/{action_id}"
 
 
+def nobody(action: Action) -> str:
+    """Waiting is of no use until somebody mends this: the agent can tell its person now."""
+    return f" Nobody who is there now can decide it. {action.short} Tell your person." if action.short else ""
+
+
 def status_message(action: Action, address: str) -> str:
     """For the agent: one sentence that says what to do."""
     reason = f" Reason: {action.reason}" if action.reason else ""
     messages = {
-        "held": f"This call waits for a person's decision: {address}",
+        "held": f"This call waits for a person's decision: {address}{nobody(action)}",
         "approved": "This call was approved and has not run yet. Call again with identical arguments.",
         "executing": "This call was approved and is running.",
         "done": "This call was approved and ran.",

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from vault.door import Door
 from vault.secret import Secret
 from webapp.approvals.execution import delivered
-from webapp.approvals.outcome import link
+from webapp.approvals.outcome import link, nobody
 from webapp.approvals.tables import Action, TokenRequest
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
@@ -86,7 +86,7 @@ def waits(house: House, action_id: str, polled: str = "", code: str = "authoriza
         action, row = session.get_one(Action, action_id), session.get_one(TokenRequest, action_id)
     address = link(house.settings.public_url, action_id)
     left = int((action.expires_at - house.clock()).total_seconds())
-    hint = f"A person has to decide first. Show them this page: {address}"
+    hint = f"A person has to decide first. Show them this page: {address}{nobody(action)}"
     return NotGiven(
         hint if code == "authorization_pending" else f"Ask again after {row.interval} seconds, and no sooner. {hint}",
         code=code, url=address, request=request, interval=row.interval, expires_in=max(1, left),

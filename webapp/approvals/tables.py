@@ -16,6 +16,7 @@ from webapp.approvals.rules import LIVE, STATES
 from webapp.db.base import Base
 
 _live = text("state IN ({})".format(", ".join(f"'{state}'" for state in LIVE)))
+_short = text("short <> '' AND state = 'held'")
 _sums = text("base_minor IS NOT NULL")
 _states = "state IN ({})".format(", ".join(f"'{state}'" for state in STATES))
 
@@ -34,6 +35,7 @@ class Action(Base):
         Index("ix_action_queue", "state", "rank", "expires_at"),
         Index("ix_action_person", "person", "id"),
         Index("ix_action_created", "created_at"),
+        Index("ix_action_short", "expires_at", sqlite_where=_short, postgresql_where=_short),
     )
     shown = ("id", "state", "server", "tool")
 
@@ -102,6 +104,21 @@ class Action(Base):
     closed_by: Mapped[str | None]
     """Who closed an uncertain action."""
     closed_at: Mapped[datetime | None]
+    short: Mapped[str] = mapped_column(default="")
+    """Why too few are there who could decide it, in a sentence for people; empty where they are enough."""
+
+
+class Claim(Base):
+    """Somebody is on it until then. It stops nobody."""
+
+    __tablename__ = "claim"
+    shown = ("action", "person", "until")
+
+    action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
+    person: Mapped[str]
+    name: Mapped[str]
+    at: Mapped[datetime]
+    until: Mapped[datetime]
 
 
 class ActionGroup(Base):

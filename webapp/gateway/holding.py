@@ -39,6 +39,7 @@ def hold(room: Room, ask: Ask, case: Case, verdict: Hold, used: Used, bound: Bou
     sealer = payloads.sealer(room.house)
     held = room.house.database.write(lambda s: actions.hold(
         s, draft=draft, verdict=verdict, sealer=sealer, settings=room.house.settings.approvals, now=now,
+        evaluation=room.house.settings.evaluation,
     ))
     if held.existing is not None:
         return join(room, ask, held.existing, bound)

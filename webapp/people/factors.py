@@ -16,7 +16,7 @@ from vault.door import Answer, Checked, FactorKind
 from vault.errors import FactorRefused, Stale
 from vault.secret import Secret
 from webapp import audit
-from webapp.people import attempts, sessions
+from webapp.people import attempts, factor_rows, sessions
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -67,6 +67,7 @@ def remove(house: House, viewer: Viewer, factor: str) -> int:
 
     def removed(db: DbSession) -> int:
         now = house.clock()
+        factor_rows.forget(db, viewer.person, factor)
         _log(db, viewer, "factor.removed", {"factor": factor[:64]}, now)
         return sessions.end_others(db, person=viewer.person, keep=viewer.session, why="a factor was removed", now=now)
 
@@ -92,6 +93,7 @@ def _announce(house: House, viewer: Viewer, kind: str, detail: Mapping[str, Any]
 def _passed(db: DbSession, viewer: Viewer, checked: Checked, kind: str, now: datetime) -> None:
     sessions.replace_ticket(db, viewer.session, checked.ticket)
     attempts.clear(db, viewer.person)
+    factor_rows.note(db, viewer.person, checked.factor)
     _log(db, viewer, kind, {"factor": checked.factor.id, "kind": checked.factor.kind, "name": checked.factor.name}, now)
 
 

@@ -4,6 +4,7 @@ who a person is and what groups they have is read from the ticket that the keepe
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -34,6 +35,8 @@ class Person(Base):
     suspended: Mapped[str] = mapped_column(default="")
     """The incident that keeps this person out, or empty. Unlike the rest of the row this is decided here: while it is set, no
     session and no token of theirs counts, and no decision of theirs carries anything."""
+    factors: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """`id`, `kind` and `created_at` of each, as `factor_rows` keeps them: for display and for notices only."""
 
 
 class Session(Base):

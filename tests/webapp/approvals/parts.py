@@ -85,7 +85,8 @@ def counted(house: House, person: str, read: facts.Facts) -> usage.Used:
 def held(house: House, made: Draft, needs: Sequence[Need] = APPROVE, within: int = 4 * 3600) -> str:
     key = sealer(house)
     return house.database.write(lambda s: hold(
-        s, draft=made, verdict=verdict(needs, within), sealer=key, settings=house.settings.approvals, now=house.clock()
+        s, draft=made, verdict=verdict(needs, within), sealer=key, settings=house.settings.approvals, now=house.clock(),
+        evaluation=house.settings.evaluation,
     )).action_id
 
 

@@ -1,4 +1,4 @@
-"""First schema"""
+"""first schema"""
 
 from __future__ import annotations
 
@@ -59,6 +59,7 @@ def upgrade() -> None:
     sa.Column('ended_by', sa.String(), nullable=True),
     sa.Column('closed_by', sa.String(), nullable=True),
     sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('short', sa.String(), nullable=False),
     sa.CheckConstraint("runs IN ('approval', 'return')", name=op.f('ck_action_runs')),
     sa.CheckConstraint("state IN ('held', 'approved', 'executing', 'done', 'failed', 'uncertain', 'rejected', 'expired', 'withdrawn', 'void')", name=op.f('ck_action_state')),
     sa.CheckConstraint('(amount_minor IS NULL) = (currency IS NULL)', name=op.f('ck_action_amount')),
@@ -70,6 +71,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_action_person', ['person', 'id'], unique=False)
         batch_op.create_index('ix_action_queue', ['state', 'rank', 'expires_at'], unique=False)
         batch_op.create_index('ix_action_same', ['person', 'grant_id', 'server', 'tool', 'arguments', 'created_at'], unique=False)
+        batch_op.create_index('ix_action_short', ['expires_at'], unique=False, sqlite_where=sa.text("short <> '' AND state = 'held'"), postgresql_where=sa.text("short <> '' AND state = 'held'"))
         batch_op.create_index('uq_action_live', ['person', 'grant_id', 'server', 'tool', 'arguments'], unique=True, sqlite_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"), postgresql_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"))
 
     op.create_table('active_policy',
@@ -339,6 +341,7 @@ def upgrade() -> None:
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('tries_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('suspended', sa.String(), nullable=False),
+    sa.Column('factors', sa.JSON(), nullable=False),
     sa.CheckConstraint('tries >= 0', name=op.f('ck_person_tries')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
@@ -405,6 +408,15 @@ def upgrade() -> None:
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.create_index('ix_action_group_name', ['name', 'action'], unique=False)
 
+    op.create_table('claim',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_claim_action_action')),
+    sa.PrimaryKeyConstraint('action', name=op.f('pk_claim'))
+    )
     op.create_table('client_certificate',
     sa.Column('serial', sa.String(), nullable=False),
     sa.Column('client', sa.String(), nullable=False),
@@ -742,6 +754,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_client_certificate_client'))
 
     op.drop_table('client_certificate')
+    op.drop_table('claim')
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.drop_index('ix_action_group_name')
 
@@ -817,6 +830,7 @@ def downgrade() -> None:
     op.drop_table('active_policy')
     with op.batch_alter_table('action', schema=None) as batch_op:
         batch_op.drop_index('uq_action_live', sqlite_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"), postgresql_where=sa.text("state IN ('held', 'approved', 'executing', 'uncertain')"))
+        batch_op.drop_index('ix_action_short', sqlite_where=sa.text("short <> '' AND state = 'held'"), postgresql_where=sa.text("short <> '' AND state = 'held'"))
         batch_op.drop_index('ix_action_same')
         batch_op.drop_index('ix_action_queue')
         batch_op.drop_index('ix_action_person')

@@ -1,0 +1,55 @@
+"""What the page of an action says about people: whether enough are there, who is on it, whom to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from webapp.approvals import claims, shortage, suggesting
+from webapp.approvals.seeing import Opened
+from webapp.approvals.shortage import Shortage
+from webapp.approvals.tables import Action, Claim
+from webapp.web.house import House
+from webapp.web.viewer import Viewer
+
+
+@dataclass(frozen=True)
+class Absence:
+    """`suggested`: by group, who can decide, whom to ask first before the rest."""
+
+    short: Shortage | None = None
+    claim: Claim | None = None
+    may_claim: bool = False
+    suggested: Mapping[str, Sequence[str]] | None = None
+
+
+def of(house: House, opened: Opened, viewer: Viewer) -> Absence:
+    """Nothing for an action that no longer waits. Whether somebody is missing is looked at afresh, and kept for the lists."""
+    if opened.action.state != "held":
+        return Absence()
+    now = house.clock()
+    with house.database.read() as session:
+        found = _read(session, house, opened, viewer, now)
+    if opened.action.short != (found.short.why if found.short is not None else ""):
+        house.database.write(lambda s: _keep(s, opened.action.id, found.short, now))
+    return found
+
+
+def _read(session: Session, house: House, opened: Opened, viewer: Viewer, now: datetime) -> Absence:
+    document, given = opened.document, opened.verified.given
+    claim = claims.standing(session, opened.action.id, now)
+    decided = claim is not None and any(one.person == claim.person for one in given)
+    return Absence(
+        short=shortage.of(session, document.requirement, document.parties, given, now, evaluation=house.settings.evaluation),
+        claim=None if decided else claim, may_claim=claims.decides(opened, viewer),
+        suggested=suggesting.names(session, opened, now, evaluation=house.settings.evaluation),
+    )
+
+
+def _keep(session: Session, action_id: str, found: Shortage | None, now: datetime) -> None:
+    action = session.get(Action, action_id, with_for_update=True)
+    if action is not None and action.state == "held":
+        shortage.keep(session, action, found, now)

@@ -1,0 +1,45 @@
+"""Whom to ask: those of a group who can decide an action, first those who have decided something like it. It gives no rights."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from webapp.approvals import shortage
+from webapp.approvals.rules import merged
+from webapp.approvals.seeing import Opened
+from webapp.approvals.tables import Action, Decision
+
+ENOUGH = 8
+LATELY = 500
+"""Of the last actions of the same tool: who decided them."""
+
+
+def names(session: Session, opened: Opened, now: datetime, *, evaluation: bool) -> dict[str, list[str]]:
+    """By group, at most ENOUGH names, without those who have decided."""
+    document, given = opened.document, {one.person for one in opened.verified.given}
+    found: dict[str, list[str]] = {}
+    practised: dict[str, int] | None = None
+    for need in merged(document.requirement):
+        if need["kind"] != "approvers":
+            continue
+        able = [
+            one for one in shortage.candidates(session, need, document.parties, now, evaluation=evaluation)
+            if not one.bar and one.person not in given
+        ]
+        practised = _practised(session, opened.action) if practised is None else practised
+        able.sort(key=lambda one: (-practised.get(one.person, 0), one.name))
+        found[need["group"]] = [one.name for one in able[:ENOUGH]]
+    return found
+
+
+def _practised(session: Session, action: Action) -> dict[str, int]:
+    """How often each person decided lately on the same tool of the same server."""
+    lately = (
+        select(Action.id).where(Action.server == action.server, Action.tool == action.tool, Action.id < action.id)
+        .order_by(Action.id.desc()).limit(LATELY).subquery()
+    )
+    counted = select(Decision.person, func.count()).join(lately, lately.c.id == Decision.action).group_by(Decision.person)
+    return dict(session.execute(counted).all())
