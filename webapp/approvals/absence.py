@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from webapp.approvals import claims, shortage, suggesting
+from webapp.approvals import claims, extending, shortage, suggesting
 from webapp.approvals.seeing import Opened
 from webapp.approvals.shortage import Shortage
 from webapp.approvals.tables import Action, Claim
@@ -23,6 +23,8 @@ class Absence:
     short: Shortage | None = None
     claim: Claim | None = None
     may_claim: bool = False
+    extend_until: datetime | None = None
+    """Until when this person may have it wait."""
     suggested: Mapping[str, Sequence[str]] | None = None
 
 
@@ -45,6 +47,7 @@ def _read(session: Session, house: House, opened: Opened, viewer: Viewer, now: d
     return Absence(
         short=shortage.of(session, document.requirement, document.parties, given, now, evaluation=house.settings.evaluation),
         claim=None if decided else claim, may_claim=claims.decides(opened, viewer),
+        extend_until=extending.until(opened, viewer),
         suggested=suggesting.names(session, opened, now, evaluation=house.settings.evaluation),
     )
 

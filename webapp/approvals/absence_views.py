@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from webapp.approvals import absence, claims, shortage
+from webapp.approvals import absence, claims, extending, shortage
 from webapp.approvals.absence import Absence
 from webapp.approvals.showing import Shown
 from webapp.approvals.views import attempt
@@ -43,3 +43,9 @@ def claim(action_id: str) -> ResponseReturnValue:
 @person
 def release(action_id: str) -> ResponseReturnValue:
     return attempt(action_id, lambda: claims.release(house(), action_id, viewer()))
+
+
+@blueprint.post("/actions/<action_id>/extend")
+@person
+def extend(action_id: str) -> ResponseReturnValue:
+    return attempt(action_id, lambda: extending.extend(house(), action_id, viewer()))

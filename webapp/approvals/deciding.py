@@ -184,7 +184,7 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
     verified = decisions.verify(
         decisions.stored(session, action.id), expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys
     )
-    subject = opened.document.subject(action.state, action.run_by)
+    subject = opened.document.subject(action.state, action.run_by, action.expires_at)
     resolution = resolve(subject, verified.given, now)
     if resolution.state == "approved" and action.state == "held":
         _approved(session, house, action, opened, now)

@@ -180,9 +180,11 @@ class Document:
         amount = self.envelope["facts"].get("amount") or {}
         return amount["base_minor"] if amount.get("status") == "ok" else None
 
-    def subject(self, state: str, run_by: datetime | None) -> Subject:
-        """What the rules judge: all of it from the envelope, but for the state and its time."""
-        return Subject(cast(State, state), self.parties, self.requirement, self.expires_at, run_by, self.undo)
+    def subject(self, state: str, run_by: datetime | None, lapses: datetime | None = None) -> Subject:
+        """What the rules judge: all of it from the envelope, but for the state and its time. `lapses`: when it does so undecided,
+        which the envelope bounds."""
+        expires_at = self.expires_at if lapses is None or state != "held" else min(self.expires_at, lapses)
+        return Subject(cast(State, state), self.parties, self.requirement, expires_at, run_by, self.undo)
 
 
 def read(raw: bytes, action: Action) -> Document:

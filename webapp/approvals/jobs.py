@@ -66,7 +66,7 @@ def _expire(session: Session, action_id: str, now: datetime, evaluation: bool) -
     action = session.get(Action, action_id, with_for_update=True)
     if action is None or action.state not in ("held", "approved"):
         return None
-    at = action.expires_at if action.run_by is None else min(action.run_by, action.expires_at)
+    at = action.run_by or action.expires_at
     if now < at:
         return _looked(session, action, now, at, evaluation)
     move(session, action, "expired", now, actor="system", reason=NOBODY_DECIDED if action.state == "held" else NOBODY_CAME)

@@ -30,7 +30,7 @@ class Opened:
 
     @property
     def subject(self) -> Subject:
-        return self.document.subject(self.action.state, self.action.run_by)
+        return self.document.subject(self.action.state, self.action.run_by, self.action.expires_at)
 
     def resolution(self, now: datetime) -> Resolution:
         return resolve(self.subject, self.verified.given, now)

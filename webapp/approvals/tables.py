@@ -84,6 +84,7 @@ class Action(Base):
     changed_at: Mapped[datetime] = mapped_column(index=True)
     """The last change that a page would show."""
     expires_at: Mapped[datetime]
+    """When it lapses undecided: never after the envelope's own time, and before it where a rule lets people put that off."""
     decided_at: Mapped[datetime | None]
     run_by: Mapped[datetime | None]
     """An approval that nobody has picked up by then expires."""

@@ -100,12 +100,14 @@ class Deny:
 
 @dataclass(frozen=True)
 class Hold:
-    """Falsy: nothing may run yet. All of `needs` must be met within `within` seconds."""
+    """Falsy: nothing may run yet. All of `needs` must be met within `within` seconds; within `latest`, if somebody who decides
+    puts off the lapse (0: nobody can)."""
 
     needs: tuple[Need, ...]
     within: int
     reasons: tuple[Reason, ...]
     digest: str
+    latest: int = 0
 
     def __bool__(self) -> bool:
         return False

@@ -149,8 +149,10 @@ class PolicySet:
         found = [self._by_id[each] for each in ids if each in self._by_id]
         if len(found) != len(ids):
             return Deny("A rule could not be evaluated, so nothing is allowed.", (), self.digest)
-        needs, within = requirement.add_up([(rule.id, rule.requirements or ()) for rule in found], self.within)
-        return Hold(tuple(needs), within, tuple(Reason(rule.id, rule.reason) for rule in found), self.digest)
+        asked = [(rule.id, rule.requirements or ()) for rule in found]
+        needs, within = requirement.add_up(asked, self.within)
+        reasons = tuple(Reason(rule.id, rule.reason) for rule in found)
+        return Hold(tuple(needs), within, reasons, self.digest, requirement.latest(asked, self.within))
 
 
 def load(folders: Sequence[Path], settings: config.Policy | None = None, *, within: int = WITHIN) -> PolicySet:

@@ -2,6 +2,7 @@
 
     @hold       = requirement *("," requirement)
     requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["within=" DURATION]
+                  ["extend=" DURATION]
     DURATION    = 1*DIGIT ("m" | "h" | "d")
 """
 
@@ -28,13 +29,15 @@ STRENGTH: dict[Factor, int] = {"": 0, "totp": 1, "passkey": 2}
 
 @dataclass(frozen=True)
 class Requirement:
-    """One person's confirmation, or the approval of `quorum` people of `group`. `within` is seconds; 0: the rule names none."""
+    """One person's confirmation, or the approval of `quorum` people of `group`. `within` is seconds; 0: the rule names none.
+    `extend`: by how many more somebody who decides may put off the lapse."""
 
     kind: Literal["confirm", "approvers"]
     group: str = ""
     quorum: int = 1
     factor: Factor = ""
     within: int = 0
+    extend: int = 0
 
     def need(self, rule: str) -> Need:
         return {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
@@ -44,6 +47,7 @@ class Requirement:
         words += [f"quorum={self.quorum}"] * (self.kind == "approvers" and self.quorum > 1)
         words += [f"factor={self.factor}"] * bool(self.factor)
         words += [f"within={_duration(self.within)}"] * bool(self.within)
+        words += [f"extend={_duration(self.extend)}"] * bool(self.extend)
         return " ".join(words)
 
 
@@ -71,6 +75,11 @@ def add_up(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int)
     return [each.need(rule) for rule, each in kept], min((each.within for _, each in asked if each.within), default=otherwise)
 
 
+def latest(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int) -> int:
+    """The longest that it may wait in the end, in seconds, if somebody puts off the lapse: what every hold allows."""
+    return min((((each.within or otherwise) + each.extend) for _, asked in holds for each in asked), default=otherwise)
+
+
 def _requirement(text: str) -> Requirement:
     words = text.split()
     if not words:
@@ -79,18 +88,18 @@ def _requirement(text: str) -> Requirement:
     if head == "confirm":
         if "quorum" in fields:
             raise PolicyRefused("`confirm` is one person's second look: it takes no quorum.")
-        return Requirement("confirm", factor=_factor(fields), within=_within(fields))
+        return Requirement("confirm", factor=_factor(fields), within=_within(fields), extend=_extend(fields))
     name, _, group = head.partition("=")
     if name != "approvers" or not GROUP.fullmatch(group):
         raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
-    return Requirement("approvers", group, _quorum(fields), _factor(fields), _within(fields))
+    return Requirement("approvers", group, _quorum(fields), _factor(fields), _within(fields), _extend(fields))
 
 
 def _fields(words: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for word in words:
         name, sign, value = word.partition("=")
-        if not sign or name not in ("quorum", "factor", "within"):
+        if not sign or name not in ("quorum", "factor", "within", "extend"):
             raise PolicyRefused(f"A hold does not know the word `{word}`.")
         if name in fields:
             raise PolicyRefused(f"A hold says `{name}` twice.")
@@ -118,12 +127,20 @@ def _factor(fields: dict[str, str]) -> Factor:
 
 
 def _within(fields: dict[str, str]) -> int:
-    if "within" not in fields:
+    return _seconds(fields, "within")
+
+
+def _extend(fields: dict[str, str]) -> int:
+    return _seconds(fields, "extend")
+
+
+def _seconds(fields: dict[str, str], name: str) -> int:
+    if name not in fields:
         return 0
-    match = DURATION.fullmatch(fields["within"])
+    match = DURATION.fullmatch(fields[name])
     seconds = int(match[1]) * SECONDS[match[2]] if match else 0
     if not 0 < seconds <= LONGEST:
-        raise PolicyRefused(f"`within={fields['within']}`: write minutes, hours or days as `30m`, `4h`, `2d`, at most 30 days.")
+        raise PolicyRefused(f"`{name}={fields[name]}`: write minutes, hours or days as `30m`, `4h`, `2d`, at most 30 days.")
     return seconds
 
 

@@ -52,9 +52,9 @@ APPROVE = (need(),)
 TWO = (need(quorum=2),)
 
 
-def verdict(needs: Sequence[Need] = APPROVE, within: int = 4 * 3600) -> Hold:
+def verdict(needs: Sequence[Need] = APPROVE, within: int = 4 * 3600, latest: int = 0) -> Hold:
     reasons = tuple(Reason(one["rule"], f"Because of {one['rule']}") for one in needs)
-    return Hold(tuple(needs), within, reasons, "9f12" * 16)
+    return Hold(tuple(needs), within, reasons, "9f12" * 16, latest)
 
 
 def draft(
@@ -82,10 +82,10 @@ def counted(house: House, person: str, read: facts.Facts) -> usage.Used:
         return usage.facts(session, call, house.clock())
 
 
-def held(house: House, made: Draft, needs: Sequence[Need] = APPROVE, within: int = 4 * 3600) -> str:
+def held(house: House, made: Draft, needs: Sequence[Need] = APPROVE, within: int = 4 * 3600, latest: int = 0) -> str:
     key = sealer(house)
     return house.database.write(lambda s: hold(
-        s, draft=made, verdict=verdict(needs, within), sealer=key, settings=house.settings.approvals, now=house.clock(),
+        s, draft=made, verdict=verdict(needs, within, latest), sealer=key, settings=house.settings.approvals, now=house.clock(),
         evaluation=house.settings.evaluation,
     )).action_id
 
