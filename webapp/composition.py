@@ -49,12 +49,9 @@ from webapp.web.proxies import Proxies
 
 ROOMS = (
     approvals.blueprint,
-<<<<<<< HEAD
     receipts.blueprint,
     pace.blueprint,
-=======
     absence.blueprint,
->>>>>>> c5378c5 (Say when a call is held that nobody who is there can decide it, and let people say that they are on it)
     health.blueprint,
     people.blueprint,
     audit.blueprint,
