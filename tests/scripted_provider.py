@@ -7,6 +7,7 @@ request is recorded.
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import struct
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 Fault = Callable[["Handler"], bool]
 """Runs before or after the books are kept; True when it has answered, or not answered, in its own way."""
@@ -42,6 +43,8 @@ class Scripted:
     me: Any = None
     """What it says of the account, where that is not `sub` and `label`."""
     told: int = 200
+    secrets: set[str] | None = None
+    """The client secrets it knows, where it asks for one."""
     heard: list[tuple[str, str, dict[str, str], str]] = field(default_factory=list)
     """Method, path, headers (lower case) and body of every request."""
     before: list[Fault] = field(default_factory=list)
@@ -126,7 +129,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         found = json.loads(text) if "json" in self.headers["Content-Type"] else parse_qs(text)
         form = {key: value if isinstance(value, str) else value[0] for key, value in found.items()}
-        if path == "/revoke":
+        if self.stranger(form):
+            self.answer(401, {"error": "invalid_client"})
+        elif path == "/revoke":
             self.scripted.revoked.append(form)
             if self.scripted.revocation == 200:
                 self.scripted.living.discard(form["token"])
@@ -138,6 +143,11 @@ class Handler(BaseHTTPRequestHandler):
             self.tokens(self.scripted.issue(self.scripted.scopes), "authorization_code")
         else:
             self.refresh(form)
+
+    def stranger(self, form: dict[str, str]) -> bool:
+        known = self.scripted.secrets
+        basic = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ") or b"").decode()
+        return known is not None and (form.get("client_secret") or unquote_plus(basic.partition(":")[2])) not in known
 
     def refresh(self, form: dict[str, str]) -> None:
         made = self.scripted

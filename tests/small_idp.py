@@ -32,6 +32,8 @@ class SmallIdp:
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "one", "use": "sig", "alg": "ES256"}))
     codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=lambda: {SECRET})
+    """The client secrets it knows."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -51,8 +53,7 @@ class SmallIdp:
         return {"code": code, "state": asked["state"], "iss": self.issuer}
 
     def token(self, form: Mapping[str, str], authorization: str) -> tuple[int, dict[str, Any]]:
-        expected = base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
-        if authorization != f"Basic {expected}":
+        if authorization not in {"Basic " + base64.b64encode(f"{CLIENT}:{one}".encode()).decode() for one in self.secrets}:
             return 401, {"error": "invalid_client"}
         asked, claims = self.codes.pop(form.get("code", ""), ({}, {}))
         hashed = hashlib.sha256(form.get("code_verifier", "").encode()).digest()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from vault import secret_ids
+from vault.client_secrets import before
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
@@ -36,9 +38,17 @@ def _clients(keeper: Keeper) -> Iterator[Age]:
     mount = f"{keeper.settings.prefix}kv/metadata"
     for folder, kind in CLIENTS:
         for name in keeper.kv.list(folder)[:MOST]:
+            found = keeper.kv.read(f"{folder}/{name}")
+            if found is None or not found.data.get("client_secret"):
+                continue
             data = (keeper.vault.read(f"{mount}/{folder}/{name}") or {}).get("data") or {}
-            if data.get("updated_time"):
-                yield Age(kind, name, made_at(data["updated_time"]))
+            at = found.data.get("secret_at")
+            since = datetime.fromisoformat(at) if at else made_at(data["updated_time"])
+            overlap = before(found.data, keeper.clock())
+            how = f"by hand: counterseal {kind} secret{f' {name}' if kind == 'provider' else ''} --next"
+            if overlap:
+                how += f"; until {overlap[0].until:%Y-%m-%d %H:%M} UTC the one before is tried too"
+            yield Age(kind, name, since, None, how)
 
 
 def _login(keeper: Keeper) -> Iterator[Age]:

@@ -14,6 +14,7 @@ from vault import (
     accounts,
     ages,
     checkpoints,
+    client_secrets,
     connecting,
     decisions,
     ending,
@@ -48,7 +49,7 @@ def table() -> Handlers:
     return {
         **life.HANDLERS, **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
-        **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS,
+        **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
     }
 
 

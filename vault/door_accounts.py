@@ -53,6 +53,16 @@ class Accounts:
         """Store a provider's client: `{client_id, client_secret, issuer?, endpoints…?}` over the catalogue's facts."""
         self._line.ask("provider_put", name=name, record=dict(record))
 
+    def client_secret_put(self, *, kind: str, name: str, secret: Secret[str], overlap: int) -> datetime:
+        """Replace the client secret at a `provider` or `idp`; until when the one before is tried where the new one is not known:
+        `overlap` seconds, 10 minutes to 30 days. Raises NotKnown; BadRequest, with a hint."""
+        found = self._line.ask("client_secret_put", kind=kind, name=name, secret=secret.reveal(), overlap=overlap)
+        return moment(found["until"])
+
+    def client_secret_end(self, *, kind: str, name: str) -> bool:
+        """From here on the newest secret alone is shown; whether there was another. Raises NotKnown."""
+        return bool(self._line.ask("client_secret_end", kind=kind, name=name)["ended"])
+
     def providers(self) -> tuple[str, ...]:
         """Names of the providers that have a client and can be connected."""
         return tuple(self._line.ask("providers", again=True)["providers"])

@@ -43,13 +43,13 @@ class Process(BaseApplication):  # type: ignore[misc]
         """In the worker, after gevent has patched: nothing of ours is imported before."""
         from vault.app import application, table
         from vault.renewal import drain
-        from vault.secret_ids import watch
         from vault.settings import load
         from vault.table import make
+        from vault.upkeep import watch
 
         keeper = make(load(self.instance, evaluation=self.evaluation))
         drain(keeper)
-        threading.Thread(target=watch, args=(keeper, threading.Event()), name="secret-id", daemon=True).start()
+        threading.Thread(target=watch, args=(keeper, threading.Event()), name="upkeep", daemon=True).start()
         return application(keeper, table())
 
 

@@ -13,7 +13,6 @@ import fcntl
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vault.client import Refused
-from vault.errors import KeeperError, TooMany, VaultAway, VaultSealed
+from vault.errors import KeeperError, TooMany
 from vault.files import put
 from vault.login import AppRole
 from vault.reach import read_secret
@@ -36,8 +35,6 @@ log = logging.getLogger("counterseal.keeper")
 OVERLAP = timedelta(minutes=10)
 """How long the old one still logs in: another process of this keeper may have read the file a moment ago."""
 SELDOM = timedelta(hours=1)
-LOOK, LATER = 300.0, 3600.0
-"""Seconds between two looks; after one that the vault refused."""
 MADE_BY = {"made_by": "counterseal"}
 OWN = "never: it lies beside the own vault's key, and is worth no more"
 LINK = "by whoever manages the file: it is a link, which the keeper does not replace"
@@ -130,20 +127,6 @@ def by_age(keeper: Keeper) -> None:
             log.warning("the vault does not know the secret-id in %s: the keeper makes itself another", file)
         if not _old(file).exists() or not found.known:
             _anew(keeper, file)
-
-
-def watch(keeper: Keeper, stop: threading.Event) -> None:
-    """The keeper's own loop: each keeper has a file of its own, and no other process knows of it."""
-    pause = LOOK
-    while not stop.wait(pause):
-        pause = LOOK
-        try:
-            by_age(keeper)
-        except (TooMany, VaultAway, VaultSealed) as error:
-            log.info("the secret-id is looked at again later: %s", error.detail)
-        except (KeeperError, OSError) as error:
-            log.warning("the secret-id was not replaced: %s", getattr(error, "detail", type(error).__name__))
-            pause = LATER
 
 
 def _anew(keeper: Keeper, file: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from vault import authority, tickets
 from vault.answers import Tokens
+from vault.client_secrets import before
 from vault.errors import BadRequest, NotKnown, ProviderRefused
 from vault.id_token import Asked, verify
 from vault.people import Person, record
@@ -114,7 +115,8 @@ def _idp(keeper: Keeper, name: str) -> tuple[Endpoints, dict[str, Any]]:
         raise NotKnown(f"idp {name}", hint="No identity provider is set up here yet.")
     ours = upstreams(keeper)
     generic = facts(ours.catalogue(), name="sign-in", entry="oidc").model_copy(update={"authorize_params": {}})
-    at = resolve(generic, found.data, ours.transport, ours.discovery)
+    tried = [one.value for one in before(found.data, keeper.clock())]
+    at = resolve(generic, found.data, ours.transport, ours.discovery, tried)
     if not at.jwks_url:
         raise ProviderRefused("no jwks_uri", hint="The identity provider does not say where its signing keys are.")
     return at, found.data

@@ -7,9 +7,10 @@ provider does otherwise is in its catalogue entry (`Quirks`).
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -21,9 +22,14 @@ from vault.answers import WORDS, Tokens, parse_tokens
 from vault.errors import BadRequest, NeedsConsent, ProviderAway, ProviderRefused, Stale
 from vault.providers.catalogue import UNREADABLE, ProviderFacts
 from vault.secret import Secret
-from vault.transport import AnswerLost, Reply, Transport, document, read_document
+from vault.transport import DEADLINE, AnswerLost, Reply, Transport, document, read_document
 from vault.upstream_auth import authenticate, revocation_request, showing
 
+log = logging.getLogger("counterseal.keeper")
+
+UNKNOWN_CLIENT = frozenset({"invalid_client", "incorrect_client_credentials", "bad_client_secret"})
+SHOW_NO_CLIENT = ("slack", "bearer")
+"""Ways to take a token back in which the token alone is shown."""
 WELL_KNOWN = "/.well-known/openid-configuration"
 DISCOVERY_KEPT = 3600.0
 PICK = "select_account"
@@ -47,6 +53,8 @@ class Endpoints:
     iss_advertised: bool = False
     auth: str = "basic"
     picker: bool = False
+    secrets_before: tuple[Secret[str], ...] = ()
+    """Tried where the provider does not know the client by `client_secret`: the overlap of a new one."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +88,18 @@ class Discovery:
         return found
 
 
-def resolve(facts: ProviderFacts, record: Mapping[str, Any], transport: Transport, discovery: Discovery) -> Endpoints:
-    """The record's endpoints over the catalogue's, the missing ones from discovery. Raises ProviderAway, ProviderRefused."""
+def resolve(
+    facts: ProviderFacts, record: Mapping[str, Any], transport: Transport, discovery: Discovery,
+    before: Sequence[Secret[str]] = (),
+) -> Endpoints:
+    """The record's endpoints over the catalogue's, the missing ones from discovery. `before`: client secrets whose overlap lasts.
+    Raises ProviderAway, ProviderRefused."""
     def named(key: str) -> str:
         return str(record.get(key) or getattr(facts, key))
 
     known = Endpoints(
         facts=facts, client_id=str(record.get("client_id") or ""), client_secret=Secret(str(record.get("client_secret") or "")),
-        iss_advertised=facts.iss or bool(record.get("iss")), picker=facts.picker,
+        iss_advertised=facts.iss or bool(record.get("iss")), picker=facts.picker, secrets_before=tuple(before),
         auth=str(record.get("client_auth") or facts.client_auth), **{key: named(key) for key in ADDRESSES},
     )
     if any("{" in getattr(known, key) for key in ADDRESSES):
@@ -183,17 +195,46 @@ def refresh(at: Endpoints, transport: Transport, *, token: Secret[str], scopes: 
 
 def _post(at: Endpoints, transport: Transport, url: str, fields: Mapping[str, str]) -> Reply:
     quirks = at.facts.quirks
-    body, headers = authenticate(at.client_id, at.client_secret, at.auth, fields, quirks.request_body)
-    return transport.send("POST", url, body=body, headers={**headers, **quirks.headers})
+
+    def send(shown: Endpoints) -> Reply:
+        body, headers = authenticate(at.client_id, shown.client_secret, at.auth, fields, quirks.request_body)
+        return transport.send("POST", url, body=body, headers={**headers, **quirks.headers})
+
+    return as_known(at, send)
+
+
+def as_known(at: Endpoints, send: Callable[[Endpoints], Reply]) -> Reply:
+    """By the client secret, and where the provider does not know it, by those before it while they overlap. A request whose
+    client is not known was not looked at (RFC 6749 section 5.2), so nothing is spent. After as long as one may take, no other is
+    begun: a claim outlives that."""
+    end, reply = time.monotonic() + DEADLINE, send(at)
+    for number, value in enumerate(at.secrets_before):
+        if not unknown_client(reply) or time.monotonic() > end:
+            break
+        reply = send(replace(at, client_secret=value))
+        if number == 0 or not unknown_client(reply):
+            log.warning("%s does not know the newest client secret; one before it was tried", at.facts.name)
+    return reply
+
+
+def unknown_client(reply: Reply) -> bool:
+    """RFC 6749 section 5.2: `invalid_client`, with 400 or 401; GitHub and Slack say it in words of their own, with 200."""
+    found = reply.json()
+    return (found.get("error") if isinstance(found, Mapping) else None) in UNKNOWN_CLIENT or (
+        reply.status == 401 and not (isinstance(found, Mapping) and found.get("error"))
+    )
 
 
 def revoke(at: Endpoints, transport: Transport, *, token: Secret[str], hint: str, account: str = "") -> str:
     """`confirmed`, `unsupported` or `pending`. RFC 7009 section 2.2: 200 also for a token that was dead already."""
     if at.facts.revoke_style == "none" or not at.revoke_url:
         return "unsupported"
-    method, url, body, headers = revocation_request(at, token, hint, account)
+    def send(shown: Endpoints) -> Reply:
+        method, url, body, headers = revocation_request(shown, token, hint, account)
+        return transport.send(method, url, body=body, headers=headers)
+
     try:
-        reply = transport.send(method, url, body=body, headers=headers)
+        reply = as_known(at, send) if at.facts.revoke_style not in SHOW_NO_CLIENT else send(at)
     except (AnswerLost, ProviderAway):
         return "pending"
     if reply.status in (200, 204) or (reply.status in (404, 422) and at.facts.revoke_style == "github"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from vault.client_secrets import before
 from vault.errors import BadRequest, NotKnown, ProviderRefused, TooMany
 from vault.id_token import Keys
 from vault.providers.catalogue import GENERIC, Catalogue, ProviderFacts, facts, load
@@ -130,7 +131,9 @@ def endpoints(keeper: Keeper, provider: str) -> Endpoints:
     if record is None:
         raise NotKnown(f"provider {provider}", hint="This provider is not set up here.")
     ours = upstreams(keeper)
-    return resolve(ours.facts(provider, str(record.data.get("entry", ""))), record.data, ours.transport, ours.discovery)
+    facts_ = ours.facts(provider, str(record.data.get("entry", "")))
+    tried = [one.value for one in before(record.data, keeper.clock())]
+    return resolve(facts_, record.data, ours.transport, ours.discovery, tried)
 
 
 def freely(keeper: Keeper, provider: str) -> frozenset[str]:

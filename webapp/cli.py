@@ -56,8 +56,8 @@ COMMANDS: Mapping[str, Load] = {
     "server": _at("webapp.registry.commands", "server"),
     "client": _client,
     "incident": _at("webapp.incidents.commands", "incident"),
-    "idp": _at("webapp.people.commands", "idp"),
-    "provider": _at("webapp.connections.commands", "provider"),
+    "idp": _at("webapp.secrets.commands", "idp"),
+    "provider": _at("webapp.secrets.commands", "provider"),
 }
 """In the order `--help` lists them."""
 

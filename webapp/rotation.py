@@ -33,8 +33,8 @@ AT_ONCE = 200
 CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
 OF_KEEPER = {
     "key": ("Vault key", "by the worker, or counterseal rotate"),
-    "provider": ("Client secret at provider", f"{BY_HAND}: counterseal provider add"),
-    "idp": ("Client secret at identity provider", f"{BY_HAND}: counterseal idp add"),
+    "provider": ("Client secret at provider", BY_HAND),
+    "idp": ("Client secret at identity provider", BY_HAND),
     "secret-id": ("AppRole secret-id of", ""),
     "own-secret-id": ("AppRole secret-id of", ""),
 }
