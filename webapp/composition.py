@@ -22,6 +22,7 @@ from webapp.broker import uses
 from webapp.clients import jobs as clients_jobs
 from webapp.clients import views as clients
 from webapp.config import Settings
+from webapp.connections import idle
 from webapp.connections import jobs as connections_jobs
 from webapp.connections import views as connections
 from webapp.db import Database
@@ -93,6 +94,12 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         registry_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}
+
+
+def plan(house: House) -> None:
+    """What is due by itself from each worker's start."""
+    rotating.plan(house)
+    idle.plan(house)
 
 
 def create_app(house: House) -> Flask:

@@ -69,9 +69,8 @@ def post_worker_init(worker: Any) -> None:
     sys.setswitchinterval(SWITCH)
     _warm()
     if os.environ.get(WORKER_LOOP) == "1":
-        from webapp.composition import job_handlers
+        from webapp.composition import job_handlers, plan
         from webapp.jobs import Worker
-        from webapp.rotating import plan
 
         app = worker.app.wsgi()
         house = app.extensions["counterseal"]

@@ -145,6 +145,10 @@ class ProviderFacts(Strict):
     narrows: bool = False
     access_lifetime: int | None = Field(default=None, gt=0)
     refresh_lifetime: int | None = Field(default=None, gt=0)
+    refresh_idle_days: int | None = Field(default=None, gt=0, le=3650)
+    """A refresh token that is not used for so long ends; each use begins it anew."""
+    refresh_absolute_days: int | None = Field(default=None, gt=0, le=3650)
+    """So long after the consent all refresh tokens of it end, however often they were used."""
     revoke_style: Literal["rfc7009", "github", "slack", "bearer", "stripe", "none"] = "rfc7009"
     revoke_effect: Literal["token", "grant", "none"] = "grant"
     ends_access: bool = False

@@ -9,6 +9,7 @@ from vault.door import ConnectionState
 from webapp.connections.tables import Connection
 
 SOON = timedelta(days=3)
+FORESEEN = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,11 @@ EVENTS = {
 }
 
 
-def health(row: Connection, state: ConnectionState | None, title: str, now: datetime, *, away: bool = False) -> Health:
-    """`state` is what the keeper knows, None where it knows nothing, or is `away`. A row that says less than the
-    keeper is believed where that is the worse news."""
+def health(
+    row: Connection, state: ConnectionState | None, title: str, now: datetime, *, away: bool = False, ends: datetime | None = None
+) -> Health:
+    """`state` is what the keeper knows, None where it knows nothing, or is `away`; `ends`: when the consent ends, however often
+    it is used. A row that says less than the keeper is believed where that is the worse news."""
     if row.suspended and row.status != "disconnected":
         return Health("bad", "Suspended", "Something may be compromised: nothing uses it until an administrator lifts that.")
     if row.status == "disconnected":
@@ -50,6 +53,8 @@ def health(row: Connection, state: ConnectionState | None, title: str, now: date
         return Health("", "Connected", "When its access was renewed cannot be told while the vault is away.")
     if state is None:
         return Health("warn", "Reconnect", f"The vault holds no access for this account. {NOTHING}")
+    if ends is not None and now < ends < now + FORESEEN and state.renewable:
+        return Health("warn", "Ends soon", f"{title} ends this access ", ends, ", however often it is used. Reconnect it before.")
     return _active(state, title, now)
 
 

@@ -41,17 +41,21 @@ def try_(house: House, due: Due) -> datetime | None:
     """A provider that is away is asked again by the worker. One that refuses ends it: the person's page asks to reconnect."""
     with house.database.read() as session:
         row = session.get(Connection, due.key)
-    if row is None or row.status != "active":
-        return None
+    if row is not None and row.status == "active":
+        tried(house, row)
+    return None
+
+
+def tried(house: House, row: Connection) -> None:
+    """Renewed once. Raises what a provider or vault that is away raises."""
     try:
         receiver = house.door.try_renewal(connection=row.id)
         house.door.forget(connection=row.id, person=row.person, receiver=receiver)
     except (NeedsConsent, NotKnown) as error:
         hint = UNKNOWN if isinstance(error, NotKnown) else error.hint
         house.database.write(lambda s: states.needs_consent(s, row.id, hint, house.clock()))
-        return None
+        return
     except (Disconnected, Paused):
-        return None
+        return
     now, facts = house.clock(), providers.find(house.settings, row.provider)
     house.database.write(lambda s: states.end_tokens(s, row.id, now, now, facts))
-    return None

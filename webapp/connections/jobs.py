@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from vault.errors import NotKnown
-from webapp.connections import health_check, keys
+from webapp.connections import health_check, idle, keys
 from webapp.connections.connecting import TIDY
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
@@ -29,5 +29,5 @@ def tidy(house: House, due: Due) -> datetime | None:
 
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {
-    TIDY: tidy, keys.REMIND: keys.remind, health_check.TRY: health_check.try_,
+    TIDY: tidy, keys.REMIND: keys.remind, health_check.TRY: health_check.try_, idle.RENEW: idle.renew, idle.LOOK: idle.look,
 }

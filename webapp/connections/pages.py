@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from vault.door import ConnectionState
 from vault.errors import KeeperError
 from vault.providers.catalogue import ProviderFacts
-from webapp.connections import consents, lookup, providers
+from webapp.connections import consents, idle, lookup, providers
 from webapp.connections.agents import Agent, may_use
 from webapp.connections.health import Health, health
 from webapp.connections.rules import Allowed, Rest, allowed, listed, missing, rest
@@ -152,7 +152,9 @@ def _card(house: House, row: Connection, seen: _Seen) -> Card:
     default = lookup.chosen(there)
     used_by_agents = row.status != "disconnected" and default is not None and default.id == row.id
     return Card(
-        row=row, facts=facts, health=health(row, state, facts.title, house.clock(), away=seen.states is None),
+        row=row, facts=facts, health=health(
+            row, state, facts.title, house.clock(), away=seen.states is None, ends=idle.ends_at(facts, row.connected_at)
+        ),
         allowed=allowed(facts, row.scopes),
         summary=seen.summaries[row.id], state=state, agents=seen.agents.get(row.provider, []) if used_by_agents else [],
         servers=[one for one in seen.servers if one.connection == row.id],

@@ -11,7 +11,7 @@ from vault.door import Revoked
 from vault.errors import Disconnected, NotKnown
 from webapp.broker.jobs import ended_or_not
 from webapp.broker.ledger import note
-from webapp.connections import states
+from webapp.connections import idle, states
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
 from webapp.errors import Conflict
@@ -50,12 +50,16 @@ def resume(house: House, due: Due) -> datetime | None:
         return None
     now, actor = house.clock(), str(due.payload["actor"])
     try:
-        house.database.write(lambda s: states.change(
-            s, row.id, to="active", actor=actor, kind="connection.resumed", now=now, before=("paused",)
-        ))
+        house.database.write(lambda s: _resumed(s, row.id, actor, now))
     except Conflict:  # it was suspended again, or disconnected, at this moment: the keeper is told so once more
         house.database.write(lambda s: states.tell_again(s, row.id, house.clock()))
     return None
+
+
+def _resumed(session: Session, connection: str, actor: str, now: datetime) -> None:
+    """And its refresh token is traded in: whoever may have had the one of before has nothing, where the provider rotates."""
+    states.change(session, connection, to="active", actor=actor, kind="connection.resumed", now=now, before=("paused",))
+    idle.now_(session, [connection], now)
 
 
 def release(house: House, due: Due) -> datetime | None:

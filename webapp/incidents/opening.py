@@ -15,7 +15,7 @@ from webapp.approvals.transitions import move
 from webapp.broker import leases
 from webapp.clients import status as clients
 from webapp.config import Settings
-from webapp.connections import consents, lookup, providers, suspension
+from webapp.connections import consents, idle, lookup, providers, suspension
 from webapp.connections.rules import ends_alone
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import enqueue_all
@@ -170,6 +170,7 @@ def _forget(
         )
         session.add_all(IncidentPart(incident=incident, what="revocation", subject=subject) for subject in chunk)
         enqueue_all(session, FORGET, sorted(chunk), now)
+        idle.now_(session, sorted(row.id for row in chunk.values() if row.status == "active"), now)
 
 
 def _part(session: Session, incident: str, what: str, subject: str, detail: str = "") -> None:
