@@ -179,6 +179,7 @@ def small_idp() -> Iterator[SmallIdp]:
 def house(database: Database, keeper: KeeperParts, clock: Clock) -> House:
     """A house on each database in turn, the keeper's door, and a clock that the test moves."""
     settings = Settings(public_url=PUBLIC_URL, database_url=database.url)
+    settings.approvals.quick_row = 0  # the clock stands still here: every decision would be a quick one
     return House(settings, database, keeper.door, clock)
 
 

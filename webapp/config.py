@@ -111,6 +111,14 @@ class Approvals(BaseModel):
     reason_length: int = 500
     reject_reasons: dict[str, str] = REJECT_REASONS
     """What can be chosen when an action is rejected: a code for programs, and the words. Both reach the agent."""
+    dwell_ms: int = Field(default=1500, ge=0, le=10_000)
+    """Milliseconds for which the button to approve sleeps after the page was opened, and after it changed."""
+    quick_row: int = Field(default=3, ge=0, le=50)
+    """After this many quick approvals in a row a person is asked to type a detail of the next. 0: never."""
+    quick_within: int = Field(default=60, ge=1, le=3600)
+    """In which time that is in a row."""
+    quick_seconds: int = Field(default=10, ge=1, le=600)
+    """What is decided sooner after it was opened is quick."""
     log_stalled: int = 10
     page: int = 50
     result_kept: int = 30 * 86400

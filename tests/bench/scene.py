@@ -138,6 +138,7 @@ class Scene:
         self.port = free_port()
         environment = {
             **os.environ, "COUNTERSEAL_INSTANCE": str(self.house.settings.instance), "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL,
+            "COUNTERSEAL_APPROVALS__QUICK_ROW": "0",
             "COUNTERSEAL_DATABASE_URL": self.house.database.url, serving.WORKER_LOOP: "1", "PYTHONUNBUFFERED": "1",
         }
         log = (self.house.settings.instance / "web.log").open("ab")
@@ -204,6 +205,7 @@ def scene() -> Iterator[tuple[Scene, scripted_provider.Scripted]]:
         settings = Settings(
             public_url=PUBLIC_URL, instance=keeper.instance, database_url=f"sqlite:///{folder / 'bench.sqlite'}"
         )
+        settings.approvals.quick_row = 0  # nobody asks a bench to type an amount
         house = House(settings, Database(settings.database), keeper.door, lambda: datetime.now(UTC))
         upgrade(house.database)
         app = create_app(house)

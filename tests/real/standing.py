@@ -83,6 +83,8 @@ class Standing:
             "COUNTERSEAL_DATABASE_URL": self.database_url, "COUNTERSEAL_APPROVALS__SILENCE": str(SILENCE),
             "COUNTERSEAL_APPROVALS__HEARTBEAT": "1", "COUNTERSEAL_GATEWAY__UPSTREAM_TIMEOUT": "6",
             "COUNTERSEAL_OAUTH__ACCESS_LIFETIME": "86400", "PYTHONUNBUFFERED": "1",
+            # Visitors are programs: they approve within a second of looking, one after the other.
+            "COUNTERSEAL_APPROVALS__QUICK_ROW": "0",
         }
 
     def command(self, *words: str) -> str:

@@ -126,8 +126,12 @@ def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
     names = [stop["name"] for stop in stops]
     assert names.index("Exactly what will be sent") < next(i for i, name in enumerate(names) if name.startswith("Confirm"))
     assert any(name.startswith("Reject") for name in names)
-    mira.get_by_role("button", name=re.compile("^Confirm")).focus()
+    confirm = mira.get_by_role("button", name=re.compile("^Confirm"))
+    expect(confirm).to_be_enabled()
+    confirm.focus()
     mira.keyboard.press("Enter")
+    expect(mira.get_by_text("Enter does not approve")).to_be_visible()
+    mira.keyboard.press("Space")
     mira.locator("[data-state=done]").wait_for()
 
 

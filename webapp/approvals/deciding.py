@@ -19,6 +19,7 @@ from vault.evidence import Statement
 from webapp import audit
 from webapp.approvals import decisions, since, usage
 from webapp.approvals.outcome import Recheck
+from webapp.approvals.pace import looks
 from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
 from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.settling import remember
@@ -45,10 +46,12 @@ def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, reche
     return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict)
 
 
-def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck) -> str:
-    """Confirm or approve, whichever is this person's part; the state afterwards.
+def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck, typed: str = "") -> str:
+    """Confirm or approve, whichever is this person's part; the state afterwards. `typed`: the detail that is asked for after
+    several quick approvals.
 
-    Raises Conflict when anything changed since the page was shown, MayNotDecide, FactorRefused.
+    Raises BadInput when that is asked for and not what was typed, Conflict when anything changed since the page was shown,
+    MayNotDecide, FactorRefused.
     """
     opened = _still(house, action_id, viewer, shown, recheck)
     verdict = opened.part(viewer.person, viewer.groups)
@@ -56,8 +59,9 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
         raise MayNotDecide
     if answer.assertion is None and not code_counts(opened.subject, verdict, viewer.groups):
         raise FactorRefused(hint="This decision asks for a passkey. An authenticator code does not count here.")
+    asked = looks.require(house, viewer.person, opened, typed)
     statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer)
-    return house.database.write(lambda s: _record(s, house, opened, statement))
+    return house.database.write(lambda s: _record(s, house, opened, statement, asked=asked))
 
 
 def reject(
@@ -156,8 +160,9 @@ def _locked(session: Session, action_id: str) -> Action:
     return session.scalars(select(Action).where(Action.id == action_id).with_for_update()).one()
 
 
-def _record(session: Session, house: House, opened: Opened, statement: Statement) -> str:
-    """Store the statement and go where all of them lead. Raises Conflict when the action no longer waits for it."""
+def _record(session: Session, house: House, opened: Opened, statement: Statement, *, asked: bool = False) -> str:
+    """Store the statement and go where all of them lead. Raises Conflict when the action no longer waits for it. `asked`: a
+    detail was asked for, and typed."""
     now = house.clock()
     action = _locked(session, opened.action.id)
     given = decisions.given_of(statement, opened.keys)
@@ -177,6 +182,7 @@ def _record(session: Session, house: House, opened: Opened, statement: Statement
             session.add(row)
     except IntegrityError as error:
         raise Conflict("You have decided this already.") from error
+    looks.decided(session, house.settings.approvals, action.id, given.person, given.verdict, asked=asked, now=now)
     return _advance(session, house, opened, action, now)
 
 

@@ -12,6 +12,8 @@ from vault.errors import FactorRefused, Stale
 from webapp.approvals import deciding, page, queue, reasons, showing, since
 from webapp.approvals.forms import answer_of, found_of, tab_of
 from webapp.approvals.outcome import Handed
+from webapp.approvals.pace import looks
+from webapp.approvals.pace.rules import band
 from webapp.connections import lookup as accounts
 from webapp.errors import BadInput, Conflict, Unavailable
 from webapp.people.streams import still_signed_in
@@ -98,7 +100,10 @@ def count() -> Response:
 @blueprint.get("/actions/<action_id>")
 @person
 def action(action_id: str) -> str:
-    return render(action_id, "approvals/action.html")
+    shown, who = see(action_id), viewer()
+    if shown.decides:
+        looks.opened(house(), action_id, who.person, band(shown.opened.document.base_minor))
+    return rendered(shown, "approvals/action.html")
 
 
 @blueprint.get("/actions/<action_id>/now")
@@ -126,7 +131,8 @@ def challenge(action_id: str) -> ResponseReturnValue:
 def decide(action_id: str) -> ResponseReturnValue:
     shown, recheck = request.form.get("shown", ""), handed().recheck
     return attempt(action_id, lambda: deciding.decide(
-        house(), action_id, viewer(), shown=shown, answer=answer_of(request.form), recheck=recheck
+        house(), action_id, viewer(), shown=shown, answer=answer_of(request.form), recheck=recheck,
+        typed=request.form.get("typed", ""),
     ))
 
 
@@ -182,12 +188,13 @@ def render(action_id: str, template: str, problem: str = "") -> str:
 
 
 def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Sequence[page.Change] = ()) -> str:
-    the_house = house()
+    the_house, who = house(), viewer()
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
         page=page, problem=problem, typed=request.form, waits=showing.waits_now(shown.action, the_house.clock()),
         lacking=showing.lacking, changes=changes,
-        who=viewer(), pick_up_minutes=the_house.settings.approvals.pick_up // 60,
+        asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
+        dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,
     )
 
 

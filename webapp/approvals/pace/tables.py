@@ -1,4 +1,4 @@
-"""Reports of agents. A row here only ever tightens."""
+"""Reports of agents, and how people decide. A row here only ever tightens."""
 
 from __future__ import annotations
 
@@ -47,3 +47,40 @@ class Report(Base):
     resumed_by: Mapped[str | None]
     note: Mapped[str] = mapped_column(default="")
     """Why it was resumed."""
+
+
+class Look(Base):
+    """One person's look at one action: when the server first showed it to them, and when and how they decided.
+
+    `action` may be a decoy's id: those are in no other table of actions.
+    """
+
+    __tablename__ = "approver_look"
+    __table_args__ = (
+        CheckConstraint("verdict IN ('', 'approve', 'confirm', 'reject')", name="verdict"),
+        CheckConstraint("(verdict = '') = (decided_at IS NULL)", name="decided"),
+        Index("ix_approver_look_last", "person", "decided_at"),
+        # What the figures for admins are counted from, without the table.
+        Index("ix_approver_look_figures", "decided_at", "person", "decoy", "verdict", "band", "seconds", "streak", "asked",
+              "missed"),
+    )
+    shown = ("action", "person", "verdict")
+
+    action: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str] = mapped_column(primary_key=True)
+    opened_at: Mapped[datetime | None]
+    """None where the server never showed it to them."""
+    decided_at: Mapped[datetime | None]
+    verdict: Mapped[str]
+    seconds: Mapped[int | None]
+    """From the first look to the decision."""
+    band: Mapped[int]
+    """Of its size: 0 where it has no amount."""
+    quick: Mapped[bool]
+    streak: Mapped[int]
+    """How many quick approvals in a row it makes."""
+    asked: Mapped[bool]
+    """Whether a typed detail was asked for, and given."""
+    missed: Mapped[int]
+    """How often something else was typed."""
+    decoy: Mapped[bool]

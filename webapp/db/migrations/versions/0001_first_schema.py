@@ -1,4 +1,4 @@
-"""first schema"""
+"""First schema"""
 
 from __future__ import annotations
 
@@ -103,6 +103,27 @@ def upgrade() -> None:
     with op.batch_alter_table('agent_report', schema=None) as batch_op:
         batch_op.create_index('ix_agent_report_open', ['person'], unique=False, sqlite_where=sa.text('resumed_at IS NULL'), postgresql_where=sa.text('resumed_at IS NULL'))
         batch_op.create_index('ix_agent_report_reporter', ['reporter', 'id'], unique=False)
+
+    op.create_table('approver_look',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('verdict', sa.String(), nullable=False),
+    sa.Column('seconds', sa.Integer(), nullable=True),
+    sa.Column('band', sa.Integer(), nullable=False),
+    sa.Column('quick', sa.Boolean(), nullable=False),
+    sa.Column('streak', sa.Integer(), nullable=False),
+    sa.Column('asked', sa.Boolean(), nullable=False),
+    sa.Column('missed', sa.Integer(), nullable=False),
+    sa.Column('decoy', sa.Boolean(), nullable=False),
+    sa.CheckConstraint("(verdict = '') = (decided_at IS NULL)", name=op.f('ck_approver_look_decided')),
+    sa.CheckConstraint("verdict IN ('', 'approve', 'confirm', 'reject')", name=op.f('ck_approver_look_verdict')),
+    sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_approver_look'))
+    )
+    with op.batch_alter_table('approver_look', schema=None) as batch_op:
+        batch_op.create_index('ix_approver_look_figures', ['decided_at', 'person', 'decoy', 'verdict', 'band', 'seconds', 'streak', 'asked', 'missed'], unique=False)
+        batch_op.create_index('ix_approver_look_last', ['person', 'decided_at'], unique=False)
 
     op.create_table('audit_checkpoints',
     sa.Column('size', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -822,6 +843,11 @@ def downgrade() -> None:
 
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
+    with op.batch_alter_table('approver_look', schema=None) as batch_op:
+        batch_op.drop_index('ix_approver_look_last')
+        batch_op.drop_index('ix_approver_look_figures')
+
+    op.drop_table('approver_look')
     with op.batch_alter_table('agent_report', schema=None) as batch_op:
         batch_op.drop_index('ix_agent_report_reporter')
         batch_op.drop_index('ix_agent_report_open', sqlite_where=sa.text('resumed_at IS NULL'), postgresql_where=sa.text('resumed_at IS NULL'))
