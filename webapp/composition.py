@@ -13,6 +13,7 @@ from webapp.approvals import absence_views as absence
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
 from webapp.approvals import views as approvals
+from webapp.approvals.desk import views as desk
 from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
 from webapp.approvals.pace import views as pace
@@ -53,6 +54,7 @@ ROOMS = (
     receipts.blueprint,
     pace.blueprint,
     absence.blueprint,
+    desk.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from vault.door import Answer
 from vault.secret import Secret
 from webapp.approvals.deciding import Close
-from webapp.approvals.queue import Tab
+from webapp.approvals.queue import TABS, Tab
 from webapp.canonical import Limits, parse
 from webapp.errors import BadInput
 
@@ -31,13 +31,10 @@ def answer_of(form: Mapping[str, str]) -> Answer:
 
 
 def tab_of(text: str | None) -> Tab:
-    if text in (None, "me"):
-        return "me"
-    if text == "others":
-        return "others"
-    if text == "mine":
-        return "mine"
-    raise BadInput("There is no such list.")
+    found = next((tab for tab in TABS if tab == (text or "me")), None)
+    if found is None:
+        raise BadInput("There is no such list.")
+    return found
 
 
 def found_of(text: str | None) -> Close:

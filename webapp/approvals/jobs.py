@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.approvals import claims, requests, shortage
+from webapp.approvals.desk import snoozing
 from webapp.approvals.execution import run
 from webapp.approvals.outcome import Handed
 from webapp.approvals.tables import Action, Payload
@@ -59,6 +60,7 @@ def run_task(house: House, row: Due, handed: Handed) -> datetime | None:
 jobs: dict[str, Handler] = {
     "approvals.expire": expire, "approvals.sweep": sweep, "approvals.clean": clean, requests.CLEAN: requests.clean,
     claims.LAPSE: claims.lapse,
+    **snoozing.jobs,
 }
 
 

@@ -10,15 +10,21 @@ from typing import Literal
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from webapp.approvals.desk.snoozing import asleep
+from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.rules import TERMINAL
 from webapp.approvals.seeing import visible_to
 from webapp.approvals.tables import Action, ActionGroup, Decision
 from webapp.web.viewer import Viewer
 
-Tab = Literal["me", "others", "mine", "all"]
-TABS: tuple[Tab, ...] = ("me", "others", "mine")
+Tab = Literal["me", "snoozed", "others", "mine", "all"]
+TABS: tuple[Tab, ...] = ("me", "snoozed", "others", "mine", "all")
+Only = Sequence[ColumnElement[bool]]
+"""What a list is narrowed to: `desk.filters.conditions`."""
 COUNTED = 100
 """The badge says 99+ beyond this."""
+WINDOW = 20_000
+"""Actions that a search among what ended looks through at a time."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,10 @@ class Listing:
 
     rows: Sequence[Action]
     more: str | None = None
+    cut: bool = False
+    """Whether there are more than these."""
+    looked_back: bool = False
+    """Whether the search stopped at `more`, where it may be continued, before it had looked at everything."""
 
 
 def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
@@ -42,8 +52,18 @@ def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
 
 
 def count(session: Session, viewer: Viewer, now: datetime) -> int:
-    """How many wait for this person; COUNTED at most."""
-    some = select(Action.id).where(waiting_for(viewer, now)).limit(COUNTED).subquery()
+    """How many wait for this person and were not put off; COUNTED at most."""
+    return _count(session, and_(waiting_for(viewer, now), ~asleep(viewer.person, now)))
+
+
+def count_snoozed(session: Session, viewer: Viewer, now: datetime) -> int:
+    """How many of those that wait for this person they put off. COUNTED at most."""
+    mine = select(Snooze.action).where(Snooze.person == viewer.person, Snooze.until > now)
+    return _count(session, and_(Action.id.in_(mine), waiting_for(viewer, now)))
+
+
+def _count(session: Session, where: ColumnElement[bool]) -> int:
+    some = select(Action.id).where(where).limit(COUNTED).subquery()
     return int(session.scalar(select(func.count()).select_from(some)) or 0)
 
 
@@ -53,41 +73,72 @@ def version(session: Session) -> str:
     return latest.isoformat() if latest else ""
 
 
-def waiting(session: Session, viewer: Viewer, now: datetime, limit: int) -> Listing:
+def waiting(session: Session, viewer: Viewer, now: datetime, limit: int, only: Only = ()) -> Listing:
     """Ordered by what could go most wrong, then by what lapses first."""
-    found = select(Action).where(waiting_for(viewer, now)).order_by(Action.rank, Action.expires_at, Action.id).limit(limit)
-    return Listing(session.scalars(found).all())
+    return _ranked(session, and_(waiting_for(viewer, now), ~asleep(viewer.person, now), *only), limit)
 
 
-def others(session: Session, viewer: Viewer, now: datetime, limit: int) -> Listing:
-    """Under way, visible, and not waiting for this person: held for others, approved, running, or uncertain."""
-    under_way = or_(
+def snoozed(session: Session, viewer: Viewer, now: datetime, limit: int, only: Only = ()) -> Listing:
+    """What this person put off, in the same order."""
+    return _ranked(session, and_(waiting_for(viewer, now), asleep(viewer.person, now), *only), limit)
+
+
+def under_way(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
+    """Visible, and not waiting for this person: held for others, approved, running, or uncertain."""
+    state = or_(
         and_(Action.state == "held", Action.expires_at > now, ~waiting_for(viewer, now)),
         Action.state.in_(("approved", "executing", "uncertain")),
     )
-    found = select(Action).where(under_way, visible_to(viewer)).order_by(Action.rank, Action.expires_at, Action.id).limit(limit)
-    return Listing(session.scalars(found).all())
+    return and_(state, visible_to(viewer))
 
 
-def mine(session: Session, viewer: Viewer, limit: int, after: str | None = None) -> Listing:
+def others(session: Session, viewer: Viewer, now: datetime, limit: int, only: Only = ()) -> Listing:
+    return _ranked(session, and_(under_way(viewer, now), *only), limit)
+
+
+def own(viewer: Viewer) -> ColumnElement[bool]:
+    return or_(Action.person == viewer.person, Action.owner == viewer.person, Action.agent_owner == viewer.person)
+
+
+def mine(session: Session, viewer: Viewer, limit: int, after: str | None = None, only: Only = ()) -> Listing:
     """What this person's agents asked, whatever became of it, the latest first."""
-    own = or_(Action.person == viewer.person, Action.owner == viewer.person, Action.agent_owner == viewer.person)
-    return _page(session, own, limit, after)
+    return _page(session, own(viewer), limit, after, only)
 
 
-def history(session: Session, viewer: Viewer, limit: int, after: str | None = None) -> Listing:
+def over(viewer: Viewer) -> ColumnElement[bool]:
+    return and_(Action.state.in_(TERMINAL), visible_to(viewer))
+
+
+def history(session: Session, viewer: Viewer, limit: int, after: str | None = None, only: Only = ()) -> Listing:
     """What ended, of all that this person may see, the latest first."""
-    return _page(session, and_(Action.state.in_(TERMINAL), visible_to(viewer)), limit, after)
+    return _page(session, over(viewer), limit, after, only)
 
 
 def uncertain(session: Session, viewer: Viewer) -> Sequence[Action]:
     """Uncertain actions that this person can close: they stand on the start page until somebody has looked."""
-    own = or_(Action.person == viewer.person, Action.owner == viewer.person, Action.agent_owner == viewer.person)
-    closable = Action.id.is_not(None) if viewer.admin else own
+    closable = Action.id.is_not(None) if viewer.admin else own(viewer)
     return session.scalars(select(Action).where(Action.state == "uncertain", closable).order_by(Action.id).limit(COUNTED)).all()
 
 
-def _page(session: Session, where: ColumnElement[bool], limit: int, after: str | None) -> Listing:
-    found = select(Action).where(where).order_by(Action.id.desc()).limit(limit + 1)
-    rows = session.scalars(found.where(Action.id < after) if after else found).all()
-    return Listing(rows[:limit], rows[limit - 1].id if len(rows) > limit else None)
+def _ranked(session: Session, where: ColumnElement[bool], limit: int) -> Listing:
+    found = select(Action).where(where).order_by(Action.rank, Action.expires_at, Action.id).limit(limit + 1)
+    rows = session.scalars(found).all()
+    return Listing(rows[:limit], cut=len(rows) > limit)
+
+
+def _page(session: Session, where: ColumnElement[bool], limit: int, after: str | None, only: Only) -> Listing:
+    """Narrowed by `only`, WINDOW actions are looked through at a time: a rare word must not read the whole table."""
+    found = select(Action).where(where, *only).order_by(Action.id.desc()).limit(limit + 1)
+    found = found.where(Action.id < after) if after else found
+    floor = _floor(session, after) if only else None
+    rows = session.scalars(found.where(Action.id >= floor) if floor else found).all()
+    if len(rows) > limit:
+        return Listing(rows[:limit], rows[limit - 1].id, cut=True)
+    return Listing(rows, floor, cut=floor is not None, looked_back=floor is not None)
+
+
+def _floor(session: Session, after: str | None) -> str | None:
+    """The last id of the window that begins after this one; None when the rest fits into it."""
+    ids = select(Action.id).order_by(Action.id.desc()).offset(WINDOW - 1).limit(2)
+    found = session.scalars(ids.where(Action.id < after) if after else ids).all()
+    return found[0] if len(found) > 1 else None

@@ -1,4 +1,4 @@
-"""The approvers' pages: start, queue, history, and one action."""
+"""The approvers' pages: start, and one action. The lists are in `desk.views`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app, jsonify, make_response, redi
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
-from webapp.approvals import deciding, page, queue, reasons, showing, since
-from webapp.approvals.forms import answer_of, found_of, tab_of
+from webapp.approvals import deciding, page, queue, reasons, seen, showing, since
+from webapp.approvals.forms import answer_of, found_of
 from webapp.approvals.outcome import Handed
 from webapp.approvals.pace import looks
 from webapp.approvals.pace.rules import band
@@ -52,30 +52,8 @@ def started() -> dict[str, Any]:
         return {
             "waiting": queue.waiting(session, who, now, limit).rows, "recent": queue.mine(session, who, limit).rows,
             "uncertain": queue.uncertain(session, who), "others": queue.others(session, who, now, limit).rows,
+            "snoozed": queue.count_snoozed(session, who, now), "now": now,
         }
-
-
-@blueprint.get("/actions")
-@person
-def actions() -> str:
-    tab, after = tab_of(request.args.get("tab")), request.args.get("after")
-    return render_template("approvals/queue.html", tab=tab, **listed(house(), viewer(), tab, after))
-
-
-@blueprint.get("/actions/rows")
-@person
-def rows() -> str:
-    tab = tab_of(request.args.get("tab"))
-    return render_template("approvals/_queue.html", tab=tab, **listed(house(), viewer(), tab, request.args.get("after")))
-
-
-@blueprint.get("/history")
-@person
-def history() -> str:
-    the_house, after = house(), request.args.get("after")
-    with the_house.database.read() as session:
-        found = queue.history(session, viewer(), the_house.settings.approvals.page, after)
-    return render_template("approvals/history.html", tab="all", listing=found, after=after)
 
 
 @blueprint.get("/actions/count")
@@ -103,6 +81,7 @@ def action(action_id: str) -> str:
     shown, who = see(action_id), viewer()
     if shown.decides:
         looks.opened(house(), action_id, who.person, band(shown.opened.document.base_minor))
+    seen.look(house(), action_id, who.person)
     return rendered(shown, "approvals/action.html")
 
 
@@ -196,19 +175,6 @@ def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Se
         asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
         dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,
     )
-
-
-def listed(the_house: House, who: Viewer, tab: queue.Tab, after: str | None) -> dict[str, Any]:
-    now, limit = the_house.clock(), the_house.settings.approvals.page
-    with the_house.database.read() as session:
-        if tab == "me":
-            found = queue.waiting(session, who, now, limit)
-        elif tab == "others":
-            found = queue.others(session, who, now, limit)
-        else:
-            found = queue.mine(session, who, limit, after)
-        waiting = queue.count(session, who, now)
-    return {"listing": found, "after": after, "waiting": waiting, "waiting_count": lambda: waiting}
 
 
 def waiting_count(the_house: House, who: Viewer | None) -> int:

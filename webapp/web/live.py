@@ -18,6 +18,9 @@ LOOK = 1.0
 ESTABLISHED = 1
 """TCP's state (`tcp_states.h`); CLOSE_WAIT, where the other end has closed, is 8."""
 LONGEST = 3600.0
+PINGED = ": ping\n\n"
+HERE = "event: here\ndata: still\n\n"
+"""A page cannot see a comment: it is told that the stream still stands, and says that it is behind when it is told no more."""
 
 
 class Marks(Protocol):
@@ -69,6 +72,7 @@ def stream(
     """
     seats.take(person)
     wake = f"event: {also}\ndata: changed\n\n" if also else ""
+    ping = PINGED + (HERE if also else "")
     connection = request.environ.get("gunicorn.socket")
 
     def events() -> Iterator[str]:
@@ -87,7 +91,7 @@ def stream(
                 yield _event(last) + wake
             elif quiet >= PING:
                 quiet = 0.0
-                yield ": ping\n\n"
+                yield ping
 
     response = Response(events(), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no", "Cache-Control": "no-store"})
     response.call_on_close(lambda: seats.leave(person))

@@ -1,4 +1,4 @@
-"""First schema"""
+"""first schema"""
 
 from __future__ import annotations
 
@@ -382,6 +382,16 @@ def upgrade() -> None:
     with op.batch_alter_table('revocations', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_revocations_connection'), ['connection'], unique=False)
 
+    op.create_table('saved_view',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('tab', sa.String(), nullable=False),
+    sa.Column('query', sa.String(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_saved_view')),
+    sa.UniqueConstraint('person', 'name', name=op.f('uq_saved_view_person'))
+    )
     op.create_table('server',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
@@ -428,6 +438,25 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.create_index('ix_action_group_name', ['name', 'action'], unique=False)
+
+    op.create_table('action_seen',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('listed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('opened_at', sa.DateTime(timezone=True), nullable=True),
+    sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_action_seen_action_action')),
+    sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_action_seen'))
+    )
+    op.create_table('action_snooze',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_action_snooze_action_action')),
+    sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_action_snooze'))
+    )
+    with op.batch_alter_table('action_snooze', schema=None) as batch_op:
+        batch_op.create_index('ix_action_snooze_until', ['person', 'until'], unique=False)
 
     op.create_table('claim',
     sa.Column('action', sa.String(), nullable=False),
@@ -776,6 +805,11 @@ def downgrade() -> None:
 
     op.drop_table('client_certificate')
     op.drop_table('claim')
+    with op.batch_alter_table('action_snooze', schema=None) as batch_op:
+        batch_op.drop_index('ix_action_snooze_until')
+
+    op.drop_table('action_snooze')
+    op.drop_table('action_seen')
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.drop_index('ix_action_group_name')
 
@@ -786,6 +820,7 @@ def downgrade() -> None:
 
     op.drop_table('sign_in')
     op.drop_table('server')
+    op.drop_table('saved_view')
     with op.batch_alter_table('revocations', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_revocations_connection'))
 

@@ -1,0 +1,45 @@
+// Says when a page is behind: its stream is broken, or what it shows could not be read again. A page that is not told of changes
+// must not say that nothing waits.
+{
+  const LATE = 40000;  // the server says every 15 s that it is there
+  const behind = { stream: false, part: false };
+  let told = Date.now();
+
+  const show = () => {
+    const notice = document.getElementById("stale"), bad = behind.stream || behind.part;
+    if (!notice || notice.hidden === !bad) return;
+    if (bad) {
+      const time = notice.querySelector("time");
+      time.dateTime = new Date(told).toISOString();
+      time.textContent = new Date(told).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+      document.documentElement.dataset.stale = "";
+    } else delete document.documentElement.dataset.stale;
+    notice.hidden = !bad;
+  };
+  const heard = () => { told = Date.now(); behind.stream = false; show(); };
+  const lost = () => { behind.stream = true; show(); };
+
+  if (document.getElementById("waiting")) {
+    const part = (event) => event.target.id === "queue" || event.target.id === "start" || event.target.id === "now";
+    const own = (event) => event.target.id === "waiting";
+    document.addEventListener("here", heard);
+    document.addEventListener("htmx:sse:after:message", (event) => { if (own(event)) heard(); });
+    document.addEventListener("htmx:sse:error", (event) => { if (own(event)) lost(); });
+    document.addEventListener("htmx:sse:before:connection", (event) => { if (own(event) && event.detail.connection.attempt) lost(); });
+    for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, (event) => {
+      if (own(event)) lost();
+      else if (part(event)) { behind.part = true; show(); }
+    });
+    document.addEventListener("htmx:after:swap", (event) => {
+      if (!part(event)) return;
+      behind.part = false;
+      show();
+      if (document.querySelector("[data-counted]")) {  // the tab's title counts what the page counts
+        const count = document.querySelector("#waiting .count");
+        document.title = (count ? `(${count.textContent}) ` : "") + document.title.replace(/^\(\d+\+?\) /, "");
+      }
+    });
+    setInterval(() => { if (Date.now() - told > LATE) lost(); }, 5000);
+    document.querySelector("#stale a").addEventListener("click", (event) => { event.preventDefault(); location.reload(); });
+  }
+}

@@ -1,0 +1,76 @@
+"""Everything that happened to one action, in order: what the log recorded, and who saw and opened it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.approvals import seen
+from webapp.audit.tables import Entry
+from webapp.people import lookup
+
+MOST = 200
+WORDS = {
+    "held": "Held, and put before those who may decide", "told": "Those who may decide were told",
+    "approved": "Everything that it needs was given", "executing": "Under way: sent once", "done": "Done", "failed": "Failed",
+    "uncertain": "Uncertain: no answer came", "rejected": "Rejected", "expired": "Lapsed", "withdrawn": "Withdrawn",
+    "void": "Void: what it depended on changed", "delivered": "The outcome was delivered", "listed": "Listed",
+    "opened": "Opened", "snoozed": "Put off", "unsnoozed": "Brought back",
+    "result_shredded": "The stored answer was deleted, its time being over",
+}
+VERDICTS = {"approve": "Approved", "confirm": "Confirmed", "reject": "Rejected"}
+FACTORS = {"passkey": "by passkey", "totp": "by authenticator code"}
+
+
+@dataclass(frozen=True)
+class Event:
+    at: datetime
+    what: str
+    who: str
+    """A name, or empty where it happened by itself. An agent has none here: its name is its own word."""
+    more: str = ""
+    """In an approver's words, or in ours."""
+    logged: bool = True
+    """Whether the signed log has it; who saw and opened it is not in there."""
+    until: datetime | None = None
+
+
+def of(session: Session, action: str, viewer: str) -> list[Event]:
+    """The first MOST, the oldest first. Who may see the action is the caller's to ask."""
+    entries = session.scalars(
+        select(Entry).where(Entry.subject == action, Entry.kind.startswith("action.")).order_by(Entry.id).limit(MOST)
+    ).all()
+    marks = seen.first(session, action)
+    people = {entry.actor.removeprefix("person:") for entry in entries if entry.actor.startswith("person:")}
+    names = lookup.names(session, people | {mark.person for mark in marks}) | {viewer: "you"}
+    found = [_logged(entry, names) for entry in entries]
+    for mark in marks:
+        name = names[mark.person]
+        found += [Event(at, WORDS[what], name, logged=False)
+                  for what, at in (("listed", mark.listed_at), ("opened", mark.opened_at)) if at is not None]
+    return sorted(found, key=lambda event: event.at)[:MOST]
+
+
+
+def _logged(entry: Entry, names: Mapping[str, str]) -> Event:
+    detail = json.loads(entry.body)["detail"]
+    kind, _, actor = entry.actor.partition(":")
+    who = names.get(actor, actor) if kind == "person" else "the agent" if kind == "client" else ""
+    what = entry.kind.removeprefix("action.")
+    until = detail.get("until") if what == "snoozed" else None
+    return Event(entry.at, _words(what, detail), who, str(detail.get("reason") or ""),
+                 until=datetime.fromisoformat(until) if until else None)
+
+
+def _words(what: str, detail: Mapping[str, Any]) -> str:
+    """What another room records is said in the words of its own kind."""
+    if what == "decided":
+        factor = FACTORS.get(str(detail.get("factor")), "")
+        return " ".join(part for part in (VERDICTS.get(str(detail.get("verdict")), "Decided"), factor) if part)
+    return WORDS.get(what) or what.replace("_", " ").capitalize()
