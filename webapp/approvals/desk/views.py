@@ -116,9 +116,9 @@ def exported_json() -> Response:
 @person
 def keep() -> ResponseReturnValue:
     """Keep the list that is shown, as it is narrowed, under a name."""
-    tab, asked = _asked_here()
     name, who, now = request.form.get("name", ""), viewer().person, house().clock()
     try:
+        tab, asked = _asked_here()
         view = house().database.write(lambda s: saved.add(s, who, name, tab, asked, now))
     except (BadInput, Conflict, LimitReached) as error:
         return _back(error.hint, "bad")
@@ -205,7 +205,10 @@ def _asking(picked: Sequence[str], problem: str = "") -> str:
 
 def _asked_here() -> tuple[Tab, Filter]:
     """The list that a form was on. Raises BadInput."""
-    args = dict(parse_qsl(request.form.get("here", "")[:2000], max_num_fields=20))
+    try:
+        args = dict(parse_qsl(request.form.get("here", "")[:2000], max_num_fields=20))
+    except ValueError as error:
+        raise BadInput("That address has too many parts.") from error
     return tab_of(args.get("tab")), filters.read(args)
 
 
@@ -213,7 +216,7 @@ def _here() -> str:
     """Its address: made anew from what was understood, so that nobody is led elsewhere."""
     try:
         tab, asked = _asked_here()
-    except (BadInput, ValueError):
+    except BadInput:
         return "/actions"
     return saved.address(tab, asked.query())
 
