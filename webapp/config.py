@@ -104,6 +104,9 @@ class Approvals(BaseModel):
     heartbeat: int = 10
     silence: int = 30
     """An execution whose heartbeat is older is uncertain."""
+    compared_every: int = Field(default=60, ge=5, le=3600)
+    """Seconds between two looks whether what a waiting action depends on still is as it was. It is looked at besides whenever
+    somebody opens it, decides on it, or it is about to run."""
     rejected_stays: int = 600
     held_per_person: int = 50
     held_per_server: int = 12

@@ -17,7 +17,8 @@ from vault.door import Answer, Challenge
 from vault.errors import FactorRefused, MayNotDecide
 from vault.evidence import Statement
 from webapp import audit
-from webapp.approvals import decisions, since, usage
+from webapp.approvals import decisions, drift, since, usage
+from webapp.approvals.drift import Drift
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.pace import looks
 from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
@@ -110,21 +111,32 @@ def close(house: House, action_id: str, viewer: Viewer, *, found: Close, note: s
     house.database.write(lambda s: _close(s, house, opened, viewer, found, note))
 
 
-def drifted(house: House, opened: Opened, recheck: Recheck) -> str | None:
+def drifted(house: House, opened: Opened, recheck: Recheck) -> Drift | None:
     """Compare a waiting action with what it depended on; void it, and say why, when that changed."""
     if opened.action.state not in ("held", "approved"):
         return None
     now = house.clock()
     with house.database.read() as session:
-        why = recheck(session, opened.document.envelope, now)
-    if why is None:
+        found = compare(session, opened, recheck, now)
+    if found is None:
         return None
-    house.database.write(lambda s: void(s, _locked(s, opened.action.id), why, now))
-    return why
+    house.database.write(lambda s: void(s, _locked(s, opened.action.id), found, now))
+    return found
 
 
-def void(session: Session, action: Action, why: str, now: datetime) -> str:
-    return move(session, action, "void", now, actor="system", reason=why)
+def compare(session: Session, opened: Opened, recheck: Recheck, now: datetime) -> Drift | None:
+    """What the envelope depended on, and the groups of those who gave their word for one."""
+    return drift.of_deciders(session, opened.verified.statements, opened.document.groups) or recheck(
+        session, opened.document.envelope, now
+    )
+
+
+def void(session: Session, action: Action, why: Drift, now: datetime) -> str:
+    """With what changed, which the page shows; the log has the names of what changed, and none of the texts."""
+    return move(
+        session, action, "void", now, actor="system", reason=why.why, values={"drift": why.document()},
+        detail={"changed": [one.what[:200] for one in drift.bounded(why.changes)]} if why.changes else None,
+    )
 
 
 def void_to_recipients(session: Session, connection: str, now: datetime) -> int:
@@ -134,7 +146,7 @@ def void_to_recipients(session: Session, connection: str, now: datetime) -> int:
     ).with_for_update()
     actions = session.scalars(waiting).all()
     for action in actions:
-        void(session, action, "the account's recipients were changed while it waited", now)
+        void(session, action, Drift("the account's recipients were changed while it waited"), now)
     return len(actions)
 
 
@@ -142,8 +154,10 @@ def _still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Re
     """The action, if it is still what the page showed and still waits."""
     opened = open_for(house, action_id, viewer)
     _require_shown(opened, shown)
-    if drifted(house, opened, recheck) is not None:
-        raise Conflict("What this action depended on has changed. It is void; nothing will run.")
+    found = drifted(house, opened, recheck)
+    if found is not None:
+        why = f"{found.why[:1].upper()}{found.why[1:]}"
+        raise Conflict(f"What this action depended on has changed. It is void; nothing will run. {why}")
     if opened.resolution(house.clock()).state != "held":
         raise Conflict(CHANGED)
     since.require_same(opened, viewer, shown, house.clock())

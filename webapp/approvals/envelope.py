@@ -56,6 +56,9 @@ class Draft:
     pointers: Mapping[str, Any] = field(default_factory=dict)
     """The pin's context pointers, so that the page can tell a fact from what else the agent wrote."""
 
+    pinned: str = ""
+    """What the tool's pin is the digest of, so that it can be said later what of it changed."""
+
     beside: Mapping[str, Any] = field(default_factory=dict)
     """What else makes two calls the same, where that is not said by tool and arguments: the account and scopes of a token."""
 
@@ -103,7 +106,7 @@ def stamp(when: datetime) -> str:
 
 
 def build(
-    draft: Draft, verdict: Hold, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, str] | None,
+    draft: Draft, verdict: Hold, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, Any] | None,
     undo: int = 0,
 ) -> bytes:
     """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one; `undo` is seconds."""

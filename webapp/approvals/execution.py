@@ -27,7 +27,8 @@ from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
 from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import decisions, usage
-from webapp.approvals.deciding import void
+from webapp.approvals.deciding import compare, void
+from webapp.approvals.drift import Drift
 from webapp.approvals.heartbeat import Heartbeat
 from webapp.approvals.outcome import Executor, Outcome, Recheck, Upstream
 from webapp.approvals.payloads import Sealer, sealer
@@ -84,7 +85,7 @@ def begin(house: House, action_id: str, recheck: Recheck, *, enforced: bool) -> 
         raise Conflict("This action is run in another way.", detail=action_id)
     why = _unmet(house, opened)
     if why is not None:
-        house.database.write(lambda s: void(s, _reread(s, opened), why, house.clock()))
+        house.database.write(lambda s: void(s, _reread(s, opened), Drift(why), house.clock()))
         return None
     _ready(house)
     audit.covered(house, list(opened.verified.entries), COVER)
@@ -151,9 +152,9 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
         return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
     account = _account(session, opened)
     why = _refused(session, opened) or (account if isinstance(account, str) else None)
-    why = why or recheck(session, opened.document.envelope, now)
-    if why is not None or isinstance(account, str):
-        return void(session, action, why or "", now)
+    drift = Drift(why) if why is not None else compare(session, opened, recheck, now)
+    if drift is not None or isinstance(account, str):
+        return void(session, action, drift or Drift(""), now)
     fence = new_id("run")
     lease = _plan(session, house, opened, account, now) if account else None
     usage.commit(session, action.id, now)

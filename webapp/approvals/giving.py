@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from vault.door import Minted
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, ScopeRefused
-from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import holding, reports, requests, usage
-from webapp.approvals.envelope import Draft
 from webapp.approvals.handing_over import answer, given
 from webapp.approvals.holding import CallKey, Held
-from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.payloads import sealer
 from webapp.approvals.reasons import PAUSED
 from webapp.approvals.reported import Case, draft, judge, open_case
 from webapp.approvals.same_call import Existing, held_before, same
@@ -25,7 +23,7 @@ from webapp.broker import handed_out, leases
 from webapp.broker.exchange import WIDER, Subject, Wanted, wider
 from webapp.broker.tables import Lease
 from webapp.connections import consents
-from webapp.db.direct import NeedsSession, Where
+from webapp.db.direct import NeedsSession, Where, session_of
 from webapp.errors import LimitReached
 from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.handed import Asked, Given, NotGiven
@@ -53,11 +51,14 @@ class Tokens:
         if existing is not None:
             return answer(house, wanted.client.id, existing.action_id)
         admitted = house.database.commit(lambda s: _admit(s, house, case))  # 3
+        if isinstance(admitted, Hold):
+            admitted = _hold(house, case)
         if isinstance(admitted, Deny):
             raise NotGiven(f"Policy refuses this: {admitted.reason}")
         if isinstance(admitted, Lease):
             return given(house, admitted, _minted(house, case, admitted), wanted.call)  # 4
-        return _hold(house, case, *admitted)
+        assert isinstance(admitted, Held)
+        raise requests.waits(house, admitted.action_id)
 
     def poll(self, client: Authenticated, request: str) -> Given:
         with self.house.database.read() as session:
@@ -124,12 +125,17 @@ def _write_refusal(house: House, wanted: Wanted, error: NotGiven) -> None:
     ))
 
 
-def _admit(session: Where, house: House, case: Case) -> Lease | Deny | tuple[Hold, Used]:
-    """The verdict and what follows from it, in one transaction: the lease and its entry say what is about to happen."""
+Admitted = Lease | Deny | Hold | Held
+Store = Callable[[Session, Hold, Used], Held]
+
+
+def _admit(session: Where, house: House, case: Case, store: Store | None = None) -> Admitted:
+    """The verdict and what follows from it, in one transaction: the lease and its entry say what is about to happen. Without
+    `store`, a hold is only said."""
     now, found = house.clock(), case.found
     verdict, used = judge(session, active.current(house, session), case, now)
     if isinstance(verdict, Hold):
-        return verdict, used
+        return verdict if store is None else store(session_of(session), verdict, used)
     detail = {"policy": verdict.digest, "rules": list(verdict.rules), "arguments": case.digest, "enforced": False}
     actor = f"client:{found.wanted.client.id}"
     if isinstance(verdict, Deny):
@@ -144,7 +150,7 @@ def _admit(session: Where, house: House, case: Case) -> Lease | Deny | tuple[Hol
         client=found.wanted.client.id, grant=found.subject.grant, server=found.wanted.client.id, tool=case.tool, action=None,
         exclusive=False, cap=house.settings.broker.cap, now=now, consent=found.consent.id, actors=found.actors, more=detail,
     )
-    usage.record(session, case.counted(), now)
+    usage.record(session, case.counted(), now, lease.id)
     consents.used(session, found.consent.id, now)
     return lease
 
@@ -167,6 +173,7 @@ def _failed(house: House, lease: Lease, code: str) -> None:
     def work(session: Session) -> None:
         now, detail = house.clock(), {"code": code}
         leases.close(session, lease.id, "failed", now)
+        usage.give_back(session, lease.id)
         audit.append(session, kind="token.failed", actor=f"client:{lease.client}", subject=lease.id, at=now, detail=detail)
 
     house.database.write(work)
@@ -183,21 +190,24 @@ def _keeper_refused(house: House, case: Case, error: KeeperError) -> NotGiven | 
     return error
 
 
-def _hold(house: House, case: Case, verdict: Hold, used: Used) -> NoReturn:
-    """Store the action and what the client polls it with, in one transaction."""
-    planned, key, names = draft(case, used, house.settings.broker.cap), sealer(house), requests.naming(house.door)
+def _hold(house: House, case: Case) -> Admitted:
+    """Judge it once more in the transaction that stores it, with what the client polls it with: so it counts from the moment
+    in which it was judged. The same request, held meanwhile, is found."""
+    key, names, cap = sealer(house), requests.naming(house.door), house.settings.broker.cap
+
+    def store(session: Session, verdict: Hold, used: Used) -> Held:
+        planned, now = draft(case, used, cap), house.clock()
+        held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now,
+                            evaluation=house.settings.evaluation)
+        requests.open_(session, held.action_id, planned.server["name"], names, now)
+        return held
+
+    def work(session: Session) -> Admitted:
+        usage.one_at_a_time(session, case.found.subject.person)
+        found = same(session, _key(case), house.clock(), house.settings.approvals)
+        return _admit(session, house, case, store) if found is None else Held(found.action_id, False, found)
+
     try:
-        held = house.database.write(lambda s: _store(s, house, planned, verdict, key, names))
+        return house.database.write(work)
     except LimitReached as error:
         raise NotGiven(error.hint, code="access_denied") from error
-    raise requests.waits(house, held.action_id)
-
-
-def _store(
-    session: Session, house: House, planned: Draft, verdict: Hold, key: Sealer, names: Secret[bytes]
-) -> Held:
-    now = house.clock()
-    held = holding.hold(session, draft=planned, verdict=verdict, sealer=key, settings=house.settings.approvals, now=now,
-                        evaluation=house.settings.evaluation)
-    requests.open_(session, held.action_id, planned.server["name"], names, now)
-    return held

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -12,15 +14,17 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.approvals import shortage, usage
+from webapp.approvals.drift import stored
 from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document, named
 from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.rules import WAITING, Parties
 from webapp.approvals.same_call import CallKey, Existing, last, same
-from webapp.approvals.tables import Action, ActionGroup
+from webapp.approvals.tables import Action, ActionGroup, HeldTool
 from webapp.approvals.transitions import tell, tick
 from webapp.canonical import digest
 from webapp.config import Approvals
 from webapp.db.due import enqueue
+from webapp.db.once import insert_once
 from webapp.errors import BadInput, LimitReached
 from webapp.ids import new_id
 from webapp.policy.calls import Hold
@@ -30,6 +34,8 @@ __all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_do
 SHORT = 120
 LOOK_AGAIN = timedelta(minutes=1)
 """How long after it was held it is looked again whether somebody is there who can decide."""
+COMPARE = "approvals.compare"
+"""Due rows: look whether what the action depends on still is as it was."""
 RISK = {"destroy": 0, "money": 1, "send": 2, "write": 3, "read": 4}
 
 
@@ -61,7 +67,7 @@ def hold(
         raise BadInput("Policy holds this call but asks for nobody's decision.", code="bad_requirement")
     try:
         with session.begin_nested():
-            action = _store(session, draft, verdict, sealer, now, evaluation)
+            action = _store(session, draft, verdict, sealer, settings, now, evaluation)
     except IntegrityError:
         first = same(session, key_of(draft), now, settings)
         if first is None:
@@ -94,7 +100,9 @@ def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
         )
 
 
-def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: datetime, evaluation: bool) -> Action:
+def _store(
+    session: Session, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime, evaluation: bool,
+) -> Action:
     action_id = new_id("act")
     before = last(session, key_of(draft))
     expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
@@ -109,7 +117,9 @@ def _store(session: Session, draft: Draft, verdict: Hold, sealer: Sealer, now: d
         session.add(ActionGroup(action=action_id, name=group))
     session.add(sealer.seal(action=action_id, direction="request", digest=action.digest, plaintext=raw))
     usage.reserve(session, _call(draft), action_id, now)
+    _keep_tool(session, draft)
     enqueue(session, "approvals.expire", action_id, min(expires_at, now + LOOK_AGAIN))
+    enqueue(session, COMPARE, action_id, now + timedelta(seconds=settings.compared_every))
     audit.append(
         session, kind="action.held", actor=f"client:{draft.client['id']}", subject=action_id, at=now,
         detail={"digest": action.digest, "arguments": action.arguments, "person": action.person, "server": action.server,
@@ -150,11 +160,20 @@ def _row(
     )
 
 
-def _before(action: Action | None) -> Mapping[str, str] | None:
+def _keep_tool(session: Session, draft: Draft) -> None:
+    if draft.pinned and hashlib.sha256(draft.pinned.encode()).hexdigest() == draft.tool["pin"]:
+        insert_once(session, HeldTool, pin=draft.tool["pin"], document=draft.pinned)
+
+
+def _before(action: Action | None) -> Mapping[str, Any] | None:
+    """What became of the last identical call; where it was void, with what had changed: whoever decides now reads that too."""
     if action is None:
         return None
     when = action.ended_at or action.created_at
-    return {"action": action.id, "state": action.state, "at": when.isoformat(timespec="seconds")}
+    found: dict[str, Any] = {"action": action.id, "state": action.state, "at": when.isoformat(timespec="seconds")}
+    if action.state == "void":
+        found |= {"why": action.reason, "drift": [asdict(one) for one in stored(action.drift)]}
+    return found
 
 
 def _flags(facts: Mapping[str, object], before: Action | None) -> list[str]:

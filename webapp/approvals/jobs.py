@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.approvals import claims, requests, shortage
+from webapp.approvals.deciding import drifted
 from webapp.approvals.desk import snoozing
 from webapp.approvals.execution import run
+from webapp.approvals.holding import COMPARE
 from webapp.approvals.outcome import Handed
+from webapp.approvals.rules import WAITING
+from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action, Payload
 from webapp.approvals.transitions import move
 from webapp.db.due import Due
@@ -29,7 +33,10 @@ SILENT = "the program that ran it fell silent before it had an answer."
 
 def handlers(handed: Handed) -> dict[str, Handler]:
     """By kind, for the composition root."""
-    return {**jobs, "approvals.run": lambda house, row: run_task(house, row, handed)}
+    return {
+        **jobs, "approvals.run": lambda house, row: run_task(house, row, handed),
+        COMPARE: lambda house, row: compare(house, row, handed),
+    }
 
 
 def expire(house: House, row: Due) -> datetime | None:
@@ -41,6 +48,15 @@ def sweep(house: House, row: Due) -> datetime | None:
     """An execution whose heartbeat fell silent is uncertain; looked at until it ends."""
     silence = timedelta(seconds=house.settings.approvals.silence)
     return house.database.write(lambda s: _sweep(s, row.key, house.clock(), silence, house))
+
+
+def compare(house: House, row: Due, handed: Handed) -> datetime | None:
+    """What drifts while nobody looks is void too, and the agent that waits hears of it; looked at as long as it waits."""
+    with house.database.read() as session:
+        state = session.scalar(select(Action.state).where(Action.id == row.key))
+    if state not in WAITING or drifted(house, open_(house, row.key), handed.recheck) is not None:
+        return None
+    return house.clock() + timedelta(seconds=house.settings.approvals.compared_every)
 
 
 def clean(house: House, row: Due) -> datetime | None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Envelope
 from vault.secret import Secret
+from webapp.approvals.drift import Drift
 from webapp.approvals.tables import Action
 
 
@@ -29,9 +30,9 @@ class Upstream:
 Executor = Callable[[Envelope, "Secret[str] | None", str], Upstream]
 """Sends the envelope's call upstream exactly once: `(envelope, token, action id)`. It never sends again by itself."""
 
-Recheck = Callable[[Session, Envelope, datetime], "str | None"]
+Recheck = Callable[[Session, Envelope, datetime], "Drift | None"]
 """Compares what the envelope depended on with how it is now, in the caller's session: policy's verdict, pin, grant, connection.
-Why the action is void, in a sentence for people; None when everything still holds."""
+Why the action is void, and what changed; None when everything still holds."""
 
 
 @dataclass(frozen=True)

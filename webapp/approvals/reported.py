@@ -6,6 +6,7 @@ scope; what the client says of tool and arguments may add a hold and removes non
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from vault.evidence import Account, Envelope, Server
 from vault.providers.catalogue import EFFECTS, ProviderFacts
-from webapp.approvals import reports, usage
+from webapp.approvals import drift, reports, usage
+from webapp.approvals.drift import Change, Drift
 from webapp.approvals.envelope import Draft, digest_arguments, facts_document
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.usage import Used
@@ -31,7 +33,7 @@ from webapp.oauth import grants
 from webapp.oauth.handed import ToolCall
 from webapp.people.tables import Person
 from webapp.policy import active, calls, facts
-from webapp.policy.calls import Agent, Call, Deny, Hold, Verdict
+from webapp.policy.calls import Agent, Call, Verdict
 from webapp.policy.engine import PolicySet
 from webapp.policy.facts import Facts
 from webapp.web.house import House
@@ -76,7 +78,7 @@ class Case:
         amount = amount if amount is not None and amount.status == "ok" else None
         recipient = self.facts.recipient or self.facts.inferred_recipient
         return usage.Call(
-            person=self.found.subject.person, connection=self.found.connection.id, client=self.found.wanted.client.id,
+            person=self.found.subject.person, connection=self.found.connection.id, client=self.found.subject.client,
             server=self.found.wanted.client.id, tool=self.tool, recipient=recipient.value if recipient else None,
             recipient_shown=recipient.text if recipient else "", minor=amount.minor if amount else None,
             currency=amount.currency if amount else None, base_minor=amount.base_minor if amount else None,
@@ -106,7 +108,7 @@ def open_case(session: Where, settings: Settings, wanted: Wanted) -> Case:
 def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
     """In the transaction that acts on it: two requests at once must not both pass under one cap."""
     usage.one_at_a_time(session, case.found.subject.person)
-    used = usage.facts(session, case.counted(), now, excluding=excluding)
+    used = usage.facts(session, case.counted(), now, excluding=excluding, wanted=rules.counted(case.found.cls))
     return rules.decide(case.call(used, now)), used
 
 
@@ -157,42 +159,54 @@ def recheck(house: House) -> Recheck:
     """Why a reported action is void by now; None while all it depended on still holds. Raises Unavailable where that cannot be
     told."""
 
-    def compare(session: Session, envelope: Envelope, now: datetime) -> str | None:
+    def compare(session: Session, envelope: Envelope, now: datetime) -> Drift | None:
         try:
             return _changed(session, house, envelope, now)
         except Unavailable:  # nothing drifted: it cannot be told now, and the approval must not be lost for that
             raise
         except CountersealError as error:
-            return error.hint
+            return Drift(error.hint)
 
     return compare
 
 
-def _changed(session: Session, house: House, envelope: Envelope, now: datetime) -> str | None:
+def _changed(session: Session, house: House, envelope: Envelope, now: datetime) -> Drift | None:
     """The steps: 1. the client and the grant; 2. what it was registered for, the consent, the account; 3. what the token could
     do; 4. policy's verdict, asked again with the request's own reservation left out."""
     client, shown = clients.find(session, envelope["server"]["name"]), envelope["facts"]
     if client is None or client.status != "active":
-        return "the server that asked was paused or revoked."
+        return Drift("the server that asked was paused or revoked.", (
+            Change("The server that asks", "active", client.status if client else "gone"),
+        ))
     if not _own_use(envelope) and not grants.live(session, envelope["client"]["grant"], now):
-        return "the agent's access was revoked."
+        return Drift("the agent's access was revoked.", (Change("What its person allowed it", "active", "revoked"),))
     asking = reports.vouched(session, [envelope["client"]["id"], client.id])
     if reports.stopped(session, "", envelope["principal"]["person"], asking) is not None:
-        return "what asks was reported, and its calls are paused."
+        return Drift("what asks was reported, and its calls are paused.")
     case = open_case(session, house.settings, _wanted(session, envelope, client))
+    return _other(case, envelope, shown) or _policy(session, house, case, envelope, now)
+
+
+def _other(case: Case, envelope: Envelope, shown: Mapping[str, Any]) -> Drift | None:
     found = case.found
     if found.registration != envelope["server"]["manifest"]:
-        return "what the server is registered for changed since it was held."
+        return Drift("what the server is registered for changed since it was held.", (
+            Change("Registration", f"digest {envelope['server']['manifest'][:16]}", f"digest {found.registration[:16]}"),
+        ))
     if found.consent.id != shown.get("consent"):
-        return "what the person allowed the server changed since it was held."
-    if token_facts(found.facts, found.reach, shown["token"]["lifetime"]) != shown["token"]:
-        return "what the token could do changed since it was held."
-    verdict, _ = judge(session, active.current(house, session), case, now, excluding=envelope["action"])
-    if isinstance(verdict, Deny):
-        return f"policy refuses it now: {verdict.reason}"
-    if isinstance(verdict, Hold) and not all(need in envelope["requirement"] for need in verdict.needs):
-        return "policy asks for more decisions now."
+        return Drift("what the person allowed the server changed since it was held.", (
+            Change("Consent", str(shown.get("consent")), found.consent.id),
+        ))
+    token = token_facts(found.facts, found.reach, shown["token"]["lifetime"])
+    if token != shown["token"]:
+        return Drift("what the token could do changed since it was held.", drift.of_listing(shown["token"], token))
     return None
+
+
+def _policy(session: Session, house: House, case: Case, envelope: Envelope, now: datetime) -> Drift | None:
+    rules = active.current(house, session)
+    verdict, _ = judge(session, rules, case, now, excluding=envelope["action"])
+    return drift.of_policy(envelope, verdict, rules.digest)
 
 
 def _own_use(envelope: Envelope) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.approvals.rules import LIVE, STATES
@@ -101,6 +101,8 @@ class Action(Base):
     """Why it ended as it did: an approver's words for `rejected`, ours for the rest."""
     reason_code: Mapped[str] = mapped_column(default="")
     """The same for a program: a preset's code, `other` for words alone, `agent_paused`; empty where nobody refused it."""
+    drift: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """What changed, where that made it void: names, and texts before and after. No argument of the call."""
     ended_by: Mapped[str | None]
     closed_by: Mapped[str | None]
     """Who closed an uncertain action."""
@@ -131,6 +133,17 @@ class ActionGroup(Base):
 
     action: Mapped[str] = mapped_column(ForeignKey("action.id"), primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
+
+
+class HeldTool(Base):
+    """What a tool's pin is the digest of, kept for as long as an action may have to say what of it changed."""
+
+    __tablename__ = "held_tool"
+    shown = ("pin",)
+
+    pin: Mapped[str] = mapped_column(primary_key=True)
+    document: Mapped[str]
+    """Canonical JSON; its SHA-256 is `pin`."""
 
 
 class Payload(Base):
@@ -199,8 +212,11 @@ class Usage(Base):
     __table_args__ = (
         CheckConstraint("state IN ('reserved', 'committed', 'released')", name="state"),
         # What is counted with every call is read from these alone: an agent's thousand small calls must not slow the next.
-        Index("ix_usage_person", "person", "at", "state"),
-        Index("ix_usage_sum_person", "person", "at", "state", "base_minor", sqlite_where=_sums, postgresql_where=_sums),
+        Index("ix_usage_person", "person", "at", "state", "client", "server", "tool"),
+        Index("ix_usage_connection", "connection", "at", "state"),
+        Index("ix_usage_recipient", "recipient", "person", "at", "state"),
+        Index("ix_usage_sum_person", "person", "at", "state", "client", "server", "tool", "base_minor",
+              sqlite_where=_sums, postgresql_where=_sums),
         Index("ix_usage_sum_connection", "connection", "at", "state", "base_minor", sqlite_where=_sums, postgresql_where=_sums),
         Index("ix_usage_sum_recipient", "recipient", "person", "at", "state", "base_minor",
               sqlite_where=_sums, postgresql_where=_sums),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, String, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, String, bindparam, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from webapp.approvals.lookalike import lookalike_of
@@ -15,9 +16,9 @@ from webapp.approvals.tables import Action, KnownRecipient, Usage
 from webapp.db.direct import Direct, Made, Where, direct, session_of
 from webapp.db.once import insert_once
 from webapp.ids import new_id
-from webapp.policy import calls
+from webapp.policy import calls, counters
+from webapp.policy.counters import Counter
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 COMPARED = 500
 """Known recipients that a new one is compared with: the ones used last."""
 SHOWN = 160
@@ -27,11 +28,8 @@ SHOWN = 160
 class Used:
     """What policy and page know of before. Amounts are minor units of the base currency."""
 
-    calls_last_hour: int = 0
-    base_minor_last_day: int = 0
-    """By this person."""
-    account_base_minor_last_day: int = 0
-    recipient_base_minor_last_day: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """By name (`policy.counters`): those that were asked for, which are those that the active rules read."""
     approved_before: int = 0
     """How often a person approved a call to this recipient from this account, and it was done."""
     up_to_minor: int = 0
@@ -40,11 +38,15 @@ class Used:
     """The known recipient that this new one could be mistaken for."""
 
     def document(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            **self.counts, "approved_before": self.approved_before, "up_to_minor": self.up_to_minor,
+            "lookalike_of": self.lookalike_of,
+        }
 
     def for_policy(self) -> calls.Usage:
-        known = {one.name for one in fields(calls.Usage)}
-        return calls.Usage(**{name: value for name, value in asdict(self).items() if name in known})
+        return calls.Usage(
+            counts=self.counts, approved_before=self.approved_before, up_to_minor=self.up_to_minor, lookalike_of=self.lookalike_of
+        )
 
 
 @dataclass(frozen=True)
@@ -92,30 +94,50 @@ def _both(statement: Select[Any]) -> tuple[Made, Made]:
     return Made(statement), Made(statement.where(_others))
 
 
-CALLS = _both(select(func.count()).select_from(Usage).where(Usage.person == bindparam("person"), _counts))
-BY_PERSON = _both(_sum.where(Usage.person == bindparam("person")))
-BY_ACCOUNT = _both(_sum.where(Usage.connection == bindparam("connection")))
-TO_RECIPIENT = _both(_sum.where(Usage.recipient == bindparam("recipient"), Usage.person == bindparam("person")))
+_person = Usage.person == bindparam("person")
+WHOSE: dict[str, tuple[ColumnElement[bool], ...]] = {
+    "": (_person,),
+    "agent_": (_person, Usage.client == bindparam("client")),
+    "account_": (Usage.connection == bindparam("connection"),),
+    "recipient_": (Usage.recipient == bindparam("recipient"), _person),
+    "tool_": (_person, Usage.server == bindparam("server"), Usage.tool == bindparam("tool")),
+}
+_calls = select(func.count()).select_from(Usage).where(_counts)
+COUNTED: dict[tuple[str, str], tuple[Made, Made]] = {
+    **{(subject, "calls"): _both(_calls.where(*whose)) for subject, whose in WHOSE.items()},
+    **{(subject, "base_minor"): _both(_sum.where(*whose)) for subject, whose in WHOSE.items()},
+}
 INSERT = Made(insert(Usage.__table__), tuple(Usage.__table__.columns.keys()))  # type: ignore[arg-type]
+GIVE_BACK = Made(
+    update(Usage).where(Usage.id == bindparam("one"), Usage.action.is_(None)).values(state=literal("released", String))
+)
 
 
-def facts(session: Where, call: Call, now: datetime, *, excluding: str | None = None) -> Used:
-    """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again."""
+def facts(
+    session: Where, call: Call, now: datetime, *, excluding: str | None = None, wanted: Iterable[str] = counters.SHIPPED
+) -> Used:
+    """What counts already when this call is judged. `excluding` leaves out one action's own reservation, for judging it again.
+    `wanted`: the names of the counters that somebody reads (`PolicySet.counted`); each costs one look into an index."""
     known = _known(session, call)
     on = direct(session)
     asked = {
-        "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "excluding": excluding,
-        "since": now - DAY,
+        "person": call.person, "connection": call.connection, "recipient": key(call.recipient), "client": call.client,
+        "server": call.server, "tool": call.tool, "excluding": excluding,
     }
     return Used(
-        calls_last_hour=_total(on, CALLS, {**asked, "since": now - HOUR}),
-        base_minor_last_day=_total(on, BY_PERSON, asked),
-        account_base_minor_last_day=_total(on, BY_ACCOUNT, asked) if call.connection else 0,
-        recipient_base_minor_last_day=_total(on, TO_RECIPIENT, asked) if call.recipient else 0,
+        counts={name: _count(on, counters.COUNTERS[name], call, asked, now) for name in sorted(wanted)},
         approved_before=known.times if known else 0,
         up_to_minor=known.up_to_base_minor if known else 0,
         lookalike_of="" if known or not call.recipient else _lookalike(session, call),
     )
+
+
+def _count(on: Direct, counter: Counter, call: Call, asked: dict[str, Any], now: datetime) -> int:
+    """Nothing is counted of an account or a recipient that a call does not have."""
+    if (counter.subject == "account_" and not call.connection) or (counter.subject == "recipient_" and not call.recipient):
+        return 0
+    since = now - timedelta(seconds=counter.seconds)
+    return _total(on, COUNTED[counter.subject, counter.kind], {**asked, "since": since})
 
 
 def _total(on: Direct, of: tuple[Made, Made], asked: dict[str, Any]) -> int:
@@ -123,9 +145,14 @@ def _total(on: Direct, of: tuple[Made, Made], asked: dict[str, Any]) -> int:
     return int((row and row[0]) or 0)
 
 
-def record(session: Where, call: Call, now: datetime) -> None:
-    """Count an allowed call; in the transaction that allows it."""
-    direct(session).run(INSERT, _values(call, now, state="committed", action=None))
+def record(session: Where, call: Call, now: datetime, name: str = "") -> None:
+    """Count an allowed call; in the transaction that allows it. `name` is its id for `give_back`."""
+    direct(session).run(INSERT, _values(call, now, state="committed", action=None) | ({"id": name} if name else {}))
+
+
+def give_back(session: Where, name: str) -> None:
+    """An allowed call of which it is proven that nothing ran."""
+    direct(session).run(GIVE_BACK, {"one": name})
 
 
 def reserve(session: Session, call: Call, action: str, now: datetime) -> None:

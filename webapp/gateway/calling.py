@@ -6,15 +6,18 @@ Two writes for an allowed call: what is about to happen, before it happens; what
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+from sqlalchemy.orm import Session
 
 from vault.errors import Disconnected, KeeperError, NeedsConsent, Paused
 from vault.secret import Secret
 from webapp import audit
 from webapp.approvals import reports, usage
 from webapp.approvals.deciding import void_to_recipients
+from webapp.approvals.holding import Held
 from webapp.approvals.reasons import PAUSED
 from webapp.approvals.same_call import CallKey, Existing, held_before, same
 from webapp.approvals.usage import Used
@@ -125,20 +128,37 @@ def _served(room: Room, ask: Ask, tool: str) -> bool:
 
 def _decide(room: Room, ask: Ask, case: Case, state: State) -> Step:
     admitted = room.house.database.commit(lambda s: _admit(s, room, ask, case))
+    if isinstance(admitted, Hold):
+        store = holding.storing(room, ask, case)
+        admitted = room.house.database.write(lambda s: _admit_held(s, room, ask, case, store))
     if isinstance(admitted, reports.Stopped):
         yield Result(complete(ask, {**error_result(admitted.words), "_meta": {REASON: PAUSED}}))
     elif isinstance(admitted, Deny):
         yield _error(ask, f"Policy refused this call: {admitted.reason}")
     elif isinstance(admitted, Allowed):
         yield _run(room, ask, case, admitted, state)
-    else:
-        verdict, used = admitted
-        yield from holding.hold(room, ask, case, verdict, used, bound(ask), state.round)
+    elif isinstance(admitted, Held):
+        yield from holding.held(room, ask, admitted, bound(ask), state.round)
 
 
-def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny | reports.Stopped | tuple[Hold, Used]:
+Admitted = Allowed | Deny | reports.Stopped | Hold | Held
+Store = Callable[[Session, Hold, Used], Held]
+
+
+def _admit_held(session: Session, room: Room, ask: Ask, case: Case, store: Store) -> Admitted:
+    """What policy holds is judged once more in the transaction that stores it, so that it counts from the moment in which it was
+    judged: a hundred calls at once do not each find the place below a cap that is there for one. The same call, asked meanwhile
+    by another request, is found and not judged."""
+    who = case.who
+    usage.one_at_a_time(session, who.person)
+    key = CallKey(who.person, who.grant, case.pin.server, case.pin.tool, case.digest)
+    found = same(session, key, room.house.clock(), room.house.settings.approvals)
+    return Held(found.action_id, False, found) if found is not None else _admit(session, room, ask, case, store)
+
+
+def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None = None) -> Admitted:
     """The verdict and what follows from it, in one transaction: an allowed call is counted, its lease planned, and the log
-    says that it is about to happen. An agent that was reported is not judged."""
+    says that it is about to happen. An agent that was reported is not judged. Without `store`, a hold is only said."""
     now, call_id, actor = room.house.clock(), new_id("call"), f"client:{ask.caller.client}"
     verdict, used = judge(session, active.current(room.house, session), case, now)
     asking = {ask.caller.client: ask.caller.client_verified}
@@ -148,13 +168,13 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case) -> Allowed | Deny |
         audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
         return stopped
     if isinstance(verdict, Hold):
-        return verdict, used
+        return verdict if store is None else store(session_of(session), verdict, used)
     detail = _detail(ask, case) | {"policy": verdict.digest, "rules": list(verdict.rules)}
     if isinstance(verdict, Deny):
         audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
         return verdict
     lease = _plan(session, room, case, now) if case.connection is not None else None
-    usage.record(session, case.counted(), now)
+    usage.record(session, case.counted(), now, call_id)
     if case.pin.changes_recipients and case.connection is not None:
         void_to_recipients(session_of(session), case.connection.id, now)
     detail |= {"lease": lease.id if lease else None}
@@ -216,6 +236,8 @@ def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
     def write(session: Where) -> None:
         if allowed.lease is not None:
             leases.close(session, allowed.lease.id, LEASE[outcome.kind], now)
+        if outcome.nothing_ran:
+            usage.give_back(session, allowed.id)
         audit.append(
             session, kind=ENTRY[outcome.kind], actor=f"client:{ask.caller.client}", subject=allowed.id, at=now,
             detail={"result": result, "why": outcome.detail[:200]},

@@ -7,18 +7,22 @@ seconds. When the waiting is over before the decision is made, an error result s
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
+
+from sqlalchemy.orm import Session
 
 from vault.evidence import Account
 from webapp.approvals import holding as actions
 from webapp.approvals import payloads, waiting
 from webapp.approvals.envelope import Draft, facts_document
+from webapp.approvals.holding import Held
 from webapp.approvals.outcome import Snapshot
 from webapp.approvals.same_call import Existing
 from webapp.approvals.usage import Used
 from webapp.errors import LimitReached
 from webapp.gateway import tasks
+from webapp.gateway.drifting import caller as asks
 from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
 from webapp.gateway.judging import Case
@@ -32,15 +36,22 @@ INPUT: Final = "counterseal_decision"
 AGAIN: Final = "It has not run yet. Call again with identical arguments to go on waiting and to get the outcome."
 
 
-def hold(room: Room, ask: Ask, case: Case, verdict: Hold, used: Used, bound: Bound, spent: int = 0) -> Step:
-    """Store the action, tell those who may decide, and wait in the client's way. `spent` rounds went into waiting for an account:
-    clients count them too. Raises LimitReached, KeeperError."""
-    draft, now = _draft(ask, case, used), room.house.clock()
+def storing(room: Room, ask: Ask, case: Case) -> Callable[[Session, Hold, Used], Held]:
+    """Stores the action and tells those who may decide, in the transaction that judged it; made before it. Raises KeeperError;
+    what it returns raises LimitReached."""
     sealer = payloads.sealer(room.house)
-    held = room.house.database.write(lambda s: actions.hold(
-        s, draft=draft, verdict=verdict, sealer=sealer, settings=room.house.settings.approvals, now=now,
-        evaluation=room.house.settings.evaluation,
-    ))
+
+    def store(session: Session, verdict: Hold, used: Used) -> Held:
+        return actions.hold(
+            session, draft=_draft(ask, case, used), verdict=verdict, sealer=sealer, settings=room.house.settings.approvals,
+            now=room.house.clock(), evaluation=room.house.settings.evaluation,
+        )
+
+    return store
+
+
+def held(room: Room, ask: Ask, held: Held, bound: Bound, spent: int = 0) -> Step:
+    """Wait in the client's way. `spent` rounds went into waiting for an account: clients count them too."""
     if held.existing is not None:
         return join(room, ask, held.existing, bound)
     return _wait(room, ask, State(held.action_id, spent), bound, new=True)
@@ -70,8 +81,9 @@ def _draft(ask: Ask, case: Case, used: Used) -> Draft:
         tool={"name": pin.tool, "pin": pin.pin, "title": pin.title, "cls": pin.cls},
         arguments=case.arguments, principal={"person": caller.person, "name": caller.person_name},
         client={"id": caller.client, "grant": caller.grant, "name": caller.client_name, "owner": caller.person},
-        connection=account, scopes=case.scopes, facts=facts_document(case.facts, used), server_title=pin.server_title,
-        runs="approval" if ask.tasks else "return", pointers=dict(pin.pointers),
+        connection=account, scopes=case.scopes, facts=facts_document(case.facts, used) | {"caller": asks(case.who)},
+        server_title=pin.server_title, runs="approval" if ask.tasks else "return", pointers=dict(pin.pointers),
+        pinned=pin.document,
     )
 
 

@@ -109,5 +109,5 @@ def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, exclud
     """What is to become of the call, given what was used before. In the transaction that acts on it: two calls at once must
     not both pass under one cap."""
     usage.one_at_a_time(session, case.who.person)
-    used = usage.facts(session, case.counted(), now, excluding=excluding)
+    used = usage.facts(session, case.counted(), now, excluding=excluding, wanted=rules.counted(case.pin.cls))
     return rules.decide(case.call(used, now)), used

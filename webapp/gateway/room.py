@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webapp.approvals.outcome import Handed
-from webapp.gateway.executing import executor, recheck
+from webapp.gateway.drifting import recheck
+from webapp.gateway.executing import executor
 from webapp.gateway.request_state import RequestStates
 from webapp.gateway.upstream import Upstreams
 from webapp.web.house import House

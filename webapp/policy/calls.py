@@ -33,14 +33,12 @@ class Account:
 class Usage:
     """What was done before, without this call itself. Sums are minor units of the base currency.
 
-    Keyed on person, account and recipient, not on the agent: a client can register again under another name.
+    A limit of an agent is no wall: a client can register again under another name. One of the person, account or recipient is.
     """
 
-    calls_last_hour: int = 0
-    base_minor_last_day: int = 0
-    """By this person, through any agent."""
-    account_base_minor_last_day: int = 0
-    recipient_base_minor_last_day: int = 0
+    counts: Mapping[str, int] | None = None
+    """By name (`counters.COUNTERS`), those that the set reads (`PolicySet.counted`); None: nothing was used at all. A rule that
+    reads one that is not there errs, and an error denies."""
     approved_before: int = 0
     """How often a person approved an action to this recipient, and it was done."""
     up_to_minor: int = 0

@@ -12,6 +12,7 @@ from webapp import config
 from webapp.currencies import EXPONENTS
 from webapp.policy.amounts import Amount
 from webapp.policy.calls import Call, Usage
+from webapp.policy.counters import COUNTERS
 from webapp.policy.facts import Recipient
 
 if TYPE_CHECKING:
@@ -59,12 +60,7 @@ def _context(call: Call, settings: config.Policy, amount: Amount, recipient: Rec
         "time": _time(call.now, settings),
         "tool": {"class": call.cls, "hints": [name for hint, name in WORSE_HINTS if call.hints.get(hint) is True]},
         "caller": {"agent": call.agent.id, "verified": call.agent.verified, "mtls": call.agent.mtls},
-        "usage": {
-            "calls_last_hour": usage.calls_last_hour,
-            "base_minor_last_day": usage.base_minor_last_day,
-            "account_base_minor_last_day": usage.account_base_minor_last_day,
-            "recipient_base_minor_last_day": usage.recipient_base_minor_last_day,
-        },
+        "usage": dict.fromkeys(COUNTERS, 0) if usage.counts is None else dict(usage.counts),
         "session": {"tainted": call.tainted},
         "enforced": call.enforced,
     }

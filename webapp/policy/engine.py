@@ -18,7 +18,7 @@ import cedarpy
 
 from webapp import config
 from webapp.canonical import canonical
-from webapp.policy import amounts, context, reading, requirement
+from webapp.policy import amounts, context, counters, reading, requirement
 from webapp.policy.calls import Allow, Call, Deny, Hold, Reason, Verdict
 from webapp.policy.errors import PolicyRefused
 from webapp.policy.reading import DEFAULTS, Rule
@@ -92,6 +92,10 @@ class PolicySet:
         self._by_id = {rule.id: rule for rule in rules}
         self._rules = {cls: _Part(_of(cls, rules, holds=False)) for cls in CLASSES}
         self._holds = {cls: _Part(_of(cls, rules, holds=True), permit_all=True) for cls in CLASSES}
+        self._counted = {cls: self._rules[cls].counted | self._holds[cls].counted for cls in CLASSES}
+        self._limits = {
+            cls: counters.limits([*_of(cls, rules, holds=False), *_of(cls, rules, holds=True)]) for cls in CLASSES
+        }
 
     def decide(self, call: Call) -> Verdict:
         """What is to become of this call. Never raises for what a rule does: an error is a Deny.
@@ -109,6 +113,14 @@ class PolicySet:
                 return found
             held |= dict.fromkeys(found)
         return self._hold(list(held)) if held else Allow(self.digest)
+
+    def counted(self, cls: str) -> frozenset[str]:
+        """The counters that rules for this class of tool read: what has to be known of use before one is judged."""
+        return self._counted.get(cls, frozenset())
+
+    def limits(self, cls: str) -> tuple[counters.Limit, ...]:
+        """The plainly written limits of this class."""
+        return self._limits.get(cls, ())
 
     def may_permit(self, asked: Listing) -> bool:
         """Whether policy could allow or hold some call of this tool by this person and agent. Only for listing tools."""
@@ -209,6 +221,12 @@ class _Part:
         )
         self._read = reading.context_read(policies)
         self._answers: dict[tuple[Request, str], Answer] = {}
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """The counters that its conditions read; all where that is not understood."""
+        read = frozenset[str]() if self._read is not None and "usage" not in self._read else (self._read or {}).get("usage")
+        return counters.ALL if read is None else read & counters.ALL
 
     def ask(self, request: Request, facts: dict[str, Any]) -> Answer:
         """An answer is a function of what is asked and of nothing else: this set of policies never changes, and time, usage and

@@ -56,10 +56,17 @@ def of(text: str) -> str:
 
 def pin(text: str, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None) -> str:
     """Over the canonical description and all that an admin decided about the tool: any change of either is another pin."""
-    return of(canonical({
-        "v": 1, "description": json.loads(text), "class": cls, "pointers": pointers,
-        "changes_recipients": changes_recipients, "credential": credential,
-    }).decode())
+    return of(document(
+        json.loads(text), cls=cls, pointers=pointers, changes_recipients=changes_recipients, credential=credential
+    ))
+
+
+def document(listed: Json, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None) -> str:
+    """What a pin is the digest of, as canonical JSON text."""
+    return canonical({
+        "v": 1, "description": listed, "class": cls, "pointers": pointers, "changes_recipients": changes_recipients,
+        "credential": credential,
+    }).decode()
 
 
 def manifest(url: str, pins: Mapping[str, str]) -> str:

@@ -77,6 +77,19 @@ class PinnedTool:
         return found if isinstance(found, dict) else {}
 
 
+    @property
+    def document(self) -> str:
+        """What `pin` is the digest of."""
+        given = self.credential
+        credential = None if given is None else {
+            "provider": given.provider, "scopes": list(given.scopes), "placement": given.placement,
+        }
+        return digest.document(
+            self.description, cls=self.cls, pointers=self.pointers, changes_recipients=self.changes_recipients,
+            credential=credential,
+        )
+
+
 TOOL_COLUMNS = (
     Tool.name, Tool.status, Tool.approved, Tool.cls, Tool.pointers, Tool.changes_recipients, Tool.credential, Tool.pin,
 )
@@ -113,6 +126,20 @@ def pinned(session: Where, server_name: str, tool_name: str) -> PinnedTool:
         code, hint = HINTS[status]
         raise ToolRefused(hint, code=code)
     return _tool(owner, row[7:])
+
+
+def listed(session: Session, server_name: str, tool_name: str) -> str | None:
+    """What a pin would be over now: the tool as last listed, with what an admin decided about it, whether it may be called or
+    not. None where it is not listed, or not in a form that could be pinned. For saying what changed, and for nothing else."""
+    row = session.scalars(
+        select(Tool).join(Server, Tool.server_id == Server.id).where(Server.name == server_name, Tool.name == tool_name)
+    ).one_or_none()
+    if row is None or row.status == "gone" or digest.why_unreadable(row.listed):
+        return None
+    return digest.document(
+        json.loads(row.listed), cls=row.cls, pointers=row.pointers, changes_recipients=row.changes_recipients,
+        credential=row.credential,
+    )
 
 
 def approved(session: Session, server_name: str) -> list[PinnedTool]:

@@ -20,6 +20,7 @@ from tests.keeper_parts import PUBLIC_URL
 from vault.evidence import Account, Envelope, Need
 from vault.secret import Secret
 from webapp.approvals import Draft, Handed, Upstream, facts_document, hold, sealer, usage
+from webapp.approvals.drift import Drift
 from webapp.approvals.holding import key_of
 from webapp.approvals.same_call import Existing, same
 from webapp.approvals.tables import Action
@@ -119,8 +120,8 @@ class Server:
         self.calls.append((action_id, envelope, token.reveal() if token else None))
         return self.answer
 
-    def recheck(self, session: Session, envelope: Envelope, now: datetime) -> str | None:
-        return self.drift
+    def recheck(self, session: Session, envelope: Envelope, now: datetime) -> Drift | None:
+        return Drift(self.drift) if self.drift is not None else None
 
     @property
     def handed(self) -> Handed:

@@ -59,7 +59,7 @@ def test_a_held_call_is_written_with_its_entry_its_reservation_and_its_end(house
     held_id = held(house, draft(house, "per_ada"))
     with house.database.read() as session:
         kinds = {entry.kind for entry in session.scalars(select(Entry).where(Entry.subject == held_id))}
-        due = session.scalars(select(Due).where(Due.key == held_id)).one()
+        due = session.scalars(select(Due).where(Due.key == held_id, Due.kind == "approvals.expire")).one()
         reserved = session.scalars(select(Usage).where(Usage.action == held_id)).one()
     assert kinds == {"action.held"}
     assert (due.kind, due.run_at) == ("approvals.expire", house.clock() + LOOK_AGAIN)  # and from then on until it lapses
@@ -203,13 +203,14 @@ def test_the_last_place_is_taken_once(house: House) -> None:
 def test_caps_count_what_waits_and_give_back_what_never_ran(house: House, clock: Clock) -> None:
     def used() -> int:
         with house.database.read() as session:
-            return usage.facts(session, usage.Call("per_ada", None, "cli_2", "bank", "other"), clock()).base_minor_last_day
+            found = usage.facts(session, usage.Call("per_ada", None, "cli_2", "bank", "other"), clock())
+        return found.counts["base_minor_last_day"]
 
     held_id = held(house, draft(house, "per_ada"))
     assert used() == 48000
     with house.database.read() as session:
         call = usage.Call("per_ada", None, "cli_1", "bank", "send_payment")
-        assert usage.facts(session, call, clock(), excluding=held_id).base_minor_last_day == 0
+        assert usage.facts(session, call, clock(), excluding=held_id).counts["base_minor_last_day"] == 0
     house.database.write(lambda s: move(s, s.get_one(Action, held_id), "withdrawn", clock(), actor="system"))
     assert used() == 0
     house.database.write(lambda s: usage.record(s, usage.Call("per_ada", "con_1", "c", "s", "t", base_minor=5), clock()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from tests.app_parts import People
 from tests.conftest import Clock
@@ -16,6 +16,7 @@ from webapp.approvals import execution, usage
 from webapp.approvals.tables import Decision, KnownRecipient
 from webapp.audit.tables import Entry
 from webapp.errors import LogStalled, Unavailable
+from webapp.people.tables import Person
 from webapp.web.house import House
 
 
@@ -104,7 +105,21 @@ def test_an_approver_whose_group_was_taken_away_carries_nothing_also_without_an_
     held_id = held(house, draft(house, ada.person), APPROVE)
     decide(bob, bob_key, held_id)
     signed_in.first_step("bob", groups=["user"])
-    assert run(house, held_id, server) == "failed"
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == bob.person).values(groups=["finance"])))
+    assert run(house, held_id, server) == "failed", "the keeper knows better than the table"
+    assert server.calls == []
+
+
+def test_an_approver_whose_group_was_taken_away_makes_it_void_before_the_keeper_is_asked(
+    house: House, someone: Enrol, server: Server, signed_in: People
+) -> None:
+    ada, _ = someone("ada")
+    bob, bob_key = someone("bob", ["finance"])
+    held_id = held(house, draft(house, ada.person), APPROVE)
+    decide(bob, bob_key, held_id)
+    signed_in.first_step("bob", groups=["user"])
+    assert run(house, held_id, server) == "void"
+    assert action(house, held_id).reason == "Bob, who approved it, is no longer in finance."
     assert server.calls == []
 
 
@@ -119,8 +134,8 @@ def test_what_cannot_be_compared_now_costs_no_approval(
     def differs(*_: object) -> str:
         raise Unavailable("This process holds another set of rules than the active one.", code="policy_differs")
 
-    monkeypatch.setattr("webapp.gateway.executing._changed", differs)
-    from webapp.gateway.executing import recheck
+    monkeypatch.setattr("webapp.gateway.drifting._changed", differs)
+    from webapp.gateway.drifting import recheck
 
     with pytest.raises(Unavailable):
         execution.run(house, held_id, server, recheck(house))

@@ -40,9 +40,8 @@ SELECTS: dict[str, tuple[Made, dict[str, Any]]] = {
     "policy": (active.ACTIVE, {}),
     **{f"{name}-{at}": (pair[at], {
         "person": "per_1", "connection": "con_1", "recipient": "r", "excluding": "act_1", "since": NOW - timedelta(days=1),
-    }) for name, pair in (
-        ("calls", usage.CALLS), ("person", usage.BY_PERSON), ("account", usage.BY_ACCOUNT), ("recipient", usage.TO_RECIPIENT),
-    ) for at in (0, 1)},
+        "client": "cli", "server": "s", "tool": "t",
+    }) for (subject, kind), pair in usage.COUNTED.items() for name in (f"{subject}{kind}",) for at in (0, 1)},
 }
 
 
@@ -233,8 +232,8 @@ def test_counting_is_the_same_for_a_session_and_without(planted: Database) -> No
     call = usage.Call("per_1", "con_1", "cli", "s", "t")
     with planted.read() as session, planted.look() as on:
         assert usage.facts(session, call, NOW) == usage.facts(on, call, NOW)
-        assert usage.facts(on, call, NOW).calls_last_hour == 1
-        assert usage.facts(on, call, NOW).base_minor_last_day == 500
+        assert usage.facts(on, call, NOW).counts["calls_last_hour"] == 1
+        assert usage.facts(on, call, NOW).counts["base_minor_last_day"] == 500
 
 
 def test_constants_of_a_statement_are_bound(database: Database) -> None:

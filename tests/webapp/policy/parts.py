@@ -11,7 +11,8 @@ from typing import Any
 from webapp.canonical import parse
 from webapp.config import Policy
 from webapp.policy import facts
-from webapp.policy.calls import Agent, Call
+from webapp.policy.calls import Agent, Call, Usage
+from webapp.policy.counters import COUNTERS
 from webapp.policy.engine import DEFAULTS, PolicySet, load
 
 NOW = datetime(2026, 11, 23, 10, 30, tzinfo=UTC)
@@ -47,3 +48,8 @@ def rules(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / f"{name}.cedar").write_text(text)
     return folder
+
+
+def counted(**used: int) -> Usage:
+    """What was used before; of all else nothing."""
+    return Usage(counts=dict.fromkeys(COUNTERS, 0) | used)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.webapp.policy.parts import NOW, PERMIT, SETTINGS, call, payment, rules, shipped
+from tests.webapp.policy.parts import NOW, PERMIT, SETTINGS, call, counted, payment, rules, shipped
 from webapp.policy import context, engine, reading
 from webapp.policy.amounts import Amount
 from webapp.policy.calls import Account, Agent, Allow, Call, Deny, Hold, Usage, Verdict
+from webapp.policy.counters import COUNTERS
 from webapp.policy.engine import CLASSES, Listing, PolicySet, load
 from webapp.policy.facts import Facts, Recipient
 
@@ -48,7 +49,8 @@ def test_from_a_thousand_on_it_is_for_finance_with_a_passkey_and_not_for_the_own
 
 
 @pytest.mark.parametrize("usage", [
-    Usage(base_minor_last_day=4999999), Usage(account_base_minor_last_day=4999999), Usage(recipient_base_minor_last_day=1999999),
+    counted(base_minor_last_day=4999999), counted(account_base_minor_last_day=4999999),
+    counted(recipient_base_minor_last_day=1999999),
 ])
 def test_beyond_a_daily_limit_of_person_account_or_recipient_it_is_refused_and_says_why(usage: Usage) -> None:
     verdict = SHIPPED.decide(payment("0.02", usage=usage))
@@ -65,7 +67,7 @@ def test_what_nobody_classified_needs_confirmation() -> None:
 def test_a_change_is_allowed_until_the_session_is_tainted_or_there_are_many() -> None:
     assert SHIPPED.decide(call(cls="write"))
     assert asked(SHIPPED.decide(call(cls="write", tainted=True))) == [("confirm", "", "")]
-    assert asked(SHIPPED.decide(call(cls="write", usage=Usage(calls_last_hour=120)))) == [("confirm", "", "")]
+    assert asked(SHIPPED.decide(call(cls="write", usage=counted(calls_last_hour=120)))) == [("confirm", "", "")]
 
 
 def test_sending_is_allowed_to_whom_a_person_approved_before_and_to_nobody_else() -> None:
@@ -117,7 +119,10 @@ calls = st.builds(
     server=st.just("bank"), tool=st.just("send_payment"), cls=st.sampled_from(CLASSES), now=st.just(NOW),
     facts=st.builds(Facts, amount=amounts_, recipient=recipients),
     usage=st.builds(
-        Usage, calls_last_hour=st.integers(0, 200), base_minor_last_day=st.integers(0, 10**7), approved_before=st.integers(0, 2),
+        Usage, approved_before=st.integers(0, 2), counts=st.builds(
+            lambda calls, minor: dict.fromkeys(COUNTERS, 0) | {"calls_last_hour": calls, "base_minor_last_day": minor},
+            st.integers(0, 200), st.integers(0, 10**7),
+        ),
         up_to_minor=st.integers(0, 10**6), lookalike_of=st.sampled_from(["", "x"]),
     ),
     account=st.sampled_from([None, Account("con_1", "bank", "per_a"), Account("con_1", "bank", "per_b")]),
@@ -167,7 +172,7 @@ ERRS = "context.usage.calls_last_hour * 9223372036854775807 * 2 > 1"
 def test_a_rule_that_errs_denies_whatever_the_others_say(tmp_path: Path, rule: str) -> None:
     """Cedar skips a policy whose condition errs: a forbid that errs would let the call pass."""
     own = load([rules(tmp_path, a=PERMIT + rule)])
-    verdict = own.decide(call(cls="read", usage=Usage(calls_last_hour=9)))
+    verdict = own.decide(call(cls="read", usage=counted(calls_last_hour=9)))
     assert isinstance(verdict, Deny)
     assert verdict.rules == ("errs",)
 
@@ -176,7 +181,7 @@ def test_a_hold_that_errs_denies_although_another_holds(tmp_path: Path) -> None:
     own = load([rules(tmp_path, a=PERMIT + f'''
         @id("errs") @hold("confirm") @reason("r") forbid (principal, action, resource) when {{ {ERRS} }};
         @id("holds") @hold("confirm") @reason("r") forbid (principal, action, resource);''')])
-    assert isinstance(own.decide(call(cls="read", usage=Usage(calls_last_hour=9))), Deny)
+    assert isinstance(own.decide(call(cls="read", usage=counted(calls_last_hour=9))), Deny)
 
 
 def test_nothing_permits_what_no_rule_names(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ def upgrade() -> None:
     sa.Column('delivered_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('reason', sa.String(), nullable=False),
     sa.Column('reason_code', sa.String(), nullable=False),
+    sa.Column('drift', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('ended_by', sa.String(), nullable=True),
     sa.Column('closed_by', sa.String(), nullable=True),
     sa.Column('closed_at', sa.DateTime(timezone=True), nullable=True),
@@ -258,6 +259,11 @@ def upgrade() -> None:
     sa.Column('spent_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_evaluation_spent_links'))
+    )
+    op.create_table('held_tool',
+    sa.Column('pin', sa.String(), nullable=False),
+    sa.Column('document', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('pin', name=op.f('pk_held_tool'))
     )
     op.create_table('incident',
     sa.Column('id', sa.String(), nullable=False),
@@ -689,9 +695,11 @@ def upgrade() -> None:
     sa.UniqueConstraint('action', name=op.f('uq_usage_action'))
     )
     with op.batch_alter_table('usage', schema=None) as batch_op:
-        batch_op.create_index('ix_usage_person', ['person', 'at', 'state'], unique=False)
+        batch_op.create_index('ix_usage_connection', ['connection', 'at', 'state'], unique=False)
+        batch_op.create_index('ix_usage_person', ['person', 'at', 'state', 'client', 'server', 'tool'], unique=False)
+        batch_op.create_index('ix_usage_recipient', ['recipient', 'person', 'at', 'state'], unique=False)
         batch_op.create_index('ix_usage_sum_connection', ['connection', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
-        batch_op.create_index('ix_usage_sum_person', ['person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.create_index('ix_usage_sum_person', ['person', 'at', 'state', 'client', 'server', 'tool', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
         batch_op.create_index('ix_usage_sum_recipient', ['recipient', 'person', 'at', 'state', 'base_minor'], unique=False, sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
 
     op.create_table('oauth_access_token',
@@ -760,7 +768,9 @@ def downgrade() -> None:
         batch_op.drop_index('ix_usage_sum_recipient', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
         batch_op.drop_index('ix_usage_sum_person', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
         batch_op.drop_index('ix_usage_sum_connection', sqlite_where=sa.text('base_minor IS NOT NULL'), postgresql_where=sa.text('base_minor IS NOT NULL'))
+        batch_op.drop_index('ix_usage_recipient')
         batch_op.drop_index('ix_usage_person')
+        batch_op.drop_index('ix_usage_connection')
 
     op.drop_table('usage')
     op.drop_table('tool')
@@ -846,6 +856,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_incident_subject')
 
     op.drop_table('incident')
+    op.drop_table('held_tool')
     op.drop_table('evaluation_spent_links')
     op.drop_table('evaluation_mark')
     with op.batch_alter_table('due', schema=None) as batch_op:
