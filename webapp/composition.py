@@ -16,7 +16,7 @@ from webapp.approvals import views as approvals
 from webapp.approvals.desk import views as desk
 from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
-from webapp.approvals.pace import views as pace
+from webapp.approvals.pace import quality_views as pace
 from webapp.audit import views as audit
 from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses

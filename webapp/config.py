@@ -122,6 +122,10 @@ class Approvals(BaseModel):
     """In which time that is in a row."""
     quick_seconds: int = Field(default=10, ge=1, le=600)
     """What is decided sooner after it was opened is quick."""
+    quality_days: int = Field(default=90, ge=1, le=400)
+    """Over which time admins see how approvers decide."""
+    quality_cases: int = Field(default=10, ge=1, le=10_000)
+    """Who decided more seldom in that time is not shown."""
     log_stalled: int = 10
     page: int = 50
     result_kept: int = 30 * 86400

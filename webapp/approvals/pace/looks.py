@@ -5,8 +5,9 @@ A row here only tightens: it adds a question, and approves nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import String, bindparam, func, select, update
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from webapp.errors import BadInput, Conflict
 from webapp.web.house import House
 
 TOGETHER = "You decided several at the same moment. Look at this one again; you are asked to type something that it shows."
+UNDECIDED: Mapping[str, Any] = {"verdict": "", "place": 0, "streak": 0, "missed": 0, "quick": False, "asked": False}
 ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("person", type_=String), 11))))
 
 
@@ -33,8 +35,7 @@ def opened(house: House, action: str, person: str, band: int, *, decoy: bool = F
         if session.get(Look, (action, person)) is not None:
             return
     house.database.write(lambda s: insert_once(
-        s, Look, action=action, person=person, opened_at=now, band=band, decoy=decoy, missed=0, streak=0, verdict="", quick=False,
-        asked=False,
+        s, Look, action=action, person=person, opened_at=now, band=band, decoy=decoy, **UNDECIDED
     ))
 
 
@@ -68,8 +69,7 @@ def decided(session: Session, settings: Approvals, action: str, person: str, ver
     last = _last(session, person, settings)
     if verdict != "reject" and not asked and rules.in_a_row(last, now, settings):
         raise Conflict(TOGETHER)
-    insert_once(session, Look, action=action, person=person, opened_at=None, band=0, decoy=False, missed=0, streak=0, verdict="",
-                quick=False, asked=False)
+    insert_once(session, Look, action=action, person=person, opened_at=None, band=0, decoy=False, **UNDECIDED)
     look = session.get_one(Look, (action, person))
     quick = rules.is_quick(look.opened_at, now, settings)
     before = session.scalar(
@@ -78,7 +78,7 @@ def decided(session: Session, settings: Approvals, action: str, person: str, ver
     seconds = None if look.opened_at is None else max(0, int((now - look.opened_at).total_seconds()))
     session.execute(
         update(Look).where(Look.action == action, Look.person == person, Look.decided_at.is_(None)).values(
-            decided_at=now, verdict=verdict, seconds=seconds, quick=quick, asked=asked,
+            decided_at=now, verdict=verdict, seconds=seconds, place=rules.place(seconds), quick=quick, asked=asked,
             streak=(before or 0) + 1 if quick and verdict != "reject" else 0,
         ), execution_options={"synchronize_session": False},
     )

@@ -19,6 +19,8 @@ LAST = 4
 LONGEST = 200
 BANDS = (0, 100_00, 1_000_00, 10_000_00)
 """Where a band of sizes begins, in minor units of a base currency with two decimals; 0 is the band of no amount."""
+LIMITS = (2, 5, 10, 30, 120)
+"""Where a class of times ends, in seconds; what was never opened is a class after the last."""
 NOT_A_FIGURE = re.compile(r"^[^0-9\-]*|[^0-9]*$")
 FIGURE = re.compile(r"(-?)([0-9]+(?:[.,][0-9]+)*)", re.ASCII)
 SEPARATORS = {ord("٫"): ".", ord("٬"): None, ord("'"): None, ord("’"): None, ord("_"): None, ord("−"): "-"}
@@ -56,6 +58,10 @@ def in_a_row(last: Sequence[Decided], now: datetime, settings: Approvals) -> boo
 
 def band(base_minor: int | None) -> int:
     return 0 if base_minor is None else sum(abs(base_minor) >= start for start in BANDS)
+
+
+def place(seconds: int | None) -> int:
+    return len(LIMITS) + 1 if seconds is None else sum(seconds >= end for end in LIMITS)
 
 
 def detail_of(document: Document) -> Detail:

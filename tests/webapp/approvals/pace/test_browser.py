@@ -16,6 +16,7 @@ from tests.browser_parts import chromium, faults, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.pace.test_looks import right, several
+from tests.webapp.approvals.pace.test_quality import plant
 from tests.webapp.approvals.parts import Server, action, draft, held
 from webapp.people import cookies
 from webapp.web.house import House
@@ -144,6 +145,10 @@ def test_a_typed_detail_a_report_and_its_end(page: Page, house: House, ada: Clie
     page.get_by_label("Why it may go on").fill("It was a test.")
     page.get_by_role("button", name="Resume it").click()
     expect(page.get_by_text("It was a test.")).to_be_visible()
+    for who, seconds, verdict in ((ada.person, 1, "approve"), (ada.person, 40, "approve"), ("per_cleo", 15, "reject")):
+        plant(house, who, 12, seconds=seconds, verdict=verdict, band=1 + seconds // 15, missed=1)
+    page.goto("/approvals/quality")
+    looked_at(page, "quality")
 
 
 def test_a_code_is_never_sent_by_enter_and_without_javascript_the_button_is_awake(

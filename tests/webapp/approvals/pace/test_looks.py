@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -112,7 +113,9 @@ def test_decisions_at_the_same_moment_do_not_slip_past_it(house: House) -> None:
     settings, now = house.settings.approvals, house.clock()
     settings.quick_row = 3
     for one in ("act_1", "act_2"):
-        house.database.write(lambda s, one=one: looks.decided(s, settings, one, "per_1", "approve", asked=False, now=now))
+        house.database.write(partial(
+            looks.decided, settings=settings, action=one, person="per_1", verdict="approve", asked=False, now=now
+        ))
     together, refused = threading.Barrier(2), list[str]()
 
     def one_more(name: str) -> None:

@@ -112,6 +112,7 @@ def upgrade() -> None:
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('verdict', sa.String(), nullable=False),
     sa.Column('seconds', sa.Integer(), nullable=True),
+    sa.Column('place', sa.Integer(), nullable=False),
     sa.Column('band', sa.Integer(), nullable=False),
     sa.Column('quick', sa.Boolean(), nullable=False),
     sa.Column('streak', sa.Integer(), nullable=False),
@@ -123,7 +124,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_approver_look'))
     )
     with op.batch_alter_table('approver_look', schema=None) as batch_op:
-        batch_op.create_index('ix_approver_look_figures', ['decided_at', 'person', 'decoy', 'verdict', 'band', 'seconds', 'streak', 'asked', 'missed'], unique=False)
+        batch_op.create_index('ix_approver_look_figures', ['person', 'decoy', 'verdict', 'band', 'place', 'decided_at', 'streak', 'asked', 'missed'], unique=False)
         batch_op.create_index('ix_approver_look_last', ['person', 'decided_at'], unique=False)
 
     op.create_table('audit_checkpoints',

@@ -1,0 +1,24 @@
+"""The admin's page of how approvers decide."""
+
+from __future__ import annotations
+
+from flask import render_template
+
+from webapp.approvals.pace import quality
+from webapp.approvals.pace.views import blueprint
+from webapp.web.guards import admin
+from webapp.web.house import house
+
+__all__ = ["blueprint"]
+
+
+@blueprint.get("/approvals/quality")
+@admin
+def figures() -> str:
+    settings = house().settings
+    with house().database.read() as session:
+        found = quality.of(session, settings.approvals, house().clock())
+    return render_template(
+        "approvals/quality.html", found=found, times=quality.TIMES, bands=quality.bands(settings.policy.base_currency),
+        settings=settings.approvals,
+    )
