@@ -34,9 +34,10 @@ const left = (ms) => {
   if (m) return `${m} min left`;
   return `${s} s left`;
 };
+const runs = (ms) => ms > 0 ? `in ${Math.ceil(ms / 1000)} s` : "now";
 setInterval(() => {
-  for (const time of document.querySelectorAll("time[data-until]")) {
-    const text = left(Date.parse(time.dateTime) - Date.now());
+  for (const time of document.querySelectorAll("time[data-until], time[data-runs]")) {
+    const ms = Date.parse(time.dateTime) - Date.now(), text = "runs" in time.dataset ? runs(ms) : left(ms);
     if (time.textContent !== text) time.textContent = text;
   }
 }, 1000);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from tests.clock import Clock
 from tests.keeper_parts import KeeperParts
 from tests.lent import Lender
 from webapp.db import Base, Database
+
+for _cls in ("SEND", "MONEY", "DESTROY"):
+    # Tests that do not speak of the undo window do not wait for it; those that do say how long it is.
+    os.environ.setdefault(f"COUNTERSEAL_APPROVALS__UNDO__{_cls}", "0")
 
 
 @pytest.fixture

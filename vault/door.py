@@ -73,7 +73,7 @@ class Door(Accounts):
             return KeeperStatus("away", "away")
         except KeeperError:
             return KeeperStatus("ready", "away")
-        return KeeperStatus(found["keeper"], found["vault"], found["version"])
+        return KeeperStatus(found["keeper"], found["vault"], found["version"], moment_or_none(found.get("now")))
 
     def app_key(self, purpose: str) -> Secret[bytes]:
         """32 bytes derived (HKDF-SHA256) from `app/keys` for one named purpose, the same on every web process."""

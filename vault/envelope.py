@@ -228,7 +228,7 @@ def confirmer(envelope: Envelope) -> str:
 def undo_over(undo: int, last: datetime) -> datetime:
     """When an action may run whose last needed decision was signed at `last`. A statement's time is in whole seconds, cut off:
     one more is waited for, so that the window is never shorter than it says."""
-    return last + timedelta(seconds=undo + 1) if undo else last
+    return last + timedelta(seconds=undo + 1 if undo else 0)
 
 
 def groups_asked(envelope: Envelope) -> frozenset[str]:

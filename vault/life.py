@@ -20,7 +20,7 @@ PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 def status(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     state, version = keeper.vault.state()
-    return {"keeper": "ready", "vault": state, "version": version}
+    return {"keeper": "ready", "vault": state, "version": version, "now": keeper.clock().isoformat()}
 
 
 def app_key(keeper: Keeper, body: Body) -> Mapping[str, Any]:

@@ -16,11 +16,12 @@ FactorKind = Literal["passkey", "totp"]
 
 @dataclass(frozen=True)
 class KeeperStatus:
-    """`vault` is `ready`, `sealed` or `away`; `keeper` is `ready` or `away`."""
+    """`vault` is `ready`, `sealed` or `away`; `keeper` is `ready` or `away`. `now` is the keeper's own clock."""
 
     keeper: Literal["ready", "away"]
     vault: Literal["ready", "sealed", "away"]
     version: str = ""
+    now: datetime | None = None
 
 
 @dataclass(frozen=True)

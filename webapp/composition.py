@@ -12,6 +12,7 @@ from webapp import limits, rotating
 from webapp.approvals import absence_views as absence
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
+from webapp.approvals import undo_views
 from webapp.approvals import views as approvals
 from webapp.approvals.desk import views as desk
 from webapp.approvals.giving import Tokens
@@ -55,6 +56,7 @@ ROOMS = (
     pace.blueprint,
     absence.blueprint,
     desk.blueprint,
+    undo_views.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,

@@ -95,12 +95,28 @@ REJECT_REASONS = {
 REASON_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
+class Undo(BaseModel):
+    """Seconds, 0 to 60, for which what was approved or confirmed can still be stopped before it runs, by the tool's class, where
+    no rule says how many."""
+
+    read: int = Field(default=0, ge=0, le=60)
+    write: int = Field(default=0, ge=0, le=60)
+    send: int = Field(default=10, ge=0, le=60)
+    money: int = Field(default=30, ge=0, le=60)
+    destroy: int = Field(default=30, ge=0, le=60)
+
+    def of(self, cls: str) -> int:
+        """What nobody classified is `destroy`."""
+        return {"read": self.read, "write": self.write, "send": self.send, "money": self.money}.get(cls, self.destroy)
+
+
 class Approvals(BaseModel):
     """Holding, deciding and running."""
 
     within: int = 4 * 3600
     pick_up: int = 900
-    """An approval that nobody picks up expires."""
+    """An approval that nobody picks up expires; counted from when it may run."""
+    undo: Undo = Field(default_factory=Undo)
     heartbeat: int = 10
     silence: int = 30
     """An execution whose heartbeat is older is uncertain."""
@@ -235,6 +251,13 @@ class Settings(BaseSettings):
         if parts.scheme not in ("http", "https") or beyond or not usual:
             raise ValueError("public_url is scheme://host[:port], without a path, blanks or unusual characters")
         return f"{parts.scheme}://{parts.netloc}"
+
+    @model_validator(mode="after")
+    def _brisk(self) -> Self:
+        """A demonstration shows the undo window and does not make people wait long for it, where nobody said otherwise."""
+        if self.evaluation and "undo" not in self.approvals.model_fields_set:
+            self.approvals = self.approvals.model_copy(update={"undo": Undo(send=10, money=10, destroy=10)})
+        return self
 
     @property
     def database(self) -> str:

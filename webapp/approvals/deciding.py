@@ -207,7 +207,7 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
     subject = opened.document.subject(action.state, action.run_by, action.expires_at)
     resolution = resolve(subject, verified.given, now)
     if resolution.state == "approved" and action.state == "held":
-        _approved(session, house, action, opened, now)
+        _approved(session, house, action, opened, resolution.runs_at)
     elif resolution.state == "rejected":
         _rejected(session, action, resolution, now)
     elif resolution.state == "expired":
@@ -217,12 +217,16 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
     return resolution.state
 
 
-def _approved(session: Session, house: House, action: Action, opened: Opened, now: datetime) -> None:
-    run_by = min(opened.document.expires_at, now + timedelta(seconds=house.settings.approvals.pick_up))
-    move(session, action, "approved", now, actor="system", values={"decided_at": now, "run_by": run_by})
+def _approved(session: Session, house: House, action: Action, opened: Opened, runs_at: datetime | None) -> None:
+    """It may run from `runs_at` on, None: at once; who picks it up has their time from then."""
+    now = house.clock()
+    begins = max(now, runs_at) if runs_at is not None else now
+    run_by = min(opened.document.expires_at, begins + timedelta(seconds=house.settings.approvals.pick_up))
+    values = {"decided_at": now, "run_by": run_by, "runs_at": runs_at}
+    move(session, action, "approved", now, actor="system", values=values)
     enqueue(session, "approvals.expire", action.id, run_by)
     if action.runs == "approval":
-        enqueue(session, "approvals.run", action.id, now)
+        enqueue(session, "approvals.run", action.id, begins)
 
 
 def _rejected(session: Session, action: Action, resolution: Resolution, now: datetime) -> None:

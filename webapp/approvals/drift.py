@@ -130,6 +130,8 @@ def of_policy(
         return Drift(f"policy refuses it now: {verdict.reason}", changes)
     if not all(need in envelope["requirement"] for need in needs):
         return Drift("policy asks for more decisions now.", changes)
+    if isinstance(verdict, Hold) and verdict.undo > envelope.get("undo", 0):
+        return Drift("policy asks for a longer time in which it can be stopped now.", changes)
     if rules != envelope["policy"] and _said(envelope["requirement"]) != _said(needs):
         return Drift("policy says something else of it now.", changes)
     return None

@@ -1,8 +1,10 @@
 """Running what was approved: once, on verified statements, after the log covers them.
 
 The steps of `run`, in this order:
-1. the action is approved, its document verifies, and its statements satisfy the requirement;
-2. the vault is ready, and a signed checkpoint covers the decisions: until then nothing has begun and nothing is lost;
+1. the action is approved, its document verifies, the time in which it can be stopped is over, and its statements satisfy the
+   requirement;
+2. the vault is ready, that time is over by the keeper's own clock too, and a signed checkpoint covers the decisions: until then
+   nothing has begun and nothing is lost;
 3. in one transaction: everything it depended on is compared again, approved -> executing by conditional UPDATE, the caps are
    committed, the lease is planned, "about to run" is in the log. From here on it runs at most once;
 4. the keeper verifies the statements itself, spends the approval, and mints where the call uses an account;
@@ -51,6 +53,16 @@ COVER = 5.0
 """Seconds to wait for the checkpoint that covers the decisions."""
 
 
+class NotYet(Conflict):
+    """Approved, and it can still be stopped: nothing runs before `at`."""
+
+    default = "not_yet"
+
+    def __init__(self, at: datetime) -> None:
+        super().__init__("This can still be stopped. It runs after that.", detail=f"not before {at.isoformat()}")
+        self.at = at
+
+
 OVER = ("action.executing", *(f"action.{state}" for state in NOTHING_RAN))
 """Entries after which an action never runs."""
 
@@ -68,8 +80,8 @@ class Started:
 def run(house: House, action_id: str, executor: Executor, recheck: Recheck) -> Outcome:
     """Run an approved action once and return its outcome; an action that is void by now says so in its outcome.
 
-    Raises Conflict when it is not approved (or another was first), or is not ours to send; LogStalled, VaultSealed, VaultAway
-    and KeeperAway when it cannot begin (it stays approved), Tampered.
+    Raises Conflict when it is not approved (or another was first), or is not ours to send, NotYet while it can be
+    stopped; LogStalled, VaultSealed, VaultAway and KeeperAway when it cannot begin (it stays approved), Tampered.
     """
     started = begin(house, action_id, recheck, enforced=True)
     if started is not None:
@@ -83,11 +95,14 @@ def begin(house: House, action_id: str, recheck: Recheck, *, enforced: bool) -> 
     opened = _approved(house, action_id)
     if opened.document.enforced is not enforced:
         raise Conflict("This action is run in another way.", detail=action_id)
+    runs_at = opened.resolution(house.clock()).runs_at
+    if runs_at is not None and house.clock() < runs_at:
+        raise _not_yet(house, opened, runs_at)
     why = _unmet(house, opened)
     if why is not None:
         house.database.write(lambda s: void(s, _reread(s, opened), Drift(why), house.clock()))
         return None
-    _ready(house)
+    _ready(house, opened, runs_at)
     audit.covered(house, list(opened.verified.entries), COVER)
     key = sealer(house)
     started = house.database.write(lambda s: _start(s, house, opened, key, recheck))
@@ -126,13 +141,23 @@ def _unmet(house: House, opened: Opened) -> str | None:
     return None
 
 
-def _ready(house: House) -> None:
-    """Ask before anything begins: an approval outlives a sealed vault."""
+def _ready(house: House, opened: Opened, runs_at: datetime | None) -> None:
+    """Ask before anything begins: an approval outlives a sealed vault, and a keeper whose clock is behind ours would
+    refuse what runs too early once it is too late to wait."""
     status = house.door.status()
     if status.keeper != "ready":
         raise KeeperAway
     if status.vault != "ready":
         raise VaultSealed if status.vault == "sealed" else VaultAway
+    if runs_at is not None and status.now is not None and status.now < runs_at:
+        raise _not_yet(house, opened, house.clock() + (runs_at - status.now))
+
+
+def _not_yet(house: House, opened: Opened, at: datetime) -> NotYet:
+    """Whoever waits looks at the row: it must not say an earlier time, or they would ask again and again."""
+    if opened.action.runs_at is None or opened.action.runs_at < at:
+        house.database.write(lambda s: touch(s, opened.action.id, house.clock(), runs_at=at))
+    return NotYet(at)
 
 
 def _reread(session: Session, opened: Opened) -> Action:
@@ -170,7 +195,7 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
 def _lapses(opened: Opened, pick_up: int) -> datetime:
     """By the envelope, and by the last of the signed statements. Attack: `run_by` moved in the database, to use an approval long
     after everyone saw it lapse."""
-    last = max(one.at for one in opened.verified.given)
+    last = evidence.undo_over(opened.document.undo, max(one.at for one in opened.verified.given))
     return min(opened.document.expires_at, last + timedelta(seconds=pick_up) + evidence.SKEW)
 
 

@@ -12,7 +12,7 @@ from webapp import audit
 from webapp.approvals import claims, requests, shortage
 from webapp.approvals.deciding import drifted
 from webapp.approvals.desk import snoozing
-from webapp.approvals.execution import run
+from webapp.approvals.execution import NotYet, run
 from webapp.approvals.holding import COMPARE
 from webapp.approvals.outcome import Handed
 from webapp.approvals.rules import WAITING
@@ -65,9 +65,12 @@ def clean(house: House, row: Due) -> datetime | None:
 
 
 def run_task(house: House, row: Due, handed: Handed) -> datetime | None:
-    """An approved task, at once. What cannot begin is tried again by the worker's backoff until the approval lapses."""
+    """An approved task, at once, or when it can no longer be stopped. What cannot begin is tried again by the worker's
+    backoff until the approval lapses."""
     try:
         run(house, row.key, handed.executor, handed.recheck)
+    except NotYet as error:
+        return error.at
     except Conflict:
         return None
     return None

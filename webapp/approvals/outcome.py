@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,6 +65,8 @@ class Snapshot:
     link: str
     status_message: str
     outcome: Outcome | None = None
+    runs_at: datetime | None = None
+    """Of what was approved: nothing runs it before."""
 
 
 def pack(upstream: Upstream) -> bytes:
@@ -87,8 +90,11 @@ def nobody(action: Action) -> str:
     return f" Nobody who is there now can decide it. {action.short} Tell your person." if action.short else ""
 
 
-def status_message(action: Action, address: str) -> str:
+def status_message(action: Action, address: str, now: datetime) -> str:
     """For the agent: one sentence that says what to do."""
+    if action.state == "approved" and action.runs_at is not None and now < action.runs_at:
+        seconds = math.ceil((action.runs_at - now).total_seconds())
+        return f"This call was approved and runs in {seconds} s, unless somebody stops it before: {address}"
     reason = f" Reason: {action.reason}" if action.reason else ""
     messages = {
         "held": f"This call waits for a person's decision: {address}{nobody(action)}",

@@ -109,7 +109,7 @@ class Resolution:
     progress: tuple[Progress, ...]
     rejected_by: Given | None = None
     runs_at: datetime | None = None
-    """From when it may run, where enough have decided."""
+    """From when it may run, where enough have decided and it can be stopped for a while; None: at once."""
 
 
 def wanted(need: Need) -> int:
@@ -223,7 +223,8 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
         return Resolution("expired", met)
     if not _enough(met):
         return Resolution("held", met)
-    return Resolution("approved", met, runs_at=undo_over(subject.undo, _first_met(subject, decisions)))
+    runs_at = undo_over(subject.undo, _first_met(subject, decisions)) if subject.undo else None
+    return Resolution("approved", met, runs_at=runs_at)
 
 
 def _enough(met: Sequence[Progress]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from vault.door import Challenge
-from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
+from vault.errors import KeeperAway, KeeperError, Stale, VaultAway, VaultSealed
 from webapp.approvals import afresh, page, payloads, since
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
@@ -54,6 +55,8 @@ class Shown:
     """When a backup was restored, if that was after this was held."""
     away: str = ""
     """Why nothing can be decided right now."""
+    runs_at: datetime | None = None
+    """Of what was approved and can still be stopped: nothing runs before."""
 
     @property
     def action(self) -> Action:
@@ -73,6 +76,13 @@ class Shown:
         """When the last identical call ended, or was held."""
         before = self.opened.document.envelope["facts"].get("before")
         return datetime.fromisoformat(before["at"]) if before else None
+
+    runs_in: int = 0
+    """Seconds until then, rounded up."""
+
+    @property
+    def may_stop(self) -> bool:
+        return self.may_reject or self.may_withdraw
 
     def mine(self, person: str) -> bool:
         return self.opened.document.parties.includes(person)
@@ -102,7 +112,16 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
         may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away,
         code_counts=code_counts(opened.subject, part, viewer.groups), restored_at=_restored(house, action),
+        runs_at=(runs_at := _runs_at(opened, now)), runs_in=math.ceil((runs_at - now).total_seconds()) if runs_at else 0,
     )
+
+
+def _runs_at(opened: Opened, now: datetime) -> datetime | None:
+    """By the signed decisions; the row only where it says later (the keeper's clock is behind ours)."""
+    at = opened.resolution(now).runs_at if opened.action.state == "approved" else None
+    if at is not None and opened.action.runs_at is not None:
+        at = max(at, opened.action.runs_at)
+    return at if at is not None and now < at else None
 
 
 def _restored(house: House, action: Action) -> datetime | None:
@@ -116,7 +135,7 @@ def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tupl
         return None, ""
     try:
         return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=part), ""
-    except (VaultSealed, VaultAway, KeeperAway) as error:
+    except (VaultSealed, VaultAway, KeeperAway, Stale) as error:
         return None, error.hint
 
 

@@ -86,6 +86,8 @@ class Action(Base):
     expires_at: Mapped[datetime]
     """When it lapses undecided: never after the envelope's own time, and before it where a rule lets people put that off."""
     decided_at: Mapped[datetime | None]
+    runs_at: Mapped[datetime | None]
+    """Approved, it can be stopped until then, and nothing runs it before. A copy: the signed decisions say when that is."""
     run_by: Mapped[datetime | None]
     """An approval that nobody has picked up by then expires."""
     waiting_until: Mapped[datetime | None]

@@ -15,12 +15,15 @@ from webapp.errors import Missing
 from webapp.web.house import House
 
 PENDING = ("held", "executing")
+LEAST = 0.05
+"""Seconds."""
 
 
 def wait(house: House, action_id: str, timeout: float) -> Snapshot:
-    """Wait, at most `timeout` seconds, until the action is approved or has ended; where it stands then.
+    """Wait, at most `timeout` seconds, until the action may run or has ended; where it stands then.
 
-    `approved` means that the caller should run it: `execution.run`. Another that waits may have been first; then wait again.
+    `approved`, when it can no longer be stopped, means that the caller should run it: `execution.run`. Another that waits may
+    have been first; then wait again.
     """
     house.database.write(lambda s: _announce(s, action_id, timeout, house))
     end = time.monotonic() + timeout
@@ -28,9 +31,19 @@ def wait(house: House, action_id: str, timeout: float) -> Snapshot:
         mark = house.database.changes.mark(topic(action_id))
         found = snapshot(house, action_id)
         left = end - time.monotonic()
-        if found.state not in PENDING or left <= 0:
+        still = _stoppable(found, house)
+        if (found.state not in PENDING and not still) or left <= 0:
             return found
-        house.database.changes.wait(mark, topic(action_id), timeout=left)
+        house.database.changes.wait(mark, topic(action_id), timeout=min(left, still) if still else left)
+
+
+def _stoppable(found: Snapshot, house: House) -> float:
+    """Seconds for which what was approved can still be stopped: looked at again after that, and never more often than it can
+    matter."""
+    if found.state != "approved" or found.runs_at is None:
+        return 0.0
+    seconds = (found.runs_at - house.clock()).total_seconds()
+    return max(LEAST, seconds) if seconds > 0 else 0.0
 
 
 def snapshot(house: House, action_id: str) -> Snapshot:
@@ -41,7 +54,7 @@ def snapshot(house: House, action_id: str) -> Snapshot:
     if action is None:
         raise Missing("There is no such action.")
     address = link(house.settings.public_url, action.id)
-    message = status_message(action, address)
+    message = status_message(action, address, house.clock())
     outcome = None
     if action.ended_at is not None or action.state == "uncertain":
         outcome = Outcome(action.id, action.state, error="" if action.state == "done" else message, code=action.reason_code)
@@ -50,13 +63,13 @@ def snapshot(house: House, action_id: str) -> Snapshot:
             outcome = Outcome(action.id, action.state, result=stored.result, error="" if stored.result else message)
         elif action.state == "done":
             outcome = Outcome(action.id, action.state, error=f"This call ran. Its answer is not kept. {action.reason}".strip())
-    return Snapshot(action.id, action.state, address, message, outcome)
+    return Snapshot(action.id, action.state, address, message, outcome, action.runs_at)
 
 
 def _announce(session: Session, action_id: str, timeout: float, house: House) -> None:
     """The page says whether the agent waits: it runs when it is approved, or when the agent comes back."""
     now = house.clock()
     action = session.get(Action, action_id)
-    if action is None or action.state != "held":
+    if action is None or not (action.state == "held" or (action.state == "approved" and action.runs_at and now < action.runs_at)):
         return
     touch(session, action_id, now, waiting_until=now + timedelta(seconds=timeout))

@@ -99,13 +99,14 @@ class Deny:
 @dataclass(frozen=True)
 class Hold:
     """Falsy: nothing may run yet. All of `needs` must be met within `within` seconds; within `latest`, if somebody who decides
-    puts off the lapse (0: nobody can)."""
+    puts off the lapse (0: nobody can). Then it can be stopped for `undo` seconds, 0 where no rule says how long."""
 
     needs: tuple[Need, ...]
     within: int
     reasons: tuple[Reason, ...]
     digest: str
     latest: int = 0
+    undo: int = 0
 
     def __bool__(self) -> bool:
         return False

@@ -134,6 +134,8 @@ def _explain(call: Call, verdict: Verdict) -> None:
         click.echo(f"It would be held, for at most {verdict.within // 60} minutes, until these are met:")
         for need in verdict.needs:
             click.echo(f"  {_need(need)} ({need['rule']})")
+        if verdict.undo:
+            click.echo(f"Then it could be stopped for {verdict.undo} seconds before it ran,")
         click.echo("because:")
         for each in verdict.reasons:
             click.echo(f"  {each.text} ({each.rule})")
@@ -158,7 +160,8 @@ def _need(need: Mapping[str, Any]) -> str:
         who = "confirmation by the account's owner"
     else:
         who = f"approval by {need['quorum']} of {need['group']}"
-    return f"{who}, with a {need['factor']}" if need["factor"] else who
+    who = f"{who}, with a {need['factor']}" if need["factor"] else who
+    return f"{who}, within the hours {need['hours']}" if need.get("hours") else who
 
 
 @contextmanager

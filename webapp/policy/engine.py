@@ -10,12 +10,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import cedarpy
 
+from vault.evidence import BadHours, Hours
 from webapp import config
 from webapp.canonical import canonical
 from webapp.policy import amounts, context, counters, reading, requirement
@@ -89,6 +91,7 @@ class PolicySet:
         self.settings = settings
         self.within = within
         self.digest = _digest(rules, settings, within)
+        self.hours = _hours(rules, settings)
         self._by_id = {rule.id: rule for rule in rules}
         self._rules = {cls: _Part(_of(cls, rules, holds=False)) for cls in CLASSES}
         self._holds = {cls: _Part(_of(cls, rules, holds=True), permit_all=True) for cls in CLASSES}
@@ -112,7 +115,7 @@ class PolicySet:
             if isinstance(found, Deny):
                 return found
             held |= dict.fromkeys(found)
-        return self._hold(list(held)) if held else Allow(self.digest)
+        return self._hold(list(held), call.now) if held else Allow(self.digest)
 
     def counted(self, cls: str) -> frozenset[str]:
         """The counters that rules for this class of tool read: what has to be known of use before one is judged."""
@@ -157,14 +160,14 @@ class PolicySet:
         text = "; ".join(self._by_id[each].reason for each in ids)
         return Deny(text or "No rule allows this.", ids, self.digest)
 
-    def _hold(self, ids: list[str]) -> Hold | Deny:
+    def _hold(self, ids: list[str], now: datetime) -> Hold | Deny:
         found = [self._by_id[each] for each in ids if each in self._by_id]
         if len(found) != len(ids):
             return Deny("A rule could not be evaluated, so nothing is allowed.", (), self.digest)
         asked = [(rule.id, rule.requirements or ()) for rule in found]
-        needs, within = requirement.add_up(asked, self.within)
+        total = requirement.add_up(asked, self.within, now=now, hours=self.hours)
         reasons = tuple(Reason(rule.id, rule.reason) for rule in found)
-        return Hold(tuple(needs), within, reasons, self.digest, requirement.latest(asked, self.within))
+        return Hold(total.needs, total.within, reasons, self.digest, total.latest, total.undo)
 
 
 def load(folders: Sequence[Path], settings: config.Policy | None = None, *, within: int = WITHIN) -> PolicySet:
@@ -176,6 +179,18 @@ def load(folders: Sequence[Path], settings: config.Policy | None = None, *, with
     if not any(rule.effect == "permit" for rule in rules):
         raise PolicyRefused("No rule permits anything: every call would be denied. Write `permit` rules, or keep the defaults.")
     return PolicySet(rules, settings, within=within)
+
+
+def _hours(rules: Sequence[Rule], settings: config.Policy) -> Hours | None:
+    """The business hours, where a rule speaks of them. Raises PolicyRefused where there are none."""
+    if not any(each.hours or each.business for rule in rules for each in rule.requirements or ()):
+        return None
+    try:
+        return Hours(
+            tuple(sorted(set(settings.business_days))), settings.business_from * 60, settings.business_to * 60, settings.zone
+        )
+    except BadHours as error:
+        raise PolicyRefused(f"A hold speaks of business hours, and the settings name none: {error}.") from error
 
 
 def _check_settings(settings: config.Policy) -> None:

@@ -1,9 +1,9 @@
 """What a hold asks for: the grammar of `@hold`, and how several holds add up. Pure.
 
     @hold       = requirement *("," requirement)
-    requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["within=" DURATION]
-                  ["extend=" DURATION]
-    DURATION    = 1*DIGIT ("m" | "h" | "d")
+    requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["hours=business"]
+                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"]
+    DURATION    = 1*DIGIT ("m" | "h" | "d"); `within` also takes "bh", business hours
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Literal, TypedDict
 
-from vault.evidence import Need
+from vault.evidence import LONGEST_UNDO, Hours, Need
 from webapp.policy.errors import PolicyRefused
 
 Factor = Literal["", "passkey", "totp"]
 
 GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,99}")
-DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+DURATION = re.compile(r"([1-9][0-9]{0,5})(bh|[mhd])", re.ASCII)
+UNDO = re.compile(r"([1-9][0-9])s", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,3}")
-SECONDS = {"m": 60, "h": 3600, "d": 86400}
+WORDS = ("quorum", "factor", "hours", "within", "extend", "undo")
+SECONDS = {"m": 60, "h": 3600, "d": 86400, "bh": 3600}
+SHORTEST_UNDO = 10
 LONGEST = 30 * 86400
 LARGEST_QUORUM = 20
 STRENGTH: dict[Factor, int] = {"": 0, "totp": 1, "passkey": 2}
@@ -29,8 +33,8 @@ STRENGTH: dict[Factor, int] = {"": 0, "totp": 1, "passkey": 2}
 
 @dataclass(frozen=True)
 class Requirement:
-    """One person's confirmation, or the approval of `quorum` people of `group`. `within` is seconds; 0: the rule names none.
-    `extend`: by how many more somebody who decides may put off the lapse."""
+    """One person's confirmation, or the approval of `quorum` people of `group`. `within` and `undo` are seconds; 0: the rule
+    names none. `extend`: by how many more somebody who decides may put off the lapse."""
 
     kind: Literal["confirm", "approvers"]
     group: str = ""
@@ -38,21 +42,37 @@ class Requirement:
     factor: Factor = ""
     within: int = 0
     extend: int = 0
+    business: bool = False
+    """`within` counts business hours alone."""
+    hours: bool = False
+    """A decision counts in business hours alone."""
+    undo: int = 0
 
-    def need(self, rule: str) -> Need:
-        return {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
+    def need(self, rule: str, hours: Hours | None = None) -> Need:
+        found: Need = {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
+        if self.hours:
+            found["hours"] = str(hours)
+        return found
+
+    def lasts(self, now: datetime, hours: Hours | None) -> int:
+        """Seconds from now until it lapses."""
+        if not self.business or hours is None:
+            return self.within
+        return int((hours.after(now, timedelta(seconds=self.within)) - now).total_seconds())
 
     def __str__(self) -> str:
         words = ["confirm"] if self.kind == "confirm" else [f"approvers={self.group}"]
         words += [f"quorum={self.quorum}"] * (self.kind == "approvers" and self.quorum > 1)
         words += [f"factor={self.factor}"] * bool(self.factor)
-        words += [f"within={_duration(self.within)}"] * bool(self.within)
+        words += ["hours=business"] * self.hours
+        words += [f"within={self.within // 3600}bh" if self.business else f"within={_duration(self.within)}"] * bool(self.within)
         words += [f"extend={_duration(self.extend)}"] * bool(self.extend)
+        words += [f"undo={self.undo}s"] * bool(self.undo)
         return " ".join(words)
 
 
 def _duration(seconds: int) -> str:
-    unit = next(unit for unit in "dhm" if seconds % SECONDS[unit] == 0)
+    unit = next(unit for unit in ("d", "h", "m") if seconds % SECONDS[unit] == 0)
     return f"{seconds // SECONDS[unit]}{unit}"
 
 
@@ -62,9 +82,22 @@ def parse(text: str) -> tuple[Requirement, ...]:
     return tuple(_requirement(part) for part in text.split(","))
 
 
-def add_up(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int) -> tuple[list[Need], int]:
-    """All needs of all holds (`(rule, requirements)`), without those that another one covers; and the shortest time in
-    seconds, `otherwise` when no hold names one."""
+@dataclass(frozen=True)
+class Sum:
+    """What several holds ask for together. `within`, `latest` and `undo` are seconds."""
+
+    needs: tuple[Need, ...]
+    within: int
+    latest: int
+    """The longest that it may wait in the end, if somebody puts off the lapse: what every hold allows."""
+    undo: int
+
+
+def add_up(
+    holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int, *, now: datetime, hours: Hours | None = None
+) -> Sum:
+    """All needs of all holds (`(rule, requirements)`), without those that another one covers; the shortest time, `otherwise` when
+    no hold names one; and the longest undo window. `hours` are the business hours, where a hold speaks of them."""
     asked = [(rule, each) for rule, requirements in holds for each in requirements]
     kept: list[tuple[str, Requirement]] = []
     for at, (rule, each) in enumerate(asked):
@@ -72,12 +105,12 @@ def add_up(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int)
         twin = any(_same(other, each) for _, other in kept)
         if not twin and all(_same(other, each) for other in others):
             kept.append((rule, each))
-    return [each.need(rule) for rule, each in kept], min((each.within for _, each in asked if each.within), default=otherwise)
-
-
-def latest(holds: Iterable[tuple[str, tuple[Requirement, ...]]], otherwise: int) -> int:
-    """The longest that it may wait in the end, in seconds, if somebody puts off the lapse: what every hold allows."""
-    return min((((each.within or otherwise) + each.extend) for _, asked in holds for each in asked), default=otherwise)
+    return Sum(
+        tuple(each.need(rule, hours) for rule, each in kept),
+        min((each.lasts(now, hours) for _, each in asked if each.within), default=otherwise),
+        min(((each.lasts(now, hours) or otherwise) + each.extend for _, each in asked), default=otherwise),
+        max((each.undo for _, each in asked), default=0),
+    )
 
 
 def _requirement(text: str) -> Requirement:
@@ -88,18 +121,18 @@ def _requirement(text: str) -> Requirement:
     if head == "confirm":
         if "quorum" in fields:
             raise PolicyRefused("`confirm` is one person's second look: it takes no quorum.")
-        return Requirement("confirm", factor=_factor(fields), within=_within(fields), extend=_extend(fields))
+        return Requirement("confirm", factor=_factor(fields), **_times(fields))
     name, _, group = head.partition("=")
     if name != "approvers" or not GROUP.fullmatch(group):
         raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
-    return Requirement("approvers", group, _quorum(fields), _factor(fields), _within(fields), _extend(fields))
+    return Requirement("approvers", group, _quorum(fields), _factor(fields), **_times(fields))
 
 
 def _fields(words: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for word in words:
         name, sign, value = word.partition("=")
-        if not sign or name not in ("quorum", "factor", "within", "extend"):
+        if not sign or name not in WORDS:
             raise PolicyRefused(f"A hold does not know the word `{word}`.")
         if name in fields:
             raise PolicyRefused(f"A hold says `{name}` twice.")
@@ -126,11 +159,29 @@ def _factor(fields: dict[str, str]) -> Factor:
             raise PolicyRefused(f"`factor={other}`: a factor is `passkey` or `totp`.")
 
 
+class _Times(TypedDict):
+    within: int
+    extend: int
+    business: bool
+    hours: bool
+    undo: int
+
+
+def _times(fields: dict[str, str]) -> _Times:
+    within, undo = _within(fields), _undo(fields)
+    if 0 < within < undo + 60:
+        raise PolicyRefused(f"`within={fields['within']} undo={undo}s` leaves less than a minute to decide in.")
+    business = fields.get("within", "").endswith("bh")
+    return {"within": within, "extend": _extend(fields), "business": business, "hours": _hours(fields), "undo": undo}
+
+
 def _within(fields: dict[str, str]) -> int:
     return _seconds(fields, "within")
 
 
 def _extend(fields: dict[str, str]) -> int:
+    if fields.get("extend", "").endswith("bh"):
+        raise PolicyRefused(f"`extend={fields['extend']}`: write minutes, hours or days.")
     return _seconds(fields, "extend")
 
 
@@ -140,8 +191,26 @@ def _seconds(fields: dict[str, str], name: str) -> int:
     match = DURATION.fullmatch(fields[name])
     seconds = int(match[1]) * SECONDS[match[2]] if match else 0
     if not 0 < seconds <= LONGEST:
-        raise PolicyRefused(f"`{name}={fields[name]}`: write minutes, hours or days as `30m`, `4h`, `2d`, at most 30 days.")
+        raise PolicyRefused(
+            f"`{name}={fields[name]}`: write minutes, hours or days as `30m`, `4h`, `2d`, or within business hours as `4bh`; "
+            "at most 30 days."
+        )
     return seconds
+
+
+def _hours(fields: dict[str, str]) -> bool:
+    if fields.get("hours", "business") != "business":
+        raise PolicyRefused(f"`hours={fields['hours']}`: the only hours are `hours=business`, those of the settings.")
+    return "hours" in fields
+
+
+def _undo(fields: dict[str, str]) -> int:
+    if "undo" not in fields:
+        return 0
+    match = UNDO.fullmatch(fields["undo"])
+    if match is None or not SHORTEST_UNDO <= int(match[1]) <= LONGEST_UNDO:
+        raise PolicyRefused(f"`undo={fields['undo']}`: write {SHORTEST_UNDO} to {LONGEST_UNDO} seconds as `undo=30s`.")
+    return int(match[1])
 
 
 def _covers(other: Requirement, each: Requirement) -> bool:
@@ -150,6 +219,7 @@ def _covers(other: Requirement, each: Requirement) -> bool:
         (other.kind, other.group) == (each.kind, each.group)
         and other.quorum >= each.quorum
         and STRENGTH[other.factor] >= STRENGTH[each.factor]
+        and other.hours >= each.hours
     )
 
 

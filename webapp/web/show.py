@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from copy import copy
 from datetime import datetime, timedelta
@@ -44,6 +45,7 @@ LETTER_THEN_DIGIT = re.compile(r"(?<=[A-Za-z])(?=[0-9])")
 """`KWD 1.234`, where a code stands for the sign (CLDR's alphaNextToNumber)."""
 TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
+RUNS = Markup('<time datetime="{}" title="{}" data-runs>{}</time>')
 
 
 @lru_cache(maxsize=KEPT)
@@ -97,6 +99,17 @@ def until(when: datetime) -> Markup:
     return _element(when, text, COUNTDOWN)
 
 
+def runs_in(when: datetime) -> Markup:
+    """`in 23 s`, or `now`; counts down where JavaScript runs."""
+    seconds = math.ceil((when - house().clock()).total_seconds())
+    return _element(when, f"in {seconds} s" if seconds > 0 else "now", RUNS)
+
+
+def second(when: datetime) -> Markup:
+    """`14:03:23`, in the viewer's zone."""
+    return _element(when, format_datetime(when, "HH:mm:ss", tzinfo=_zone(), locale=_locale()))
+
+
 def money(minor: int, currency: str) -> str:
     """Minor units and an ISO 4217 code, in the viewer's locale: `€4,800.00`.
 
@@ -133,7 +146,7 @@ def visible(text: str) -> Markup:
 
 
 def register(app: Flask, *, evaluation: bool) -> None:
-    for filter_ in (ago, at, moment, until, money, visible):
+    for filter_ in (ago, at, moment, until, runs_in, second, money, visible):
         app.jinja_env.filters[filter_.__name__] = filter_
     app.jinja_env.globals["evaluation"] = evaluation
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

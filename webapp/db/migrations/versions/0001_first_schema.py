@@ -46,6 +46,7 @@ def upgrade() -> None:
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('decided_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('runs_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('run_by', sa.DateTime(timezone=True), nullable=True),
     sa.Column('waiting_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('started_at', sa.DateTime(timezone=True), nullable=True),
