@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vault.evidence import Hours, Need
 from webapp.policy.errors import PolicyRefused
-from webapp.policy.requirement import LARGEST_QUORUM, STRENGTH, Factor, Requirement, Sum, add_up, parse
+from webapp.policy.requirement import LARGEST_QUORUM, STRENGTH, WORDS, Factor, Requirement, Sum, add_up, parse
 
 groups = st.from_regex(r"[a-z][a-z0-9._-]{0,12}", fullmatch=True)
 factors: st.SearchStrategy[Factor] = st.sampled_from(["", "totp", "passkey"])
@@ -74,8 +74,7 @@ def test_nothing_unknown_is_passed_over(text: str) -> None:
         return
     assert parse(", ".join(map(str, found))) == found
     assert len(text.replace(",", " ").split()) == sum(
-        1 + ("quorum=" in part) + ("factor=" in part) + ("within=" in part) + ("hours=" in part) + ("undo=" in part) + ("extend=" in part)
-        for part in text.split(",")
+        1 + sum(f"{word}=" in part for word in WORDS) for part in text.split(",")
     )
 
 
