@@ -24,8 +24,14 @@ class Near(Line):
 
     def __init__(self, keepers: list[Keeper]) -> None:
         super().__init__(Path("nowhere"), 1.0)
+        self._keepers = keepers
         self._next = itertools.cycle(keepers)
         self._lock = threading.Lock()
+
+    def forget(self) -> None:
+        """As if each had asked the vault a minute ago: what they remember for so long is asked for anew."""
+        for keeper in self._keepers:
+            keeper.memory.clear()
 
     def ask(self, name: str, timeout: float | None = None, /, *, again: bool = False, **body: Any) -> dict[str, Any]:
         with self._lock:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from vault import secret_ids
+from vault.app_keys import generations
 from vault.client_secrets import before
 from vault.shapes import Age
 from vault.table import Body, Keeper
@@ -26,11 +27,12 @@ def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 def _keys(keeper: Keeper) -> Iterator[Age]:
-    """Of each transit key the version that is used now."""
+    """Of each transit key the newest version, and of what the web process signs with."""
     for name in KEYS:
         made = keeper.transit.versions(name).made
         if made:
             yield Age("key", name, made[max(made)])
+    yield Age("key", "app", generations(keeper)[-1].made)
 
 
 def _clients(keeper: Keeper) -> Iterator[Age]:

@@ -20,6 +20,7 @@ from vault.secret import Secret
 from vault.shapes import (
     Age,
     Answer,
+    AppKey,
     Begun,
     Certified,
     Challenge,
@@ -46,7 +47,7 @@ from vault.tickets import Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "Age", "Answer", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event",
+    "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event",
     "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "Minted", "PublicKeys", "Revoked",
     "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
@@ -76,8 +77,14 @@ class Door(Accounts):
         return KeeperStatus(found["keeper"], found["vault"], found["version"], moment_or_none(found.get("now")))
 
     def app_key(self, purpose: str) -> Secret[bytes]:
-        """32 bytes derived (HKDF-SHA256) from `app/keys` for one named purpose, the same on every web process."""
+        """32 bytes derived (HKDF-SHA256) from `app/keys` for one named purpose, the same on every web process: the one
+        to sign with now."""
         return Secret(unb64(self._line.ask("app_key", again=True, purpose=purpose)["key"]))
+
+    def app_keys(self, purpose: str) -> tuple[AppKey, ...]:
+        """The same in all generations that may still verify, the oldest first; the newest may not sign yet."""
+        found = self._line.ask("app_keys", again=True, purpose=purpose)["keys"]
+        return tuple(AppKey(Secret(unb64(one["key"])), moment(one["used_from"]), moment_or_none(one["until"])) for one in found)
 
     def public_keys(self) -> PublicKeys:
         found = self._line.ask("public_keys", again=True)
@@ -91,8 +98,9 @@ class Door(Accounts):
         )
 
     def rotate(self, key: str) -> KeyVersion:
-        """A new version of `payload`, `authority` or `audit`; all that older ones signed or wrapped stays good. Raises TooMany
-        within an hour of the last; KeeperError, with what an operator types, where the vault does not let the keeper."""
+        """A new version of `payload`, `authority`, `audit` or `app`; all that older ones signed or wrapped stays good. Raises
+        TooMany within an hour of the last (`app`: a day); KeeperError, with what an operator types, where the vault does not let
+        the keeper."""
         return _version(self._line.ask("rotate", key=key))
 
     def rotate_secret_id(self) -> datetime:

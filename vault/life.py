@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from vault.app_keys import derived, held, said, used
 from vault.errors import BadRequest, VaultAway
 from vault.secret import Secret
-from vault.table import Body, Keeper, random_once, text
+from vault.table import Body, Keeper, text
 
 PURPOSE = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -24,13 +22,22 @@ def status(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 def app_key(keeper: Keeper, body: Body) -> Mapping[str, Any]:
-    """Derived from a root that is used for nothing else: no purpose, however chosen, yields a key of the keeper's own."""
+    """`Door.app_key`: of the generation that signs now."""
+    purpose = _purpose(body)
+    return {"key": base64.b64encode(derived(used(keeper), purpose).reveal()).decode()}
+
+
+def app_keys(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.app_keys`."""
+    purpose = _purpose(body)
+    return {"keys": [said(one, purpose, until) for one, until in held(keeper)]}
+
+
+def _purpose(body: Body) -> str:
     purpose = text(body, "purpose", limit=40)
     if not PURPOSE.fullmatch(purpose):
         raise BadRequest("purpose")
-    root = random_once(keeper, "app/keys")
-    key = HKDF(hashes.SHA256(), 32, salt=None, info=b"counterseal/app/v1/" + purpose.encode()).derive(root.reveal())
-    return {"key": base64.b64encode(key).decode()}
+    return purpose
 
 
 def public_keys(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -58,5 +65,6 @@ def unwrap(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 HANDLERS = {
-    "status": status, "app_key": app_key, "public_keys": public_keys, "wrapping_key": wrapping_key, "unwrap": unwrap,
+    "status": status, "app_key": app_key, "app_keys": app_keys, "public_keys": public_keys, "wrapping_key": wrapping_key,
+    "unwrap": unwrap,
 }

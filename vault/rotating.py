@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from vault import app_keys
 from vault.authority import LEAD, sign
 from vault.checkpoints import origin, verifier_key
 from vault.client import Refused
@@ -27,6 +28,8 @@ from vault.transit import Versions
 
 log = logging.getLogger("counterseal.keeper")
 
+APP = "app"
+"""The roots of what the web process signs and seals with: no key in transit (`vault.app_keys`)."""
 SELDOM = timedelta(hours=1)
 """Between two rotations of one key: the app asks for them, and each version stays in the vault for good."""
 RETIRED = timedelta(days=1)
@@ -44,6 +47,8 @@ NOT_ALLOWED = (
 
 def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
+    if name == APP:
+        return _generation(app_keys.rotate(keeper))
     before = _there(keeper, name)
     age = keeper.clock() - before.made[before.newest]
     if before.newest > 1 and age < SELDOM:
@@ -57,6 +62,8 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def key_version(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
+    if name == APP:
+        return _generation(app_keys.latest(keeper))
     return _said(name, _there(keeper, name))
 
 
@@ -114,8 +121,8 @@ def retire_payload(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def _name(body: Body) -> str:
     name = text(body, "key", limit=20)
-    if name not in KEYS:
-        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(KEYS)}.")
+    if name not in (*KEYS, APP):
+        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(KEYS)}, {APP}.")
     return name
 
 
@@ -131,6 +138,10 @@ def _said(name: str, known: Versions) -> Mapping[str, Any]:
     since = known.made[known.newest]
     used = since if name == "payload" or known.newest == 1 else since + LEAD
     return {"version": known.newest, "since": since.isoformat(), "used_from": used.isoformat(), "oldest": known.oldest}
+
+
+def _generation(made: app_keys.Generation) -> Mapping[str, Any]:
+    return {"version": made.version, "since": made.made.isoformat(), "used_from": made.used_from.isoformat(), "oldest": 1}
 
 
 def _allowed(keeper: Keeper, ask: Callable[[], None]) -> None:

@@ -37,6 +37,16 @@ class Age:
 
 
 @dataclass(frozen=True)
+class AppKey:
+    """One generation of a key that was derived for a purpose: when it is signed with, and until when it verifies, None for the
+    newest."""
+
+    key: Secret[bytes]
+    used_from: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True)
 class KeyVersion:
     """Of a key in transit: its newest version, since when there is one, when it is used from, and the oldest that still opens."""
 

@@ -77,7 +77,8 @@ def random_once(keeper: Keeper, path: str) -> Secret[bytes]:
     """32 random bytes, made by whoever asks first and the same for all from then on."""
     found = keeper.kv.read(path)
     if found is None:
-        keeper.kv.create(path, {"key": base64.b64encode(os.urandom(32)).decode()})
+        made = {"key": base64.b64encode(os.urandom(32)).decode(), "made": keeper.clock().isoformat()}
+        keeper.kv.create(path, made)
         found = keeper.kv.read(path)
     if found is None:
         raise VaultAway(f"{path} was written and is not there")

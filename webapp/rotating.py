@@ -25,7 +25,8 @@ from webapp.web.house import House
 
 log = logging.getLogger("counterseal.rotation")
 
-KEYS = ("authority", "audit", "payload")
+KEYS = ("authority", "audit", "payload", "app")
+"""The last is what the web process signs and seals with: cookies, forms, `requestState`."""
 KIND = "rotation.key"
 REWRAP = "rotation.rewrap"
 BATCH = 200

@@ -114,14 +114,15 @@ def status(house: House) -> list[Row]:
 
 
 @click.command("rotate")
-@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|secret-id]...")
-@click.option("--all", "every", is_flag=True, help="The three keys, and the keeper's secret-id where it is its own to replace.")
+@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|app|secret-id]...")
+@click.option("--all", "every", is_flag=True, help="The four keys, and the keeper's secret-id where it is its own to replace.")
 @click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
 @instance_option
 def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: Path) -> None:
     """Replace the keys in the vault that sign decisions and tickets (authority), sign the audit log (audit) and wrap the keys of
-    stored documents (payload), and what the keeper logs in with (secret-id); or look how old the secrets are. What older keys
-    signed and wrapped stays good. Needs the running keeper; the worker finishes what `payload` begins."""
+    stored documents (payload), the one that cookies and forms are signed with (app), and what the keeper logs in with
+    (secret-id); or look how old the secrets are. What older keys signed and wrapped stays good. Needs the running keeper; the
+    worker finishes what `payload` begins."""
     if bool(names) + every + wanted != 1:
         raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())

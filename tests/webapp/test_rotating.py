@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask
 from sqlalchemy import func, select, update
 
 from tests import token_parts
@@ -26,8 +27,8 @@ from vault.door import Door
 from vault.errors import BadRequest
 from vault.rotating import introduction
 from webapp import audit, rotating
-from webapp.approvals import execution, payloads, seeing
-from webapp.approvals.tables import Decision, Payload
+from webapp.approvals import execution, payloads, requests, seeing
+from webapp.approvals.tables import Decision, Payload, TokenRequest
 from webapp.audit import keys
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.audit.verify import Report, stored_bodies, stored_notes, verify
@@ -35,7 +36,10 @@ from webapp.composition import create_app
 from webapp.config import Approvals, Settings
 from webapp.db import Database
 from webapp.db.due import Due
+from webapp.gateway.request_state import Bound, RequestStates, State
+from webapp.oauth.tokens import digest
 from webapp.rotation import rotate_command, rotated
+from webapp.web import keys as app_keys
 from webapp.web.house import House
 
 ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -284,7 +288,7 @@ def test_a_key_is_replaced_when_it_is_old_and_not_before(
     rotating.plan(house)
     rotating.plan(house)
     with house.database.read() as session:
-        assert sorted(session.scalars(select(Due.key).where(Due.kind == rotating.KIND))) == ["audit", "authority", "payload"]
+        assert sorted(session.scalars(select(Due.key).where(Due.kind == rotating.KIND))) == sorted(rotating.KEYS)
     for key in rotating.KEYS:
         assert run(house, rotating.KIND, key) == clock() + rotating.AGAIN
         assert house.door.key_version(key).version == 1
@@ -297,10 +301,63 @@ def test_a_key_is_replaced_when_it_is_old_and_not_before(
     assert run(house, rotating.KIND, "other") == clock() + rotating.AGAIN
     clock.now = datetime.now(UTC)
     assert not rotated(house, rotating.KEYS)
-    said = [f"{key}: {key} was rotated within the last hour." for key in rotating.KEYS]
+    said = [f"{key}: {key} was rotated within the last {'day' if key == 'app' else 'hour'}." for key in rotating.KEYS]
     assert capsys.readouterr().err.splitlines() == said, "one that is refused keeps none of the others"
 
 
+
+
+@ONE
+def test_no_form_that_is_open_and_no_sealed_state_is_lost_to_a_new_app_key(
+    house: House, clock: Clock, small_idp: SmallIdp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two web processes, of which one does not know of the new key yet; at each moment what one signs is good at the other. After
+    32 days nothing that the old one signed is good, nor is the key handed out."""
+    monkeypatch.setattr(app_keys, "KEPT", -1.0)
+    one, other = create_app(house), create_app(house)
+    first = house.door.app_key("cookies").reveal()
+    states, bound = RequestStates(house.door), Bound("per_ada", "gra_1", "bank", "tools/call", "d" * 64)
+    form, sealed = opened(one), states.seal(State("act_1"), bound, clock())
+    naming = requests.naming(house.door)
+    waiting = requests.name(naming.current(clock()), "act_1")
+    assert rotated(house, ("app",))
+    house.door.__dict__["_line"].forget()
+    assert posted(other, form)
+    assert house.door.app_key("cookies").reveal() == first, "nobody signs with it before all know it"
+    early = opened(other)
+    clock.forward(minutes=6)
+    house.door.__dict__["_line"].forget()
+    assert house.door.app_key("cookies").reveal() != first
+    for app in (one, other):
+        assert posted(app, form)
+        assert posted(app, early)
+    assert states.open(sealed, bound, clock()).action == "act_1"
+    assert posted(one, opened(other))
+    row = TokenRequest(action="act_1", hash=digest(waiting))
+    assert requests.name(naming.current(clock()), "act_1") != waiting
+    assert requests.named(house, row) == waiting, "who polls is told the name it knows"
+    clock.forward(days=33)
+    house.door.__dict__["_line"].forget()
+    assert first not in [key.key.reveal() for key in house.door.app_keys("cookies")]
+    assert not posted(one, form)
+    assert posted(one, opened(one))
+
+
+def opened(app: Flask) -> tuple[str, str]:
+    """A page with a form: its token, and the cookie."""
+    app.test_client_class = Browser
+    browser = app.test_client()
+    assert isinstance(browser, Browser)
+    token, cookie = browser.token(), browser.get_cookie("counterseal_form")
+    assert cookie is not None
+    return token, cookie.value
+
+
+def posted(app: Flask, form: tuple[str, str]) -> bool:
+    browser = app.test_client()
+    browser.set_cookie("counterseal_form", form[1], domain="localhost")
+    answer = browser.post("/sign-in/start", data={"csrf_token": form[0]}, headers={"Origin": PUBLIC_URL})
+    return answer.status_code != 400
 
 
 def test_a_command_says_what_to_rotate() -> None:

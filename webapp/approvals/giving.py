@@ -193,7 +193,8 @@ def _keeper_refused(house: House, case: Case, error: KeeperError) -> NotGiven | 
 def _hold(house: House, case: Case) -> Admitted:
     """Judge it once more in the transaction that stores it, with what the client polls it with: so it counts from the moment
     in which it was judged. The same request, held meanwhile, is found."""
-    key, names, cap = sealer(house), requests.naming(house.door), house.settings.broker.cap
+    key, cap = sealer(house), house.settings.broker.cap
+    names = requests.naming(house.door).current(house.clock())
 
     def store(session: Session, verdict: Hold, used: Used) -> Held:
         planned, now = draft(case, used, cap), house.clock()

@@ -21,6 +21,7 @@ from webapp.db.once import insert_once
 from webapp.oauth.handed import NotGiven
 from webapp.oauth.tokens import digest
 from webapp.web.house import House
+from webapp.web.keys import AppKeys
 
 PURPOSE = "token-requests"
 INTERVAL = 5
@@ -33,9 +34,15 @@ CLEAN = "approvals.token_request"
 
 
 @lru_cache(maxsize=8)
-def naming(door: Door) -> Secret[bytes]:
-    """The key that names what waits: asked for once, and before a transaction. Raises KeeperError."""
-    return door.app_key(PURPOSE)
+def naming(door: Door) -> AppKeys:
+    """The key that names what waits, in its generations: asked for before a transaction. Raises KeeperError when it is used."""
+    return AppKeys(door, PURPOSE)
+
+
+def named(house: House, row: TokenRequest) -> str:
+    """The `auth_req_id` of what waits, which may have been named with an older generation."""
+    names = [name(key, row.action) for key in naming(house.door).all(house.clock())]
+    return next((one for one in names if digest(one) == row.hash), names[0])
 
 
 def name(key: Secret[bytes], action_id: str) -> str:
@@ -81,9 +88,9 @@ def too_soon(session: Session, action_id: str, now: datetime) -> bool:
 
 def waits(house: House, action_id: str, polled: str = "", code: str = "authorization_pending") -> NotGiven:
     """CIBA section 11, with what a client needs to go on polling: `polled` is what it polled with, empty where it asked anew."""
-    request = polled or name(naming(house.door), action_id)
     with house.database.read() as session:
         action, row = session.get_one(Action, action_id), session.get_one(TokenRequest, action_id)
+    request = polled or named(house, row)
     address = link(house.settings.public_url, action_id)
     left = int((action.expires_at - house.clock()).total_seconds())
     hint = f"A person has to decide first. Show them this page: {address}{nobody(action)}"

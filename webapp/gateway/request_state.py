@@ -12,7 +12,6 @@ import binascii
 import hashlib
 import json
 import os
-import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypedDict
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.door import Door
 from webapp.canonical import canonical
 from webapp.gateway.wire import INVALID_PARAMS, RpcError
+from webapp.web.keys import AppKeys
 
 PURPOSE: Final = "request-state"
 BOUND_AS: Final = b"counterseal request-state v1"
@@ -67,24 +67,22 @@ class _Body(TypedDict):
 
 
 class RequestStates:
-    """Seals and opens. The key comes through the door once for each process, and is the same in all of them."""
+    """Seals and opens. The keys come through the door and are the same in all processes."""
 
     def __init__(self, door: Door) -> None:
-        self._door = door
-        self._cipher: AESGCM | None = None
-        self._lock = threading.Lock()
+        self._keys = AppKeys(door, PURPOSE)
 
     def seal(self, state: State, bound: Bound, now: datetime) -> str:
         """Raises KeeperError when the key is not known yet and the keeper is away."""
         body = {"m": bound.mark(), "a": state.action, "r": state.round, "u": state.upstream, "t": int(now.timestamp())}
         nonce = os.urandom(NONCE)
-        sealed = nonce + self._key().encrypt(nonce, canonical(body), BOUND_AS)
+        sealed = nonce + AESGCM(self._keys.current(now).reveal()).encrypt(nonce, canonical(body), BOUND_AS)
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
 
     def open(self, text: str, bound: Bound, now: datetime) -> State:
         """Steps: 1. it decrypts; 2. it is this principal's, for this very request; 3. it is not too old, nor from the future.
         Raises RpcError -32602; the three look alike, but for age."""
-        body = self._opened(text)
+        body = self._opened(text, now)
         if body["m"] != bound.mark():
             raise _invalid()
         age = int(now.timestamp()) - body["t"]
@@ -92,24 +90,20 @@ class RequestStates:
             raise RpcError(INVALID_PARAMS, "requestState is too old. Call again without it, with identical arguments.")
         return State(body["a"], body["r"], body["u"])
 
-    def _opened(self, text: str) -> _Body:
+    def _opened(self, text: str, now: datetime) -> _Body:
         if len(text) > LONGEST:
             raise _invalid()
         try:
             sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            body: _Body = json.loads(self._key().decrypt(sealed[:NONCE], sealed[NONCE:], BOUND_AS))
-        except (InvalidTag, ValueError, binascii.Error) as error:
+        except (ValueError, binascii.Error) as error:
             raise _invalid() from error
-        return body
-
-    def _key(self) -> AESGCM:
-        with self._lock:
-            known = self._cipher
-        if known is None:
-            known = AESGCM(self._door.app_key(PURPOSE).reveal())
-            with self._lock:
-                self._cipher = known
-        return known
+        for key in self._keys.all(now):
+            try:
+                body: _Body = json.loads(AESGCM(key.reveal()).decrypt(sealed[:NONCE], sealed[NONCE:], BOUND_AS))
+            except (InvalidTag, ValueError):
+                continue
+            return body
+        raise _invalid()
 
 
 def _invalid() -> RpcError:

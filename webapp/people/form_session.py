@@ -1,5 +1,6 @@
 """Flask's own session: it holds the CSRF token and the messages between two pages, nothing else. Its signing key is the
-keeper's, the same in every web process, and asked for when it is first needed."""
+keeper's, the same in every web process, and asked for when it is first needed. What an older generation of it signed stays good
+(`vault.app_keys`): no form that is open is lost to a new one."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from vault.errors import KeeperError
 from webapp.web.house import House
+from webapp.web.keys import AppKeys
 
 ASK_AGAIN = 1.0
 """Seconds between two questions to a keeper that did not answer."""
@@ -23,20 +25,23 @@ class KeeperSigned(SecureCookieSessionInterface):
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._keys = AppKeys(house.door, "cookies")
         self._asked = float("-inf")
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if app.secret_key is None:
+        if app.secret_key is not None or time.monotonic() - self._asked >= ASK_AGAIN:
             self._ask(app)
         return super().open_session(app, request)
 
     def _ask(self, app: Flask) -> None:
-        now = time.monotonic()
-        if now - self._asked < ASK_AGAIN:
-            return
-        self._asked = now
+        """In this order: what is verified with is always more than what is signed with."""
         try:
-            app.secret_key = self._house.door.app_key("cookies").reveal()
+            first, *others = (one.reveal() for one in self._keys.all(self._house.clock()))
         except KeeperError:
+            self._asked = time.monotonic()
             return
-        self._asked = float("-inf")
+        if app.secret_key == first and app.config.get("SECRET_KEY_FALLBACKS") == others:
+            return
+        app.config["WTF_CSRF_SECRET_KEY"] = [*reversed(others), first]  # itsdangerous signs with the last
+        app.config["SECRET_KEY_FALLBACKS"] = others
+        app.secret_key = first

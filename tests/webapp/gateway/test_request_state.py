@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.door import Door
+from vault.door import AppKey, Door
 from vault.errors import KeeperAway
 from vault.secret import Secret
 from webapp.gateway.request_state import Bound, RequestStates, State
@@ -27,14 +27,14 @@ KEY = os.urandom(32)
 class KeyDoor(Door):
     key: bytes = KEY
 
-    def app_key(self, purpose: str) -> Secret[bytes]:
+    def app_keys(self, purpose: str) -> tuple[AppKey, ...]:
         assert purpose == "request-state"
-        return Secret(self.key)
+        return (AppKey(Secret(self.key), NOW, None),)
 
 
 @dataclass(frozen=True)
 class Away(Door):
-    def app_key(self, purpose: str) -> Secret[bytes]:
+    def app_keys(self, purpose: str) -> tuple[AppKey, ...]:
         raise KeeperAway
 
 
