@@ -186,6 +186,9 @@ def _checked(found: Mapping[str, Any]) -> None:
         raise BadEnvelope("a field is missing")
     if not all(isinstance(one, str) for one in owners) or not all(whose):
         raise BadEnvelope("an owner is missing")
+    edit = (found.get("facts") or {}).get("edit")
+    if edit is not None and not (isinstance(edit, dict) and isinstance(edit.get("by"), str) and edit["by"]):
+        raise BadEnvelope("it does not say who changed it")
     if not found["expires_at"].endswith("Z") or expiry(found).tzinfo is None:
         raise BadEnvelope("expires_at")
     if not isinstance(found["requirement"], list) or not found["requirement"]:
@@ -212,11 +215,18 @@ def _checked_need(need: Mapping[str, Any]) -> None:
 
 
 def excluded(envelope: Envelope) -> frozenset[str]:
-    """Who may not approve: the requester, the account's owner, the agent's owner, and the owner of the server that asks for a
-    token. By identity, whatever their roles."""
+    """Who may not approve: the requester, the account's owner, the agent's owner, the owner of the server that asks for a token,
+    and who changed the call. By identity, whatever their roles."""
     account, server = envelope["connection"], envelope["server"].get("owner", "")
     persons = {envelope["principal"]["person"], envelope["client"]["owner"], account["owner"] if account else "", server}
+    persons.add(editor(envelope))
     return frozenset(persons - {""})
+
+
+def editor(envelope: Envelope) -> str:
+    """The approver who changed what the agent asked for; empty where nobody did."""
+    edit = (envelope.get("facts") or {}).get("edit")
+    return "" if edit is None else str(edit["by"])
 
 
 def confirmer(envelope: Envelope) -> str:

@@ -27,6 +27,7 @@ from vault.envelope import (
     canonical,
     confirmer,
     digest,
+    editor,
     excluded,
     expiry,
     groups_asked,
@@ -41,7 +42,8 @@ from vault.signatures import BadSignature, check
 
 __all__ = [
     "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need", "Principal", "Server",
-    "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "digest", "excluded", "expiry", "groups_asked", "humans",
+    "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "digest", "editor",
+    "excluded", "expiry", "groups_asked", "humans",
     "parse_statement", "read_envelope", "read_hours", "satisfied", "undo_over",
 ]
 

@@ -10,6 +10,7 @@ from flask import Flask
 from vault.door import Door
 from webapp import limits, rotating
 from webapp.approvals import absence_views as absence
+from webapp.approvals import edit_views as edits
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
 from webapp.approvals import undo_views
@@ -52,6 +53,7 @@ from webapp.web.proxies import Proxies
 
 ROOMS = (
     approvals.blueprint,
+    edits.blueprint,
     receipts.blueprint,
     pace.blueprint,
     absence.blueprint,

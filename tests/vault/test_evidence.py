@@ -369,3 +369,16 @@ def test_a_link_that_is_no_list_of_persons_refuses_the_statement():
     raw = envelope(FINANCE)
     assert not judge(raw, statement(raw, "per_fin", same_as=[1]))
     assert not judge(raw, statement(raw, "per_fin", same_as=None))
+
+
+def test_whoever_changed_the_call_approves_nothing_of_it_under_any_of_their_sign_ins():
+    raw = envelope(FINANCE, facts={"edit": {"of": "act_0", "by": "per_fin", "name": "Fin"}})
+    assert not judge(raw, statement(raw, "per_fin"))
+    assert not judge(raw, statement(raw, "per_fin_2", same_as=["per_fin"]))
+    assert judge(raw, statement(raw, "per_other")) == Met(("per_other",))
+
+
+@pytest.mark.parametrize("edit", [{}, {"by": ""}, {"by": None}, {"by": ["per_fin"]}, "per_fin", True])
+def test_an_edit_that_does_not_say_by_whom_is_no_envelope(edit: object):
+    with pytest.raises(BadEnvelope):
+        read_envelope(envelope(FINANCE, facts={"edit": edit}))

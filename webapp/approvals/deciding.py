@@ -40,7 +40,7 @@ CHANGED = "This action has changed since the page was shown. Look at it again be
 def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, recheck: Recheck) -> Challenge:
     """A passkey challenge over the envelope that was shown (its digest is `shown`). Raises Conflict when that is not the one,
     MayNotDecide when this person has nothing to give."""
-    opened = _still(house, action_id, viewer, shown, recheck)
+    opened = still(house, action_id, viewer, shown, recheck)
     verdict = opened.part(viewer.person, viewer.groups)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
@@ -54,7 +54,7 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
     Raises BadInput when that is asked for and not what was typed, Conflict when anything changed since the page was shown,
     MayNotDecide, FactorRefused.
     """
-    opened = _still(house, action_id, viewer, shown, recheck)
+    opened = still(house, action_id, viewer, shown, recheck)
     verdict = opened.part(viewer.person, viewer.groups)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
@@ -150,7 +150,7 @@ def void_to_recipients(session: Session, connection: str, now: datetime) -> int:
     return len(actions)
 
 
-def _still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Recheck) -> Opened:
+def still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Recheck) -> Opened:
     """The action, if it is still what the page showed and still waits."""
     opened = open_for(house, action_id, viewer)
     _require_shown(opened, shown)

@@ -20,6 +20,7 @@ from vault.evidence import (
     canonical,
     confirmer,
     digest,
+    editor,
     expiry,
     groups_asked,
     read_envelope,
@@ -138,7 +139,8 @@ class Document:
     def parties(self) -> Parties:
         found = self.envelope
         return Parties(
-            found["principal"]["person"], confirmer(found), found["client"]["owner"], found["server"].get("owner", "")
+            found["principal"]["person"], confirmer(found), found["client"]["owner"], found["server"].get("owner", ""),
+            editor(found),
         )
 
     @property

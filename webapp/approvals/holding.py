@@ -132,7 +132,9 @@ def _store(
 
 def _short(session: Session, draft: Draft, verdict: Hold, now: datetime, evaluation: bool) -> str:
     """Said at once where too few are there who could decide. It is held all the same."""
-    parties = Parties(draft.principal["person"], draft.owner, draft.client["owner"], draft.server.get("owner", ""))
+    edit = draft.facts.get("edit") or {}
+    owners = draft.owner, draft.client["owner"], draft.server.get("owner", "")
+    parties = Parties(draft.principal["person"], *owners, edit.get("by", ""))
     found = shortage.of(session, verdict.needs, parties, (), now, evaluation=evaluation)
     return found.why if found is not None else ""
 

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 from vault.evidence import Envelope
 from vault.secret import Secret
 from webapp.approvals.drift import Drift
+from webapp.approvals.envelope import Draft
 from webapp.approvals.tables import Action
+from webapp.policy.calls import Verdict
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,22 @@ Why the action is void, and what changed; None when everything still holds."""
 
 
 @dataclass(frozen=True)
+class Editor:
+    """What an approver's edit needs of the rooms above: the pinned `inputSchema` of the held call, and policy's verdict on the
+    call with other arguments, with what an action of it would be held with. Both raise Conflict where the tool is no longer the
+    one that was held; `judged` raises BadInput for arguments that do not fit the schema."""
+
+    schema: Callable[[Session, Envelope], Mapping[str, Any]]
+    judged: Callable[[Session, Envelope, Mapping[str, Any], datetime], tuple[Verdict, Draft]]
+
+
+@dataclass(frozen=True)
 class Handed:
     """What the composition root hands down to this room from the rooms above it."""
 
     executor: Executor
     recheck: Recheck
+    editor: Editor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,8 @@ class Snapshot:
     outcome: Outcome | None = None
     runs_at: datetime | None = None
     """Of what was approved: nothing runs it before."""
+    edited: str = ""
+    """Where an approver changed the arguments: which, and as they are now, in words for the agent."""
 
 
 def pack(upstream: Upstream) -> bytes:

@@ -46,7 +46,7 @@ def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
     confirm = and_(Action.asks_owner, Action.owner == viewer.person)
     approve = and_(
         asked, Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
-        Action.server_owner != viewer.person,
+        Action.server_owner != viewer.person, Action.edited_by.is_distinct_from(viewer.person),
     )
     return and_(Action.state == "held", Action.expires_at > now, or_(confirm, approve), ~decided)
 

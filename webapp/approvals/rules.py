@@ -53,12 +53,15 @@ class Parties:
     server_owner: str = ""
     """Whose the server is that asks for a token; empty where nobody was named. No party to the call, and no approver of it."""
 
+    editor: str = ""
+    """Who changed what the agent asked for; empty where nobody did. No party to the call, and no approver of it."""
+
     def includes(self, person: str) -> bool:
         return person in (self.principal, self.owner, self.agent_owner)
 
     def excludes(self, person: str) -> bool:
         """Whether this person may not approve it, whatever group they are in."""
-        return self.includes(person) or (person != "" and person == self.server_owner)
+        return self.includes(person) or (person != "" and person in (self.server_owner, self.editor))
 
 
 @dataclass(frozen=True)
@@ -238,14 +241,15 @@ def _first_met(subject: Subject, decisions: Sequence[Given]) -> datetime:
     return next(met, moments[-1])
 
 
-Part = Literal["confirm", "approve", "owner", "server", "given", "enough", "none"]
+Part = Literal["confirm", "approve", "owner", "server", "editor", "given", "enough", "none"]
 
 
 def part_of(
     subject: Subject, decisions: Sequence[Given], person: str, groups: Sequence[str], same_as: Collection[str] = ()
 ) -> Part:
     """What this person can do for a waiting action: `confirm` or `approve` it; `given`: they did already; `enough`: their group
-    has given all it can; `owner`: it is theirs, and others decide; `server`: their server asks, and others decide; `none`.
+    has given all it can; `owner`: it is theirs, and others decide; `server`: their server asks, and others decide; `editor`: they
+    changed it, and others decide; `none`.
     `same_as`: their other sign-ins."""
     mine = {person, *same_as}
     if any(one.person in mine and one.verdict in ("confirm", "approve") for one in decisions):
@@ -257,6 +261,8 @@ def part_of(
             return verdict
     if any(subject.parties.includes(one) for one in mine):
         return "owner"
+    if subject.parties.editor in mine:
+        return "editor"
     if any(subject.parties.excludes(one) for one in mine):
         return "server"
     return "enough" if may_reject(subject.requirement, subject.parties, person, groups) else "none"

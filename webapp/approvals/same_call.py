@@ -37,6 +37,8 @@ class CallKey:
     """Digest of the canonical arguments."""
 
 
+EDITS = 50
+"""Edits of edits that are followed."""
 THE_CALL = (
     Action.person == bindparam("person"), Action.grant_id == bindparam("grant"), Action.server == bindparam("server"),
     Action.tool == bindparam("tool"), Action.arguments == bindparam("arguments"),
@@ -61,11 +63,27 @@ def last(session: Session, key: CallKey) -> Action | None:
 
 def same(session: Session, key: CallKey, now: datetime, settings: Approvals) -> Existing | None:
     """The action that answers this call; None when it has to be judged (and held) anew."""
-    action = last(session, key)
-    if action is None:
+    found = last(session, key)
+    if found is None:
         return None
+    action = followed(session, found)
     what = answers(action, now, settings)
     return Existing(action.id, action.state, what) if what else None
+
+
+def followed(session: Session, action: Action) -> Action:
+    """Where an approver changed the arguments: the action that waits in its place, which answers the call until it was delivered.
+    Both rows say so, and are of the same call but for its arguments."""
+    for _ in range(EDITS):
+        following = session.get(Action, action.replaced_by) if action.state == "void" and action.replaced_by else None
+        if following is None or following.edit_of != action.id or _whose(following) != _whose(action):
+            break
+        action = following
+    return action
+
+
+def _whose(action: Action) -> tuple[str, ...]:
+    return action.person, action.grant_id, action.server, action.tool
 
 
 def answers(action: Action, now: datetime, settings: Approvals) -> What | None:

@@ -141,7 +141,7 @@ def again(session: Session, action: Action, now: datetime, *, evaluation: bool) 
     """Look once more at an action that waits: people sign in, leave, and are suspended meanwhile. From its row, and from
     statements as they are stored: this is a notice."""
     needs = cast("list[Need]", action.requirement)
-    parties = Parties(action.person, action.owner, action.agent_owner, action.server_owner)
+    parties = Parties(action.person, action.owner, action.agent_owner, action.server_owner, action.edited_by or "")
     given = decisions.as_stored(decisions.stored(session, action.id))
     found = of(session, needs, parties, given, now, evaluation=evaluation)
     keep(session, action, found, now)

@@ -32,7 +32,8 @@ STATES = {
 PARTS = {
     "confirm": "You confirm it", "approve": "You approve it", "given": "You have given your word",
     "enough": "Your group has given its word", "owner": "It is yours, and others decide",
-    "server": "Your server asks, and others decide", "none": "Nothing to decide for you",
+    "server": "Your server asks, and others decide", "editor": "You changed it, and others decide",
+    "none": "Nothing to decide for you",
 }
 VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it"}
 COUNTED = ("confirm", "approve", "given", "enough")

@@ -106,6 +106,11 @@ class Action(Base):
     drift: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     """What changed, where that made it void: names, and texts before and after. No argument of the call."""
     ended_by: Mapped[str | None]
+    replaced_by: Mapped[str | None]
+    """The action that waits in its place, where an approver changed its arguments."""
+    edit_of: Mapped[str | None]
+    """The action in whose place it waits. Who changed what is in the document."""
+    edited_by: Mapped[str | None]
     closed_by: Mapped[str | None]
     """Who closed an uncertain action."""
     closed_at: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, jsonify, make_response, redi
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
-from webapp.approvals import caps, deciding, page, queue, reasons, seen, showing, since
+from webapp.approvals import caps, deciding, editing, page, queue, reasons, seen, showing, since
 from webapp.approvals.forms import answer_of, found_of
 from webapp.approvals.outcome import Handed
 from webapp.approvals.pace import looks
@@ -174,7 +174,8 @@ def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Se
         lacking=showing.lacking, changes=changes,
         asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
         dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,
-        caps=lambda: caps.shown(the_house, shown.opened, who), base_currency=the_house.settings.policy.base_currency,
+        may_edit=lambda: editing.may_edit(shown.opened, who), caps=lambda: caps.shown(the_house, shown.opened, who),
+        base_currency=the_house.settings.policy.base_currency,
     )
 
 

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from webapp.approvals import payloads
 from webapp.approvals.outcome import Outcome, Snapshot, link, status_message, unpack
+from webapp.approvals.same_call import followed
+from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import topic, touch
 from webapp.errors import Missing
@@ -31,6 +33,8 @@ def wait(house: House, action_id: str, timeout: float) -> Snapshot:
         mark = house.database.changes.mark(topic(action_id))
         found = snapshot(house, action_id)
         left = end - time.monotonic()
+        if found.action_id != action_id:  # an approver changed its arguments: from here on, of the one in its place
+            return wait(house, found.action_id, max(0.0, left))
         still = _stoppable(found, house)
         if (found.state not in PENDING and not still) or left <= 0:
             return found
@@ -49,12 +53,14 @@ def _stoppable(found: Snapshot, house: House) -> float:
 def snapshot(house: House, action_id: str) -> Snapshot:
     """Where the action stands now. Raises Missing; Tampered when its stored result does not verify."""
     with house.database.read() as session:
-        action = session.get(Action, action_id)
-        result = payloads.stored(session, action_id, "result") if action else None
+        asked = session.get(Action, action_id)
+        action = followed(session, asked) if asked else None
+        result = payloads.stored(session, action.id, "result") if action else None
     if action is None:
         raise Missing("There is no such action.")
+    edited = _edited(house, action)
     address = link(house.settings.public_url, action.id)
-    message = status_message(action, address, house.clock())
+    message = " ".join(part for part in (edited, status_message(action, address, house.clock())) if part)
     outcome = None
     if action.ended_at is not None or action.state == "uncertain":
         outcome = Outcome(action.id, action.state, error="" if action.state == "done" else message, code=action.reason_code)
@@ -62,8 +68,19 @@ def snapshot(house: House, action_id: str) -> Snapshot:
             stored = unpack(payloads.open_(house, result, digest=action.digest))
             outcome = Outcome(action.id, action.state, result=stored.result, error="" if stored.result else message)
         elif action.state == "done":
-            outcome = Outcome(action.id, action.state, error=f"This call ran. Its answer is not kept. {action.reason}".strip())
-    return Snapshot(action.id, action.state, address, message, outcome, action.runs_at)
+            words = f"{edited} This call ran. Its answer is not kept. {action.reason}".strip()
+            outcome = Outcome(action.id, action.state, error=words)
+    return Snapshot(action.id, action.state, address, message, outcome, action.runs_at, edited)
+
+
+def _edited(house: House, action: Action) -> str:
+    """From the document that was decided on: no row says what ran."""
+    if action.edit_of is None:
+        return ""
+    edit = open_(house, action.id).document.envelope["facts"].get("edit") or {}
+    rows = "; ".join(f"{one['what']}: {one['before']} is now {one['now']}" for one in edit.get("changes", ()))
+    why = edit.get("why", "")
+    return f"An approver changed the arguments of this call ({rows}). Why: {why} What runs is the changed call."
 
 
 def _announce(session: Session, action_id: str, timeout: float, house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +71,7 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
         return Drift(error.hint, _tool(session, envelope))
     if not same_pin(pin, envelope):
         return Drift("the server or the tool changed since it was held.", _pin(session, envelope, pin))
-    case = _case(session, house, envelope, pin)
+    case = case_of(session, house, envelope, pin, envelope["arguments"])
     return _other_account(envelope, case) or _policy(session, house, envelope, case, now)  # 3, 4
 
 
@@ -110,11 +111,12 @@ def _tool(session: Session, envelope: Envelope) -> tuple[Change, ...]:
     return of_listing(json.loads(kept), json.loads(now))
 
 
-def _case(session: Session, house: House, envelope: Envelope, pin: PinnedTool) -> Case:
+def case_of(session: Session, house: House, envelope: Envelope, pin: PinnedTool, arguments: Mapping[str, Any]) -> Case:
+    """The call as policy judges it now, for the agent and person that the envelope names."""
     client, person = envelope["client"], envelope["principal"]["person"]
     vouched = bool(session.scalar(select(Client.verified).where(Client.id == client["id"])))
     who = Who(person, groups(session, person), client["id"], vouched, client["grant"], by_mtls(session, client["id"]))
-    return open_case(session, house.settings.policy, who, pin, parse(canonical(envelope["arguments"])))
+    return open_case(session, house.settings.policy, who, pin, parse(canonical(arguments)))
 
 
 def _account(envelope: Envelope) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from webapp.approvals import execution, waiting
 from webapp.approvals.outcome import Outcome, Snapshot
 from webapp.approvals.rules import WAITING
+from webapp.approvals.same_call import followed
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import move
 from webapp.errors import Conflict
@@ -47,6 +48,10 @@ def outcome_result(found: Snapshot) -> Json:
     """A server's result as it was; everything else as an error result in our own words."""
     outcome = found.outcome or Outcome(found.action_id, found.state, error=found.status_message)
     result = dict(outcome.result) if outcome.result is not None else error_result(outcome.error or found.status_message)
+    if found.edited and outcome.result is not None:
+        content = result.get("content")
+        said = {"type": "text", "text": found.edited.replace("What runs is", "What ran is")}
+        result = {**result, "content": [said, *(content if isinstance(content, list) else [])]}
     refused = {REASON: outcome.code} if outcome.code else {}
     return {**result, "_meta": {**(result.get("_meta") or {}), ACTION: found.action_id, **refused}}
 
@@ -59,7 +64,9 @@ def withdraw(room: Room, ask: Ask, action_id: str, why: str) -> None:
     """The agent takes its call back. Too late once it runs, and nothing to do once it ended."""
 
     def take_back(session: Session) -> None:
-        action = session.get(Action, action_id, with_for_update=True)
+        asked = session.get(Action, action_id)
+        found = followed(session, asked) if asked is not None else None
+        action = session.get(Action, found.id, with_for_update=True, populate_existing=True) if found is not None else None
         if action is not None and action.state in WAITING:
             move(session, action, "withdrawn", room.house.clock(), actor=f"client:{ask.caller.client}", reason=why)
 

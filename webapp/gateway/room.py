@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from webapp.approvals.outcome import Handed
 from webapp.gateway.drifting import recheck
+from webapp.gateway.editing import editor
 from webapp.gateway.executing import executor
 from webapp.gateway.request_state import RequestStates
 from webapp.gateway.upstream import Upstreams
@@ -30,5 +31,5 @@ def make(house: House) -> Room:
     upstreams = Upstreams(settings)
     return Room(
         house=house, upstreams=upstreams, places=Seats(settings.waiting_per_person, settings.waiting_total),
-        states=RequestStates(house.door), handed=Handed(executor(house, upstreams), recheck(house)),
+        states=RequestStates(house.door), handed=Handed(executor(house, upstreams), recheck(house), editor(house)),
     )
