@@ -23,6 +23,8 @@ class Server(TypedDict):
     """Digest of the manifest: URL, tools, context pointers, credential use."""
     owner: NotRequired[str]
     """Of a token client: the person whose it is, where an admin named one."""
+    title: NotRequired[str]
+    """As the page calls it."""
 
 
 class Tool(TypedDict):

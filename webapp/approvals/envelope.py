@@ -101,6 +101,11 @@ def named(facts: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
     return next((value[:LONGEST_NAME] for value in found if isinstance(value, str)), "")
 
 
+def titled(draft: Draft) -> Server:
+    """What the page calls the server is in the document: a name in a table could be changed while it waits."""
+    return {**draft.server, "title": draft.server_title[:LONGEST_NAME]} if draft.server_title else draft.server
+
+
 def stamp(when: datetime) -> str:
     """RFC 3339, UTC, whole seconds, `Z`."""
     return when.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
@@ -114,7 +119,7 @@ def build(
     reasons = [{"rule": reason.rule, "text": reason.text} for reason in verdict.reasons]
     facts = {**draft.facts, "before": dict(before) if before else None, "pointers": dict(draft.pointers)}
     document: Envelope = {
-        "v": 1, "action": action, "server": draft.server, "tool": draft.tool, "arguments": draft.arguments,
+        "v": 1, "action": action, "server": titled(draft), "tool": draft.tool, "arguments": draft.arguments,
         "principal": draft.principal, "client": draft.client, "connection": draft.connection, "scopes": sorted(draft.scopes),
         "facts": facts, "reasons": list(reasons), "requirement": list(verdict.needs),
         "policy": verdict.digest, "created_at": stamp(now), "expires_at": stamp(expires_at),
@@ -170,6 +175,15 @@ class Document:
     def recipient_shown(self) -> str:
         """As it was written."""
         return str((self.envelope["facts"].get("recipient") or {}).get("text") or self.recipient or "")
+
+    @property
+    def server_title(self) -> str:
+        server = self.envelope["server"]
+        return server.get("title") or server["name"]
+
+    @property
+    def asked_at(self) -> datetime:
+        return datetime.fromisoformat(self.envelope["created_at"].replace("Z", "+00:00"))
 
     @property
     def enforced(self) -> bool:

@@ -1,15 +1,21 @@
-"""Pure: does one recipient look like another? Unicode skeletons (TR 39, kept to what people meet) and edit distance."""
+"""Pure: does one recipient look like another? Unicode skeletons (TR 39) and edit distance."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
+from importlib import resources
+
+from webapp.approvals.spelling import decoded
 
 CONFUSABLE = str.maketrans({
     **dict(zip("авекмнорстухіјѕԁһӏɡ", "abekmhopctyxijsdhlg", strict=True)),
     **dict(zip("αβεικνορτυχ", "abeikvoptux", strict=True)),
     "0": "o", "1": "l", "|": "l", "i": "l", "!": "l", "5": "s", "$": "s", "8": "b", "@": "a",
 })
+"""Beyond TR 39, which says what looks the same in print: what people read as the same in a name."""
 LETTERS = (("rn", "m"), ("vv", "w"), ("cl", "d"))
 LONGEST = 200
 
@@ -19,11 +25,37 @@ def normal(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+@cache
+def prototypes() -> Mapping[int, str]:
+    """One character for each class of those that TR 39 calls confusable, a plain one where there is one. The data are those of
+    the Unicode Consortium's confusables.txt, as `confusable-homoglyphs` carries them."""
+    pairs = json.loads(resources.files("confusable_homoglyphs").joinpath("confusables.json").read_text(encoding="utf-8"))
+    above: dict[str, str] = {}
+
+    def top(char: str) -> str:
+        while above.get(char, char) != char:
+            char = above[char]
+        return char
+
+    for one, others in pairs.items():
+        for other in (found["c"] for found in others):
+            if len(one) == len(other) == 1:
+                first, second = sorted((top(one), top(other)), key=_plainness)
+                above[second] = first
+    return {ord(char): top(char) for char in above if top(char) != char}
+
+
+def _plainness(char: str) -> tuple[bool, bool, int]:
+    return not char.isascii(), not char.islower(), ord(char)
+
+
+@lru_cache(maxsize=8192)
 def skeleton(text: str) -> str:
     """The form in which two recipients look the same: accents, invisible characters, spaces and punctuation are gone, and what
-    resembles another character is that one."""
-    plain = unicodedata.normalize("NFKD", normal(text)[:LONGEST])
-    kept = "".join(char for char in plain.translate(CONFUSABLE) if char.isalnum())
+    resembles another character is that one. Capitals are compared as they look, and then as what they are."""
+    plain = unicodedata.normalize("NFKD", (decoded(text) or text)[:LONGEST]).translate(prototypes())
+    again = unicodedata.normalize("NFKD", normal(plain)).translate(prototypes())
+    kept = "".join(char for char in again.translate(CONFUSABLE) if char.isalnum())
     for seen, read in LETTERS:
         kept = kept.replace(seen, read)
     return kept
@@ -52,11 +84,16 @@ def lookalike_of(recipient: str, known: Iterable[str]) -> str | None:
     """The known recipient that this one could be mistaken for; None when it is one of them, or like none."""
     known = [one[:LONGEST] for one in known]
     mine, bones = normal(recipient)[:LONGEST], skeleton(recipient)
-    if any(normal(one) == mine for one in known) or not bones:
+    if any(_same(one) == _same(recipient[:LONGEST]) for one in known) or not bones:
         return None
     most = _most(mine)
     nearest = min(((distance(bones, skeleton(one), most), one) for one in known), default=None)
     return nearest[1] if nearest is not None and nearest[0] <= most else None
+
+
+def _same(text: str) -> str:
+    """Gaps and capitals make no other recipient. Letters of another kind (bold, fullwidth) do: policy tells them apart."""
+    return "".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def _most(text: str) -> int:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
-from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault.evidence import canonical
 from webapp.approvals.envelope import Document
+from webapp.approvals.lookalike import skeleton
+from webapp.approvals.spelling import decoded, encoded, mixed
 from webapp.config import Policy
 
 USUAL_SAMPLES = 3
 UNUSUAL = 3
+NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 ROWS = 14
 LONGEST = 2000
 SHORTENED = 300
@@ -31,6 +35,15 @@ class Piece:
 
     text: str
     differs: bool = False
+
+
+@dataclass(frozen=True)
+class Spelled:
+    """What a recipient's spelling hides; each is empty where it hides nothing."""
+
+    decoded: str
+    encoded: str
+    scripts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,9 +63,21 @@ class Change:
     before: str | None
     now: str | None
 
+    fact: bool = False
+    """Of what the pin says the call is about: its amount, its recipient."""
+
     @property
     def changed(self) -> bool:
         return self.before != self.now
+
+    @property
+    def words(self) -> str:
+        """How it changed; empty where it did not."""
+        if not self.changed:
+            return ""
+        if self.before is None or self.now is None:
+            return "was not there before" if self.before is None else "left out"
+        return _ratio(self.before, self.now) or _spelling(self.before, self.now) or "changed"
 
 
 def amount_of(document: Document) -> Mapping[str, Any] | None:
@@ -60,18 +85,9 @@ def amount_of(document: Document) -> Mapping[str, Any] | None:
     return found
 
 
-def times_usual(document: Document, earlier: Sequence[int]) -> int | None:
-    """How many times the usual this amount is, when it is remarkable; None otherwise. `earlier` are done ones, same tool and
-    currency."""
-    amount = amount_of(document) or {}
-    if amount.get("status") != "ok" or len(earlier) < USUAL_SAMPLES or median(earlier) <= 0:
-        return None
-    times = int(amount["minor"] / median(earlier))
-    return times if times >= UNUSUAL else None
-
-
-def out_of_hours(when: datetime, settings: Policy) -> bool:
-    local = when.astimezone(ZoneInfo(settings.zone))
+def out_of_hours(when: datetime, settings: Policy, zone: str) -> bool:
+    """Whether this is outside the business hours, as the clock stands in this zone."""
+    local = when.astimezone(ZoneInfo(zone))
     return local.weekday() not in settings.business_days or not settings.business_from <= local.hour < settings.business_to
 
 
@@ -83,6 +99,10 @@ def marked(recipient: str, known: str) -> tuple[Piece, ...]:
     return tuple(
         Piece(recipient[start:end], kind != "equal") for kind, _, _, start, end in matcher.get_opcodes() if end > start
     )
+
+
+def spelled(recipient: str) -> Spelled:
+    return Spelled(decoded(recipient), encoded(recipient), tuple(script.title() for script in mixed(recipient)))
 
 
 def by_fours(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
@@ -97,17 +117,53 @@ def by_fours(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
 
 def said(document: Document) -> tuple[Said, ...]:
     """Every argument that is not one of the facts above it, in the agent's words."""
-    pins = document.envelope["facts"].get("pointers", {}).values()
-    facts = {str(pin.get("pointer", "")) if isinstance(pin, Mapping) else str(pin) for pin in pins}
+    facts = pointed(document)
     rest = ((where, text) for where, text in flat(document.envelope["arguments"]) if where not in facts)
     return tuple(Said(label(where), text[:LONGEST], len(text) > 60 or "\n" in text) for where, text in rest)
 
 
+def pointed(document: Document) -> set[str]:
+    """Where in the arguments the facts were read."""
+    pins = document.envelope["facts"].get("pointers", {}).values()
+    return {str(pin.get("pointer", "")) if isinstance(pin, Mapping) else str(pin) for pin in pins}
+
+
 def compared(document: Document, earlier: Document) -> tuple[Change, ...]:
-    """Arguments side by side with those of an earlier action: what changed first."""
+    """Arguments side by side with those of an earlier action: what changed first, and of that what the call is about."""
     now, before = dict(flat(document.envelope["arguments"])), dict(flat(earlier.envelope["arguments"]))
-    rows = [Change(label(where), short(before.get(where)), short(now.get(where))) for where in {**now, **before}]
-    return tuple(sorted(rows, key=lambda row: not row.changed)[:ROWS])
+    facts = pointed(document)
+    rows = [
+        Change(label(where), short(before.get(where)), short(now.get(where)), where in facts) for where in {**now, **before}
+    ]
+    return tuple(sorted(rows, key=lambda row: (not row.changed, not row.fact))[:ROWS])
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """What changed, in a sentence."""
+    names = [row.name for row in changes if row.changed]
+    if not names:
+        return "Nothing changed: all of it is the same as then."
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"Changed: {listed}." if len(names) < len(changes) else f"All of it changed: {listed}."
+
+
+def _ratio(before: str, now: str) -> str:
+    """Of two plain amounts."""
+    if not (NUMBER.fullmatch(before) and NUMBER.fullmatch(now)) or not Decimal(before) > 0 or not Decimal(now) > 0:
+        return ""
+    was, is_ = Decimal(before), Decimal(now)
+    if was == is_:
+        return "the same number, written differently"
+    if is_ > was:
+        times = (is_ / was).quantize(Decimal("0.1"))
+        return f"{times} times as much" if times >= 2 else f"{((is_ / was - 1) * 100).quantize(Decimal('0.1'))} % more"
+    return f"{((1 - is_ / was) * 100).quantize(Decimal('0.1'))} % less"
+
+
+def _spelling(before: str, now: str) -> str:
+    if "".join(before.split()).casefold() == "".join(now.split()).casefold():
+        return "only spaces or capitals changed"
+    return "looks the same, and is not" if skeleton(before) == skeleton(now) else ""
 
 
 def sent(document: Document) -> str:

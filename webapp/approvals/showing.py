@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,10 +10,11 @@ from sqlalchemy import select
 
 from vault.door import Challenge
 from vault.errors import KeeperAway, KeeperError, Stale, VaultAway, VaultSealed
-from webapp.approvals import afresh, page, payloads, since
+from webapp.approvals import afresh, page, payloads, records, since
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
+from webapp.approvals.records import Records
 from webapp.approvals.rules import Part, Progress, code_counts, may_reject, wanted
 from webapp.approvals.seeing import Opened, open_for, visible_to
 from webapp.approvals.since import Seen
@@ -23,8 +23,6 @@ from webapp.errors import Missing
 from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
-
-USUAL = 20
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,9 @@ class Shown:
     deciders: dict[str, list[str]]
     """Names of a group's members as the last sign-ins said: whom to ask."""
     recipient: tuple[Piece, ...]
-    times_usual: int | None
-    out_of_hours: bool
+    records: Records
+    out_of_hours: tuple[str, ...]
+    """Whose: `""` for the instance's own zone, and person ids."""
     earlier: Action | None
     changes: tuple[Change, ...]
     answer: Upstream | None
@@ -100,12 +99,11 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
     decided = any(one.person == viewer.person for one in opened.verified.given)
     earlier = _earlier(house, opened, viewer)
     challenge, away = _challenge(house, opened, viewer, part)
-    used = document.envelope["facts"]["usage"]
+    used, remembered = document.envelope["facts"]["usage"], _records(house, opened)
     return Shown(
         opened=opened, part=part, progress=opened.progress(now), names=_names(house, opened),
         deciders=_deciders(house, opened), recipient=page.marked(document.recipient_shown, used.get("lookalike_of", "")),
-        times_usual=page.times_usual(document, _amounts(house, action)),
-        out_of_hours=page.out_of_hours(action.created_at, house.settings.policy),
+        records=remembered, out_of_hours=_out_of_hours(house, opened, viewer, remembered),
         earlier=earlier.action if earlier else None, changes=page.compared(document, earlier.document) if earlier else (),
         answer=_answer(house, opened) if own or decided else None, sees_answer=own or decided,
         seen=since.look(opened, viewer, now),
@@ -162,17 +160,18 @@ def _deciders(house: House, opened: Opened) -> dict[str, list[str]]:
         }
 
 
-def _amounts(house: House, action: Action) -> Sequence[int]:
-    """Amounts of the last done actions of the same kind."""
-    if action.currency is None:
-        return ()
+def _records(house: House, opened: Opened) -> Records:
     with house.database.read() as session:
-        found = session.scalars(
-            select(Action.amount_minor).filter_by(
-                person=action.person, server=action.server, tool=action.tool, currency=action.currency, state="done"
-            ).where(Action.id < action.id).order_by(Action.id.desc()).limit(USUAL)
-        )
-        return [amount for amount in found if amount is not None]
+        zone = lookup.zone(session, opened.document.parties.principal)
+        return records.gather(session, opened.action, opened.document, zone)
+
+
+def _out_of_hours(house: House, opened: Opened, viewer: Viewer, remembered: Records) -> tuple[str, ...]:
+    """Whose clock said out of hours when this was asked: the viewer's, the requester's, policy's; one that says the same as one
+    before it is left out."""
+    settings, requester = house.settings.policy, opened.document.parties.principal
+    clocks = {settings.zone: "", remembered.zone: requester, viewer.zone: viewer.person}
+    return tuple(whose for zone, whose in clocks.items() if page.out_of_hours(opened.document.asked_at, settings, zone))
 
 
 def _earlier(house: House, opened: Opened, viewer: Viewer) -> Opened | None:

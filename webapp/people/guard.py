@@ -24,6 +24,7 @@ from webapp.people.tickets import Tickets
 from webapp.web import faults
 from webapp.web.guards import GUARDS, guard_of, public
 from webapp.web.house import House, house
+from webapp.web.locales import preferred
 from webapp.web.viewer import Viewer
 
 NEVER_SET = "counterseal_never"
@@ -88,7 +89,7 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         person=ticket.person, name=ticket.name, email=ticket.email, groups=tuple(ticket.groups),
         admin=any_of(ticket.groups, people.admin_groups), auditor=any_of(ticket.groups, people.auditor_groups),
         session=found.id, proof=SessionProof(found.ticket, cookie), factor_at=ticket.factor_at,
-        zone=found.zone, locale=found.locale,
+        zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")),
     )
 
 

@@ -28,6 +28,11 @@ def name_of(session: Where, person: str) -> str:
     return (row and row[0]) or person
 
 
+def zone(session: Session, person: str) -> str:
+    """The time zone that this person wants times in."""
+    return session.scalar(select(Person.zone).where(Person.id == person)) or "UTC"
+
+
 def one(session: Session, called: str) -> str:
     """The id of the person whom an operator names, by id, by the identity provider's name for them, or by e-mail address. Raises
     Missing, and BadInput where several are called so."""

@@ -26,7 +26,8 @@ class Person(Base):
     email: Mapped[str]
     groups: Mapped[list[str]]
     zone: Mapped[str] = mapped_column(default="UTC")
-    locale: Mapped[str] = mapped_column(default="en")
+    locale: Mapped[str] = mapped_column(default="")
+    """For numbers; empty where the browser's is meant."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     tries: Mapped[int] = mapped_column(default=0)

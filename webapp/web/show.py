@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from copy import copy
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from babel.core import Locale
 from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_decimal
 from flask import Flask, g
 from markupsafe import Markup, escape
 
@@ -33,7 +35,8 @@ def _name() -> str:
 
 
 def _locale() -> Locale:
-    return _parsed(_name())
+    """Of times, whose words stand among the page's own."""
+    return _parsed("en")
 
 
 def _zone() -> ZoneInfo:
@@ -43,6 +46,11 @@ def _zone() -> ZoneInfo:
 
 LETTER_THEN_DIGIT = re.compile(r"(?<=[A-Za-z])(?=[0-9])")
 """`KWD 1.234`, where a code stands for the sign (CLDR's alphaNextToNumber)."""
+MARKS = dict.fromkeys((0x061C, 0x200E, 0x200F))
+"""Direction marks that some locales put into amounts: here they would look like something hidden in what is paid."""
+HIDDEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0e\U000e0100-\U000e01ef]")
+"""What shows nothing though Python calls it printable: fillers, joiners, variation selectors but that of emoji."""
+BOXED = Markup('<span class="boxed mono" title="an invisible character">U+{1:04X} {0}</span>')
 TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
 RUNS = Markup('<time datetime="{}" title="{}" data-runs>{}</time>')
@@ -54,7 +62,7 @@ def _exact(when: datetime, zone: ZoneInfo, locale: str) -> str:
 
 
 def _element(when: datetime, text: str, shape: Markup = TIME) -> Markup:
-    exact = _exact(when.replace(microsecond=0), _zone(), _name())
+    exact = _exact(when.replace(microsecond=0), _zone(), "en")
     return shape.format(when.isoformat(timespec="seconds"), exact, text)
 
 
@@ -118,6 +126,23 @@ def money(minor: int, currency: str) -> str:
     return _money(minor, currency, _name())
 
 
+def number(value: Decimal) -> str:
+    """A decimal in the viewer's locale, as it is: `2.4`, or `2,4`."""
+    return str(format_decimal(value, locale=_parsed(_name()), decimal_quantization=False))
+
+
+def clock(when: datetime, zone: str) -> Markup:
+    """`00:38` as somebody else's clock stands, with the day where that is not the viewer's."""
+    there, here = when.astimezone(ZoneInfo(zone)), when.astimezone(_zone())
+    pattern = "HH:mm" if there.date() == here.date() else "d MMM, HH:mm"
+    return _element(when, format_datetime(when, pattern, tzinfo=ZoneInfo(zone), locale=_locale()))
+
+
+def place(zone: str) -> str:
+    """`Europe/Helsinki` as people say it."""
+    return zone.rpartition("/")[2].replace("_", " ")
+
+
 @lru_cache(maxsize=KEPT)
 def _money(minor: int, currency: str, locale: str) -> str:
     digits = EXPONENTS.get(currency)
@@ -126,27 +151,24 @@ def _money(minor: int, currency: str, locale: str) -> str:
     pattern = copy(_parsed(locale).currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
     written = str(pattern.apply(Decimal(minor).scaleb(-digits), _parsed(locale), currency=currency, currency_digits=False))
-    return LETTER_THEN_DIGIT.sub("\N{NO-BREAK SPACE}", written)
+    return LETTER_THEN_DIGIT.sub("\N{NO-BREAK SPACE}", written.translate(MARKS))
 
 
 def visible(text: str) -> Markup:
-    """Text from a stranger with what hides made visible: control, bidirectional and zero-width characters as code points.
+    """Text from a stranger with what hides made visible: control, bidirectional and zero-width characters by code point and name.
 
     Attack: a payee name that reads differently from what is sent (Unicode TR 36, CVE-2021-42574)."""
-    if text.isprintable():
+    if text.isprintable() and not HIDDEN.search(text):
         return escape(str(text))
     out = Markup("")
     for char in text:
-        hidden = not char.isprintable() and char not in "\n\t"
-        if hidden:
-            out += Markup('<span class="boxed mono" title="an invisible character">U+{:04X}</span>').format(ord(char))
-        else:
-            out += char
+        hidden = (not char.isprintable() and char not in "\n\t") or HIDDEN.match(char) is not None
+        out += BOXED.format(unicodedata.name(char, "a control character").lower(), ord(char)) if hidden else char
     return out
 
 
 def register(app: Flask, *, evaluation: bool) -> None:
-    for filter_ in (ago, at, moment, until, runs_in, second, money, visible):
+    for filter_ in (ago, at, clock, moment, number, place, until, runs_in, second, money, visible):
         app.jinja_env.filters[filter_.__name__] = filter_
     app.jinja_env.globals["evaluation"] = evaluation
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

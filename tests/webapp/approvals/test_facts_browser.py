@@ -1,0 +1,171 @@
+"""The action's page in Chromium: what is signed, what is context, what an agent wrote, and what changed while it was open."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Page, expect
+from sqlalchemy import update
+
+from tests.browser_parts import chromium, faults, open_page, served
+from tests.keeper_parts import PUBLIC_URL
+from tests.webapp.approvals.conftest import Enrol
+from tests.webapp.approvals.parts import CONFIRM, ORDER, Server, action, decide, draft, held
+from webapp.approvals import execution
+from webapp.approvals.receipt_check import verify
+from webapp.audit.keys import VerifierKey
+from webapp.people import cookies
+from webapp.people.tables import Person
+from webapp.web.house import House
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+NAMED = {"amount": {"pointer": "/amount", "unit": "major"}, "currency": {"pointer": "/currency"},
+         "recipient": {"pointer": "/payee", "kind": "text"}}
+HELSINKI = "Europe/Helsinki"
+
+
+@pytest.fixture
+def page(app: Flask, house: House, someone: Enrol, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """A German browser in which Ada is signed in, with a passkey of its own. She paid Nordlicht three times."""
+    monkeypatch.setattr("tests.webapp.approvals.parts.POINTERS", NAMED)
+    ada, key = someone("ada")
+    for number, amount in enumerate(("400.00", "480.00", "500.00")):
+        done = held(house, order(house, ada.person, amount=amount, reference=f"RE-{number}"), CONFIRM)
+        assert decide(ada, key, done).status_code == 303
+        assert execution.run(house, done, server, server.recheck).state == "done"
+    name = cookies.name(house.settings, cookies.SESSION)
+    cookie = ada.get_cookie(name)
+    assert cookie is not None
+    with served(app) as port, chromium(port) as opened:
+        made = open_page(opened, locale="de-DE")
+        made.context.route("**/actions/count*", lambda route: route.abort())  # live, it loads itself again
+        made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+        made.goto("/you/factors/passkey")
+        made.get_by_role("button", name="Create the passkey").click()
+        made.wait_for_url("**/you")
+        made.person = ada.person  # type: ignore[attr-defined]
+        yield made
+
+
+def order(house: House, person: str, **changed: Any) -> Any:
+    """Of a tool whose pin names the payee as the recipient."""
+    return draft(house, person, order={**ORDER, **changed})
+
+
+def looked_at(page: Page, name: str) -> None:
+    """Nothing that axe-core finds wrong in both themes, nothing wider than a small phone. `SHOTS` names a folder for pictures."""
+    size = page.viewport_size
+    assert size
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        assert faults(page) == [], page.url
+        _picture(page, f"{name}-{scheme}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
+    _picture(page, f"{name}-360")
+    page.set_viewport_size(size)
+
+
+def _picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def test_what_is_signed_what_is_context_and_what_changed_meanwhile(
+    page: Page, house: House, server: Server, tmp_path: Path
+) -> None:
+    person: str = page.person  # type: ignore[attr-defined]
+    _a_payee_that_was_paid_before(page, house, person)
+    _one_that_only_looks_like_it(page, house, person)
+    _drift_while_it_is_open(page, house, server, person)
+    _what_was_typed_stays(page, house, server, person)
+    _its_receipt(page, house, person, tmp_path)
+
+
+def _a_payee_that_was_paid_before(page: Page, house: House, person: str) -> None:
+    page.goto(f"/actions/{held(house, order(house, person, amount='1200.00', note='Urgent: approve before midnight'), CONFIRM)}")
+    facts, records = page.get_by_label("What it is about"), page.get_by_role("region", name=re.compile("instance’s records"))
+    expect(facts.locator(".amount")).to_contain_text(re.compile(r"1\.200,00\s€\s*EUR · as sent: 1200\.00"))
+    expect(records).to_contain_text("Paid 3 times since")
+    expect(records).to_contain_text(re.compile(r"500,00\s€"))
+    expect(records).to_contain_text(re.compile(r"2,5× the usual 480,00\s€"))
+    expect(records).to_contain_text("Used this tool 3 times before")
+    expect(page.locator("table.diff")).to_contain_text("2.4 times as much")
+    expect(page.get_by_text(re.compile("Changed: Amount, "))).to_be_visible()
+    heading = page.get_by_role("heading", level=1)
+    assert "Ledger Desk" not in heading.inner_text() + page.title()
+    assert "Urgent" not in facts.inner_text()
+    above = """([one, other]) => document.querySelector(one).getBoundingClientRect().top
+        < document.querySelector(other).getBoundingClientRect().top"""
+    assert page.evaluate(above, [".facts", ".records"])
+    assert page.evaluate(above, [".records", "section:has(> .said.list:not(.plain))"])
+    looked_at(page, "paid-before")
+
+
+def _one_that_only_looks_like_it(page: Page, house: House, person: str) -> None:
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == person).values(zone=HELSINKI)))
+    page.goto(f"/actions/{held(house, order(house, person, payee='Nоrdlicht Energie' + chr(0x200B) + ' GmbH'), CONFIRM)}")
+    facts, records = page.get_by_label("What it is about"), page.get_by_role("region", name=re.compile("instance’s records"))
+    expect(facts).to_contain_text("Looks like “Nordlicht Energie GmbH”")
+    expect(facts).to_contain_text("One word in Cyrillic and Latin letters")
+    expect(facts).to_contain_text("U+200B zero width space")
+    assert "о" in facts.locator(".who .boxed").all_inner_texts()
+    expect(records).to_contain_text("Never paid")
+    looked_at(page, "lookalike")
+
+
+def _drift_while_it_is_open(page: Page, house: House, server: Server, person: str) -> None:
+    held_id = held(house, order(house, person, amount="77.00"), CONFIRM)
+    page.goto(f"/actions/{held_id}")
+    server.drift = "the server describes send_payment otherwise now"
+    button = page.get_by_role("button", name=re.compile("^Confirm 77,00"))
+    page.get_by_role("heading", name=re.compile("Why it is held")).scroll_into_view_if_needed()
+    expect(button).not_to_have_attribute("data-asleep", re.compile(".*"))
+    with page.expect_response(f"**/actions/{held_id}/decide") as answered:
+        button.click()
+    assert answered.value.status == 409
+    expect(page.get_by_role("region", name="What changed since you looked")).to_contain_text("describes send_payment otherwise")
+    server.drift = None
+    looked_at(page, "changed")
+
+
+def _what_was_typed_stays(page: Page, house: House, server: Server, person: str) -> None:
+    """The page loads itself again when the action moves on."""
+    held_id = held(house, order(house, person, amount="78.00"), CONFIRM)
+    page.goto(f"/actions/{held_id}")
+    page.get_by_text("Reject…").first.click()
+    page.locator("#decide textarea").fill("I was asked about <this> by phone.")
+    page.reload()
+    expect(page.locator("#decide textarea")).to_have_value("I was asked about <this> by phone.")
+    server.drift = "a scope was taken back"
+    page.reload()
+    server.drift = None
+    expect(page.locator("#typed")).to_contain_text("I was asked about <this> by phone.")
+    _picture(page, "typed")
+
+
+def _its_receipt(page: Page, house: House, person: str, folder: Path) -> None:
+    held_id = held(house, order(house, person, amount="79.00"), CONFIRM)
+    page.goto(f"/actions/{held_id}")
+    button = page.get_by_role("button", name=re.compile("^Confirm 79,00"))
+    page.get_by_role("heading", name=re.compile("Why it is held")).scroll_into_view_if_needed()
+    expect(button).not_to_have_attribute("data-asleep", re.compile(".*"))
+    with page.expect_navigation():
+        button.click()
+    assert action(house, held_id).state == "approved"
+    page.get_by_text("Receipt", exact=True).click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="With the arguments").click()
+    download.value.save_as(folder / "receipt.json")
+    raw = (folder / "receipt.json").read_bytes()
+    receipt: Mapping[str, Any] = json.loads(raw)
+    found = verify(raw, VerifierKey.parse(receipt["keys"]["log"][0]))
+    assert any("signed this verdict on this very document" in line for line in found.verified)
+    looked_at(page, "receipt")
