@@ -6,9 +6,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
+from cryptography import x509
+
 from vault import secret_ids
 from vault.app_keys import generations
 from vault.client_secrets import before
+from vault.errors import NoAuthority
+from vault.pki import client_ca
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
@@ -19,7 +23,7 @@ MOST = 1000
 
 
 def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
-    found = [*_keys(keeper), *_clients(keeper), *_login(keeper)]
+    found = [*_keys(keeper), *_clients(keeper), *_login(keeper), *_authority(keeper)]
     return {"secrets": [{
         "kind": one.kind, "name": one.name, "since": one.since.isoformat(), "next": one.next.isoformat() if one.next else None,
         "how": one.how,
@@ -59,6 +63,16 @@ def _login(keeper: Keeper) -> Iterator[Age]:
     if found is not None:
         kind = "secret-id" if settings.vault_address else "own-secret-id"
         yield Age(kind, settings.role_id, found.since, found.next, found.how)
+
+
+def _authority(keeper: Keeper) -> Iterator[Age]:
+    """For client certificates, where the vault has one: since when, and its end."""
+    try:
+        chain = x509.load_pem_x509_certificates(client_ca(keeper, {})["pem"].encode())
+    except (NoAuthority, ValueError):
+        return
+    ends = min(one.not_valid_after_utc for one in chain)
+    yield Age("ca", "client certificates", chain[0].not_valid_before_utc, ends)
 
 
 HANDLERS = {"ages": ages}

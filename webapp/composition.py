@@ -46,6 +46,7 @@ from webapp.policy import preview, schema_check
 from webapp.registry import jobs as registry_jobs
 from webapp.registry import pages as registry_pages
 from webapp.registry import views as registry
+from webapp.secrets import views as secrets
 from webapp.web import faults, headers, health, htmx, serves, show
 from webapp.web.house import House
 from webapp.web.live import Seats
@@ -68,6 +69,7 @@ ROOMS = (
     registry.blueprint,
     gateway.blueprint,
     incidents.blueprint,
+    secrets.blueprint,
 )
 HERE = Path(__file__).resolve().parent
 

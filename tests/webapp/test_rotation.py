@@ -13,7 +13,7 @@ from tests.app_parts import People
 from tests.scripted_provider import Scripted, serve
 from webapp.clients.tables import Certificate
 from webapp.connections.tables import Connection
-from webapp.rotation import Row, age, status, table
+from webapp.secrets.status import Row, age, status, table
 from webapp.web.house import House
 
 

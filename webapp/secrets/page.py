@@ -1,0 +1,55 @@
+"""Secrets as the page shows them: by kind, a bounded number of each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from webapp.secrets.status import Row
+
+SHOWN = 20
+KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "keys": (
+        ("key",), "Keys",
+        "They sign decisions, the log and cookies, and wrap stored documents. What older versions signed stays good.",
+    ),
+    "login": (
+        ("secret-id", "own-secret-id"), "The keeper’s own way in",
+        "What the keeper logs in to the vault with. Each keeper has one of its own.",
+    ),
+    "clients": (
+        ("provider", "idp"), "Client secrets",
+        "By which providers know this installation. Make a second one there first, then give it here.",
+    ),
+    "authority": (
+        ("ca",), "The authority for client certificates", "What token clients show who they are with is signed by it.",
+    ),
+    "accounts": (("account",), "Connected accounts", "Their refresh tokens, since the last renewal or the consent."),
+    "api": (("api-key",), "API keys", "Pasted by the people they belong to."),
+    "token": (
+        ("certificate", "client-key"), "Token clients’ certificates and keys",
+        "Renewed by the clients themselves, or by an operator.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """`count` of one kind, of which the oldest are shown."""
+
+    key: str
+    title: str
+    words: str
+    rows: tuple[Row, ...]
+    count: int
+
+
+def groups(rows: Iterable[Row]) -> list[Group]:
+    """Those of which there is one at least."""
+    found = list(rows)
+    made = []
+    for key, (kinds, title, words) in KINDS.items():
+        of_kind = [row for row in found if row.kind in kinds]
+        if of_kind:
+            made.append(Group(key, title, words, tuple(of_kind[:SHOWN]), len(of_kind)))
+    return made

@@ -1,0 +1,147 @@
+"""How old each secret is, when it is replaced next and by whom, and what came of the last time: one way for command and page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from vault.door import Age
+from vault.providers.catalogue import Catalogue, ProviderFacts, load
+from webapp.audit.tables import Entry
+from webapp.clients.tables import Certificate, Client, ClientKey
+from webapp.connections import idle
+from webapp.connections.tables import Connection
+from webapp.secrets.turning import SECRET_ID
+from webapp.web.house import House
+
+AT_USE = "by itself, at the next use after its access token ended"
+BY_HAND = "by hand"
+AT_ONCE = 200
+"""Accounts that the keeper is asked about in one request."""
+CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
+OF_KEEPER = {
+    "key": ("Vault key", "by the worker, or counterseal rotate"),
+    "provider": ("Client secret at provider", BY_HAND),
+    "idp": ("Client secret at identity provider", BY_HAND),
+    "secret-id": ("AppRole secret-id of", ""),
+    "own-secret-id": ("AppRole secret-id of", ""),
+    "ca": ("Authority for", "by an operator: counterseal vault doctor says when and how"),
+}
+RESULTS = ("key.rotating", "key.rotated", "secret.replacing", "secret.replaced", "secret.overlap_ending")
+RESULTS_READ = 500
+UNFINISHED = ("key.rotating", "secret.replacing")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of the last time that somebody, or the schedule, had it replaced."""
+
+    at: datetime
+    finished: bool
+    actor: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One secret. `next` is a time where there is one, else `how` alone says it. `kind`: of which kind it is, `name` its own;
+    `turned`: its name among those that are replaced on demand, or empty; `last`: what came of the last time, where that is in
+    the log."""
+
+    what: str
+    since: datetime
+    how: str
+    next: datetime | None = None
+    kind: str = ""
+    name: str = ""
+    turned: str = ""
+    last: Result | None = None
+
+    @property
+    def when(self) -> str:
+        return f"{self.next:%Y-%m-%d %H:%M} UTC, {self.how}" if self.next is not None else self.how
+
+
+def rows(
+    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, keys_days: int
+) -> list[Row]:
+    """All of them, the oldest first. `renewed`: when accounts were, by connection. `keys_days`: how old a key of the vault
+    gets."""
+    last = _results(session)
+    of_keeper = [_of_keeper(one, keys_days, last) for one in ages]
+    found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
+    return sorted(found, key=lambda row: (row.since, row.what))
+
+
+def _of_keeper(one: Age, keys_days: int, last: Mapping[str, Result]) -> Row:
+    title, how = OF_KEEPER[one.kind]
+    due = one.since + timedelta(days=keys_days) if one.kind == "key" else one.next
+    turned = one.name if one.kind == "key" else SECRET_ID if one.kind == SECRET_ID and one.next is not None else ""
+    subject = turned or f"{one.kind} {one.name}"
+    return Row(f"{title} {one.name}", one.since, one.how or how, due, one.kind, one.name, turned, last.get(subject))
+
+
+def _results(session: Session) -> dict[str, Result]:
+    """By what the log calls it."""
+    query = select(Entry.subject, Entry.kind, Entry.at, Entry.actor).where(Entry.kind.in_(RESULTS))
+    found: dict[str, Result] = {}
+    for row in session.execute(query.order_by(Entry.id.desc()).limit(RESULTS_READ)):
+        found.setdefault(row.subject, Result(row.at, row.kind not in UNFINISHED, row.actor))
+    return found
+
+
+def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Catalogue) -> Iterator[Row]:
+    """Tokens of accounts, since the last renewal or else the consent; and API keys."""
+    for one in session.scalars(CONNECTED):
+        facts = catalogue.get(one.provider)
+        if facts is None or facts.kind != "key":
+            yield _account(one, facts, renewed.get(one.id, one.connected_at))
+            continue
+        due = one.connected_at + timedelta(days=facts.rotate_days)
+        due = min(due, one.key_until) if one.key_until is not None else due
+        yield Row(f"API key {one.id} at {one.provider}", one.connected_at, "by its person, who is reminded", due, "api-key")
+
+
+def _account(one: Connection, facts: ProviderFacts | None, renewed: datetime) -> Row:
+    due = idle.renew_at(facts, one.id, max(renewed, one.connected_at)) if facts is not None and one.status == "active" else None
+    how = AT_USE if due is None else f"at the latest, or {AT_USE}"
+    return Row(f"Account {one.id} at {one.provider}", renewed, how, due, "account")
+
+
+def _clients(session: Session, now: datetime) -> Iterator[Row]:
+    live = select(Certificate).where(Certificate.revoked_at.is_(None), Certificate.not_after > now).order_by(Certificate.serial)
+    for one in session.scalars(live):
+        what, how = f"Certificate {one.serial} of {one.client}", "by its client, before it ends"
+        yield Row(what, one.issued_at, how, one.not_after, "certificate")
+    keys = select(ClientKey).join(Client, Client.id == ClientKey.client)
+    for key in session.scalars(keys.where(ClientKey.ended_at.is_(None), Client.status != "revoked").order_by(ClientKey.id)):
+        how = f"{BY_HAND}: counterseal client add-key, then end-key"
+        yield Row(f"Key {key.id} of {key.client}", key.added_at, how, None, "client-key")
+
+
+def table(found: list[Row], now: datetime) -> str:
+    lines = [(row.what, age(now - row.since), row.when) for row in found]
+    widths = [max(len(line[column]) for line in [("secret", "age", ""), *lines]) for column in (0, 1)]
+    return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in [("secret", "age", "next"), *lines])
+
+
+def age(since: timedelta) -> str:
+    if since < timedelta(hours=1):
+        return f"{max(0, int(since.total_seconds() // 60))} min"
+    return f"{int(since.total_seconds() // 3600)} h" if since < timedelta(days=2) else f"{since.days} days"
+
+
+def status(house: House) -> list[Row]:
+    """Raises the keeper's errors, Unavailable."""
+    ages, catalogue = house.door.ages(), load(house.settings.instance, local=house.settings.evaluation)
+    with house.database.read() as session:
+        ids = [one.id for one in session.scalars(CONNECTED)]
+    renewed: dict[str, datetime] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        found = house.door.connections(ids[start:start + AT_ONCE])
+        renewed |= {name: one.renewed_at for name, one in found.items() if one.renewed_at is not None}
+    with house.database.read() as session:
+        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation.keys_days)
