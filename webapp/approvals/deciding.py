@@ -21,6 +21,7 @@ from webapp.approvals import decisions, drift, since, usage
 from webapp.approvals.drift import Drift
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.pace import looks
+from webapp.approvals.reasons import OTHER
 from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
 from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.settling import remember
@@ -66,7 +67,7 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
 
 
 def reject(
-    house: House, action_id: str, viewer: Viewer, *, shown: str, reason: str, code: str = "",
+    house: House, action_id: str, viewer: Viewer, *, shown: str, reason: str, code: str = OTHER,
     also: Callable[[Session, Opened], None] = lambda _session, _opened: None,
 ) -> str:
     """Say no, with a reason that the agent gets to read (`code`: the same for a program). Beats any approval until the action is

@@ -6,6 +6,7 @@ A row here only tightens: it adds a question, and approves nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -20,23 +21,26 @@ from webapp.approvals.seeing import Opened
 from webapp.config import Approvals
 from webapp.db.direct import Made, direct
 from webapp.db.once import insert_once
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, Unavailable
 from webapp.web.house import House
 
 TOGETHER = "You decided several at the same moment. Look at this one again; you are asked to type something that it shows."
 UNDECIDED: Mapping[str, Any] = {"verdict": "", "place": 0, "streak": 0, "missed": 0, "quick": False, "asked": False}
+JUDGED = ("approve", "confirm", "reject")
 ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("person", type_=String), 11))))
 
 
-def opened(house: House, action: str, person: str, band: int, *, decoy: bool = False) -> None:
-    """The page was shown to somebody who may decide. The first time counts."""
+def opened(house: House, action: str, person: str, band: int) -> None:
+    """The page was shown to somebody who may decide. The first time counts. A mark that cannot be written keeps nobody from
+    looking: what they decide is then a quick decision."""
     now = house.clock()
     with house.database.read() as session:
         if session.get(Look, (action, person)) is not None:
             return
-    house.database.write(lambda s: insert_once(
-        s, Look, action=action, person=person, opened_at=now, band=band, decoy=decoy, **UNDECIDED
-    ))
+    with suppress(Unavailable):
+        house.database.write(lambda s: insert_once(
+            s, Look, action=action, person=person, opened_at=now, band=band, **UNDECIDED
+        ))
 
 
 def asked_of(house: House, person: str, opened: Opened) -> Detail | None:
@@ -62,14 +66,17 @@ def require(house: House, person: str, opened: Opened, typed: str) -> bool:
 
 def decided(session: Session, settings: Approvals, action: str, person: str, verdict: str, *, asked: bool, now: datetime) -> None:
     """In the transaction of the decision. Raises Conflict when other decisions of this person, made at the same moment, make this
-    one too many in a row. Only the first decision of a person on an action is judged by its pace."""
+    one too many in a row. Only the first decision of a person on an action is judged by its pace; an emergency (any other
+    verdict) is not."""
+    if verdict not in JUDGED:
+        return
     on = direct(session)
     if on.dialect.name == "postgresql":
         on.rows(ALONE, {"person": person})
     last = _last(session, person, settings)
     if verdict != "reject" and not asked and rules.in_a_row(last, now, settings):
         raise Conflict(TOGETHER)
-    insert_once(session, Look, action=action, person=person, opened_at=None, band=0, decoy=False, **UNDECIDED)
+    insert_once(session, Look, action=action, person=person, opened_at=None, band=0, **UNDECIDED)
     look = session.get_one(Look, (action, person))
     quick = rules.is_quick(look.opened_at, now, settings)
     before = session.scalar(

@@ -34,8 +34,6 @@ class Approver:
     """The longest row of quick approvals."""
     asked: int = 0
     missed: int = 0
-    caught: int = 0
-    fell_for: int = 0
     times: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By band of size and place in `TIMES`."""
 
@@ -71,35 +69,31 @@ class Quality:
     """How many decided too seldom to be shown."""
 
 
-def _statement(since: datetime) -> Select[str, bool, str, int, int, int, int, int, int]:
+def _statement(since: datetime) -> Select[str, str, int, int, int, int, int, int]:
     return select(
-        Look.person, Look.decoy, Look.verdict, Look.band, Look.place, func.count(), func.max(Look.streak),
+        Look.person, Look.verdict, Look.band, Look.place, func.count(), func.max(Look.streak),
         func.sum(cast(Look.asked, Integer)), func.sum(Look.missed),
-    ).where(Look.decided_at >= since).group_by(Look.person, Look.decoy, Look.verdict, Look.band, Look.place)
+    ).where(Look.decided_at >= since).group_by(Look.person, Look.verdict, Look.band, Look.place)
 
 
 def of(session: Session, settings: Approvals, now: datetime) -> Quality:
     """Of the last `quality_days`, who decided most first. A person's second look at their own agent is no approval, and is left
-    out; a decoy counts as caught or not, and in nothing else."""
+    out."""
     found = gathered(session.execute(_statement(now - timedelta(days=settings.quality_days))))
     names = lookup.names(session, [one.person for one in found])
     for one in found:
         one.name = names[one.person]
-    enough = [one for one in found if one.decided >= settings.quality_cases or one.caught or one.fell_for]
+    enough = [one for one in found if one.decided >= settings.quality_cases]
     return Quality(sorted(enough, key=lambda one: (-one.decided, one.name)), len(found) - len(enough))
 
 
-def gathered(rows: Iterable[tuple[str, bool, str, int, int, int, int, int, int]]) -> list[Approver]:
-    """Pure: (person, decoy, verdict, band, time, how many, longest row, asked, missed) by person."""
+def gathered(rows: Iterable[tuple[str, str, int, int, int, int, int, int]]) -> list[Approver]:
+    """Pure: (person, verdict, band, time, how many, longest row, asked, missed) by person."""
     found: dict[str, Approver] = {}
-    for person, decoy, verdict, band, time, count, streak, asked, missed in rows:
+    for person, verdict, band, time, count, streak, asked, missed in rows:
         if verdict == "confirm":
             continue
         one = found.setdefault(person, Approver(person))
-        if decoy:
-            one.caught += count if verdict == "reject" else 0
-            one.fell_for += count if verdict == "approve" else 0
-            continue
         one.approved += count if verdict == "approve" else 0
         one.rejected += count if verdict == "reject" else 0
         one.streak, one.asked, one.missed = max(one.streak, streak), one.asked + asked, one.missed + missed

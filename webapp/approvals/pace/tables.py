@@ -50,10 +50,7 @@ class Report(Base):
 
 
 class Look(Base):
-    """One person's look at one action: when the server first showed it to them, and when and how they decided.
-
-    `action` may be a decoy's id: those are in no other table of actions.
-    """
+    """One person's look at one action: when the server first showed it to them, and when and how they decided."""
 
     __tablename__ = "approver_look"
     __table_args__ = (
@@ -61,8 +58,7 @@ class Look(Base):
         CheckConstraint("(verdict = '') = (decided_at IS NULL)", name="decided"),
         Index("ix_approver_look_last", "person", "decided_at"),
         # The figures for admins are counted from this alone, in its order: nothing is sorted.
-        Index("ix_approver_look_figures", "person", "decoy", "verdict", "band", "place", "decided_at", "streak", "asked",
-              "missed"),
+        Index("ix_approver_look_figures", "person", "verdict", "band", "place", "decided_at", "streak", "asked", "missed"),
     )
     shown = ("action", "person", "verdict")
 
@@ -85,4 +81,3 @@ class Look(Base):
     """Whether a typed detail was asked for, and given."""
     missed: Mapped[int]
     """How often something else was typed."""
-    decoy: Mapped[bool]

@@ -22,7 +22,7 @@ def plant(house: House, person: str, count: int, **values: Any) -> None:
     at = values.pop("at", house.clock())
     row = {
         "person": person, "opened_at": at, "decided_at": at, "verdict": "approve", "seconds": 4, "band": 1, "quick": True,
-        "streak": 1, "asked": False, "missed": 0, "decoy": False, **values,
+        "streak": 1, "asked": False, "missed": 0, **values,
     }
     row["place"] = place(row["seconds"])
     rows = [{**row, "action": f"{person}-{sorted(values.items())}-{number}"} for number in range(count)]
@@ -35,26 +35,24 @@ def figures(house: House) -> quality.Quality:
 
 
 def test_what_is_counted_and_what_is_not(house: House) -> None:
-    """Own confirmations, decoys, those who decide seldom and what is long ago are no one's approvals here."""
+    """Own confirmations, those who decide seldom and what is long ago are no one's approvals here."""
     plant(house, "per_bob", 9, streak=7, asked=True, missed=2)
     plant(house, "per_bob", 3, verdict="reject", seconds=200, band=4, quick=False)
     plant(house, "per_bob", 30, verdict="confirm")
-    plant(house, "per_bob", 1, decoy=True)
-    plant(house, "per_bob", 2, decoy=True, verdict="reject")
     plant(house, "per_bob", 50, seconds=1, at=house.clock() - timedelta(days=91))
     plant(house, "per_cleo", 9)
     found = figures(house)
     assert found.few == 1
     [bob] = found.approvers
     assert (bob.approved, bob.rejected, bob.share_rejected) == (9, 3, 25)
-    assert (bob.streak, bob.asked, bob.missed, bob.caught, bob.fell_for) == (7, 9, 18, 2, 1)
+    assert (bob.streak, bob.asked, bob.missed) == (7, 9, 18)
     assert [bob.median(band) for band in range(5)] == ["", "2 to 5 s", "", "", "over 2 min"]
     assert [bob.in_time(place) for place in range(7)] == [0, 75, 0, 0, 0, 25, 0]
 
 
 def test_a_median_is_the_middle_and_of_two_it_is_none() -> None:
     def one(*times: int) -> Approver:
-        return gathered([("p", False, "approve", 0, time, 1, 0, 0, 0) for time in times])[0]
+        return gathered([("p", "approve", 0, time, 1, 0, 0, 0) for time in times])[0]
 
     assert one(0, 3).median(0) == ""
     assert one(0, 3, 5).median(0) == "10 to 30 s"

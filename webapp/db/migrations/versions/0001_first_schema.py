@@ -1,4 +1,4 @@
-"""first schema"""
+"""First schema"""
 
 from __future__ import annotations
 
@@ -122,13 +122,12 @@ def upgrade() -> None:
     sa.Column('streak', sa.Integer(), nullable=False),
     sa.Column('asked', sa.Boolean(), nullable=False),
     sa.Column('missed', sa.Integer(), nullable=False),
-    sa.Column('decoy', sa.Boolean(), nullable=False),
     sa.CheckConstraint("(verdict = '') = (decided_at IS NULL)", name=op.f('ck_approver_look_decided')),
     sa.CheckConstraint("verdict IN ('', 'approve', 'confirm', 'reject')", name=op.f('ck_approver_look_verdict')),
     sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_approver_look'))
     )
     with op.batch_alter_table('approver_look', schema=None) as batch_op:
-        batch_op.create_index('ix_approver_look_figures', ['person', 'decoy', 'verdict', 'band', 'place', 'decided_at', 'streak', 'asked', 'missed'], unique=False)
+        batch_op.create_index('ix_approver_look_figures', ['person', 'verdict', 'band', 'place', 'decided_at', 'streak', 'asked', 'missed'], unique=False)
         batch_op.create_index('ix_approver_look_last', ['person', 'decided_at'], unique=False)
 
     op.create_table('audit_checkpoints',
