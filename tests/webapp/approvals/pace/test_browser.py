@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from webapp.web.house import House
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 APPROVE = re.compile("^Approve")
+MORNING = datetime(2026, 11, 3, 8, tzinfo=UTC)
 PICTURES = os.environ.get("PACE_PICTURES", "")
 
 
@@ -70,7 +72,8 @@ def test_the_button_sleeps_until_what_decides_was_in_view_and_enter_never_approv
     """By hand, by keyboard alone, and after a change; nothing is focused on load. It is never a trap: a press leads on."""
     house.settings.approvals.dwell_ms = 10_000
     one, two = several(house, ada.person, 2)
-    page.clock.install()
+    page.clock.install(time=MORNING)
+    page.clock.pause_at(MORNING + timedelta(hours=1))  # the button wakes when the test says so, however slow the machine is
     page.set_viewport_size({"width": 360, "height": 380})
     page.goto(f"/actions/{one}")
     button, why = page.get_by_role("button", name=APPROVE), page.locator("#asleep")
