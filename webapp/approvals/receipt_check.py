@@ -15,9 +15,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from vault.decided import authority_introduction
-from vault.envelope import BadEnvelope, Envelope, Statement, canonical, digest, read_envelope
 from vault.errors import KeeperError
-from vault.evidence import parse_statement, satisfied
+from vault.evidence import BadEnvelope, Envelope, Statement, canonical, digest, parse_statement, read_envelope, satisfied
 from vault.witness import BadWitness, check
 from webapp.audit import merkle
 from webapp.audit.keys import BadNote, Head, VerifierKey, introduced, open_note

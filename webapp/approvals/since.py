@@ -36,6 +36,8 @@ PARTS = {
     "none": "Nothing to decide for you",
 }
 VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it"}
+UNKNOWN = "Something else"
+"""What a form says that no page of ours wrote is not repeated where the system speaks."""
 COUNTED = ("confirm", "approve", "given", "enough")
 
 
@@ -102,17 +104,17 @@ def changes(shown: str, opened: Opened, viewer: Viewer, now: datetime) -> tuple[
     was, found = read(shown), look(opened, viewer, now)
     if was is None:
         return ()
-    lines = [Change("Where it stands", STATES.get(was.state, was.state), _stands(opened.action, found))]
+    lines = [Change("Where it stands", STATES.get(was.state, UNKNOWN), _stands(opened.action, found))]
     lines += [Change(name, "had not decided", VERDICTS.get(verdict, verdict)) for name, verdict in _newer(was, opened, viewer)]
     if found.state == "held":
-        lines.append(Change("Your part", PARTS.get(was.part, was.part), PARTS[found.part]))
+        lines.append(Change("Your part", PARTS.get(was.part, UNKNOWN), PARTS.get(found.part, UNKNOWN)))
         if found.part in ("confirm", "approve"):
             lines.append(Change("What your word does", _does(was.last), _does(found.last)))
     return tuple(line for line in lines if line.changed)
 
 
 def _stands(action: Action, found: Seen) -> str:
-    words = STATES[found.state]
+    words = STATES.get(found.state, UNKNOWN)
     said = action.reason if found.state in ("void", "rejected") else ""
     return f"{words}: {said}" if said else words
 

@@ -116,6 +116,7 @@ def test_it_verifies_offline_and_not_once_anything_in_it_was_changed(ran: tuple[
                 verify(canonical(one), pinned(receipt))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_without_arguments_it_holds_none_of_them(ran: tuple[bytes, bytes]) -> None:
     whole, bare = ran
     assert b"Nordlicht" in whole
@@ -124,6 +125,7 @@ def test_without_arguments_it_holds_none_of_them(ran: tuple[bytes, bytes]) -> No
     assert any("What was decided on" in line for line in verify(bare, pinned(json.loads(bare))).unknown)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_command_wants_a_key_that_did_not_come_with_the_receipt(ran: tuple[bytes, bytes], tmp_path: Path) -> None:
     """Exit status 0 only by a pinned key; 1 without one, with another log's, or with a changed file."""
     file, folder = tmp_path / "receipt.json", tmp_path / "keys"
