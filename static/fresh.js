@@ -31,7 +31,7 @@
       else if (part(event)) { behind.part = true; show(); }
     });
     document.addEventListener("htmx:after:swap", (event) => {
-      if (!part(event)) return;
+      if (!part(event) || event.detail.ctx?.response?.status >= 400) return;  // it comes after a refusal too, which swaps nothing
       behind.part = false;
       show();
       if (document.querySelector("[data-counted]")) {  // the tab's title counts what the page counts

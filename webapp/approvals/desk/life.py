@@ -71,6 +71,6 @@ def _logged(entry: Entry, names: Mapping[str, str]) -> Event:
 def _words(what: str, detail: Mapping[str, Any]) -> str:
     """What another room records is said in the words of its own kind."""
     if what == "decided":
-        factor = FACTORS.get(str(detail.get("factor")), "")
+        factor = FACTORS.get(str(detail.get("factor")), "") if detail.get("verdict") != "reject" else ""
         return " ".join(part for part in (VERDICTS.get(str(detail.get("verdict")), "Decided"), factor) if part)
     return WORDS.get(what) or what.replace("_", " ").capitalize()

@@ -99,5 +99,7 @@ def _kept(
         left = [one for one in missing if one not in here]
         gone = {row.id: row for row in session.scalars(select(Action).where(Action.id.in_(left), visible_to(viewer)))}
     rows = [{**here, **gone}[one] for one in before if one in here or one in gone]
+    if not rows:  # nothing that anybody could be pointing at; an empty list beside "2 new" would say that nothing waits
+        return Shown(found)
     fresh = sum(row.id not in before for row in found.rows)
     return Shown(replace(found, rows=rows), frozenset(gone), fresh)

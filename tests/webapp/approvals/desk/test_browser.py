@@ -1,0 +1,197 @@
+"""The queue in Chromium: by keys, live, several at once, put off, narrowed; and what it says when it is not told of changes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Page, expect
+
+from tests.app_parts import Browser as Client
+from tests.browser_parts import chromium, faults, open_page, served
+from tests.keeper_parts import PUBLIC_URL
+from tests.webapp.approvals.conftest import Enrol
+from tests.webapp.approvals.parts import ORDER, Server, draft, held, reject
+from webapp.people import cookies
+from webapp.web.house import House
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+SHOTS = os.environ.get("COUNTERSEAL_SHOTS", "")
+"""A folder that takes pictures of each state, for whoever looks at them."""
+WIDTHS = {"light": 1200, "dark": 1200, "phone": 360, "small": 320}
+
+
+@pytest.fixture
+def bob(someone: Enrol) -> Client:
+    return someone("bob", ["finance"])[0]
+
+
+@pytest.fixture
+def page(app: Flask, house: House, bob: Client, server: Server) -> Iterator[Page]:
+    name = cookies.name(house.settings, cookies.SESSION)
+    cookie = bob.get_cookie(name)
+    assert cookie is not None
+    with served(app) as port, chromium(port) as opened:
+        made = open_page(opened, viewport={"width": 1200, "height": 900})
+        made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+        yield made
+
+
+def look(page: Page, name: str) -> None:
+    """axe-core finds nothing in either theme, and nothing scrolls sideways at 360 and 320 px."""
+    for shape, width in WIDTHS.items():
+        page.emulate_media(color_scheme="dark" if shape == "dark" else "light", reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": 900})
+        if shape in ("light", "dark"):
+            assert faults(page) == [], (name, shape)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, (name, shape)
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS) / f"{name}-{shape}.png", full_page=True)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.set_viewport_size({"width": 1200, "height": 900})
+
+
+def ids(page: Page) -> list[str]:
+    return [str(row.get_attribute("id")) for row in page.locator("#queue .rows > li").all()]
+
+
+def test_the_queue_by_keys_and_live(page: Page, house: House, bob: Client, someone: Enrol) -> None:
+    ada, _ = someone("ada")
+    cleo, _ = someone("cleo", ["finance"])
+    ordered = [held(house, draft(house, ada.person, order=ORDER | {"amount": f"{number + 2}.00"}), within=3600 + number * 600)
+               for number in range(4)]
+    page.goto("/actions")
+    rows = page.locator("#queue .rows > li")
+    expect(rows).to_have_count(4)
+    assert ids(page) == [f"row-{one}" for one in ordered]
+    _keys(page)
+    _live(page, house, ada, cleo, ordered)
+    _several(page)
+    _stale(page)
+
+
+def _keys(page: Page) -> None:
+    """They move and open and ask; none approves, none works while one types, and they are found without knowing them."""
+    link = page.locator("#queue .rows a.go")
+    page.get_by_role("button", name="All keys").click()
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
+    look(page, "keys")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
+    page.keyboard.press("j")
+    page.get_by_role("button", name="Close").click()
+    page.locator("#main").focus()
+    for key, at in (("j", 0), ("j", 1), ("k", 0), ("j", 1)):
+        page.keyboard.press(key)
+        expect(link.nth(at)).to_be_focused()
+    for combined in ("Control+j", "Alt+j", "Meta+r", "Shift+J", "a", "y", "c"):
+        page.keyboard.press(combined)
+        expect(link.nth(1)).to_be_focused()
+    page.get_by_role("searchbox").fill("")
+    page.keyboard.type("jrs?")
+    expect(page.get_by_role("searchbox")).to_have_value("jrs?")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.get_by_role("searchbox").fill("")
+
+
+def _live(page: Page, house: House, ada: Client, cleo: Client, ordered: list[str]) -> None:
+    """A row that comes waits behind a button, one that ends is grey where it is, and the focus stays on its row."""
+    link = page.locator("#queue .rows a.go")
+    link.nth(2).focus()
+    page.locator(f"#row-{ordered[3]} input").check()
+    link.nth(2).focus()
+    before = link.nth(2).bounding_box()
+    fresh = held(house, draft(house, ada.person, order=ORDER | {"amount": "77.00"}), within=600)
+    expect(page.get_by_role("link", name="1 new: show it")).to_be_visible()
+    assert reject(cleo, ordered[0]).status_code == 303
+    expect(page.locator(f"#row-{ordered[0]}.gone")).to_contain_text("Rejected")
+    assert ids(page) == [f"row-{one}" for one in ordered]
+    expect(link.nth(2)).to_be_focused()
+    expect(page.locator(f"#row-{ordered[3]} input")).to_be_checked()
+    assert link.nth(2).bounding_box() == before, "neither what came nor what ended moves it"
+    expect(page.get_by_role("heading", level=1)).to_have_text("4 actions wait for you")
+    expect(page).to_have_title("(4) Actions · Counterseal")
+    look(page, "live")
+    page.keyboard.press("n")
+    expect(page.locator(f"#row-{fresh}")).to_be_visible()
+    assert ids(page) == [f"row-{one}" for one in (fresh, *ordered[1:])]
+    expect(link.nth(0)).to_be_focused()
+    expect(page.locator(f"#row-{ordered[3]} input")).to_be_checked()
+    page.locator(f"#row-{ordered[3]} input").uncheck()
+
+
+def _several(page: Page) -> None:
+    """Two are put off and come back by hand; two are rejected after a page that asks why; one by its key."""
+    page.locator("#main").focus()
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.get_by_role("button", name="Reject 2…")).to_be_visible()
+    page.keyboard.press("s")
+    expect(page.get_by_role("button", name="For 15 minutes")).to_be_focused()
+    look(page, "snooze")
+    page.get_by_role("button", name="For 15 minutes").click()
+    page.get_by_text("lapses too soon to be put off").wait_for()
+    page.get_by_role("link", name="Snoozed 1").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Put off by you")
+    look(page, "snoozed")
+    page.locator("[name=pick]").check()
+    page.get_by_role("button", name="Bring back 1").click()
+    page.goto("/actions?q=nordlicht&low=1&currency=eur")
+    look(page, "narrowed")
+    page.locator(".views summary").click()
+    page.get_by_label("Name", exact=True).fill("Nordlicht")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.get_by_role("link", name="Nordlicht", exact=True)).to_have_attribute("aria-current", "page")
+    page.locator(".views summary").click()
+    look(page, "views")
+    page.locator("#main").focus()
+    page.keyboard.press("j")
+    page.keyboard.press("r")
+    page.get_by_role("heading", name="Reject this action?").wait_for()
+    page.go_back()
+    page.locator("#queue .rows > li").first.wait_for()
+    for box in page.locator("[name=pick]").all():
+        box.check()
+    page.get_by_role("button", name="Reject 4…").click()
+    look(page, "reject-several")
+    page.get_by_label("Why not?").fill("Not before Monday.")
+    page.get_by_role("button", name="Reject 4").click()
+    page.get_by_role("heading", name="All 4 are rejected").wait_for()
+    look(page, "rejected-several")
+    page.get_by_role("link", name="Send a payment").first.click()
+    page.get_by_text("Everything that happened to it").click()
+    page.get_by_role("link", name="On a page of its own").click()
+    expect(page.locator(".life")).to_contain_text("Not before Monday.")
+    look(page, "life")
+    page.goto("/history?low=100000000")
+    look(page, "history-none")
+
+
+def _stale(page: Page) -> None:
+    """A page that is not told of changes says since when, and not that all is clear."""
+    page.goto("/actions")
+    expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
+    look(page, "clear")
+    page.goto("/")
+    expect(page.get_by_role("heading", name="All clear")).to_be_visible()
+    page.route("**/start", lambda route: route.fulfill(status=503, body="away"))
+    page.evaluate("htmx.trigger('#waiting', 'actions')")
+    expect(page.get_by_text("Not up to date since")).to_be_visible()
+    expect(page.get_by_role("heading", name="All clear")).to_be_hidden()
+    expect(page.get_by_role("heading", name="This may be out of date")).to_be_visible()
+    look(page, "stale")
+    page.unroute("**/start")
+    page.evaluate("htmx.trigger('#waiting', 'actions')")
+    expect(page.get_by_role("heading", name="All clear")).to_be_visible()
+    expect(page.get_by_text("Not up to date since")).to_be_hidden()
+    page.context.set_offline(True)
+    page.evaluate("document.getElementById('waiting').dispatchEvent(new CustomEvent('htmx:sse:error', {bubbles: true}))")
+    expect(page.get_by_text("Not up to date since")).to_be_visible()
+    page.context.set_offline(False)
