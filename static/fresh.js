@@ -11,7 +11,7 @@
     if (bad) {
       const time = notice.querySelector("time");
       time.dateTime = new Date(told).toISOString();
-      time.textContent = new Date(told).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit" });
+      time.textContent = new Date(told).toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: notice.dataset.zone });
       document.documentElement.dataset.stale = "";
     } else delete document.documentElement.dataset.stale;
     notice.hidden = !bad;

@@ -48,8 +48,8 @@ def visible_to(viewer: Viewer) -> ColumnElement[bool]:
         return Action.id.is_not(None)
     return or_(
         Action.person == viewer.person, Action.owner == viewer.person, Action.agent_owner == viewer.person,
-        Action.id.in_(select(ActionGroup.action).where(ActionGroup.name.in_(viewer.groups))),
-        Action.id.in_(select(Decision.action).where(Decision.person == viewer.person)),
+        select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).exists(),
+        select(Decision.id).where(Decision.action == Action.id, Decision.person == viewer.person).exists(),
     )
 
 

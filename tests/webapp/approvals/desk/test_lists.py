@@ -122,7 +122,7 @@ def test_an_open_page_is_told_nothing_of_what_is_not_its_persons_to_see(database
     found = shown(database, clock, before=(secret,))
     assert (found.listing.rows, found.ended) == ([], frozenset())
     waits = put(database, [row(clock())])
-    assert [one.id for one in shown(database, clock, before=(secret,)).listing.rows] == waits, "an empty list would say: all clear"
+    assert [one.id for one in shown(database, clock, before=(secret,)).listing.rows] == waits, "not all clear"
 
 
 def test_what_is_put_off_leaves_comes_back_and_is_always_counted(database: Database, clock: Clock) -> None:
