@@ -3,7 +3,8 @@
 {
   const LATE = 40000;  // the server says every 15 s that it is there
   const behind = { stream: false, part: false };
-  let told = Date.now();
+  const GRACE = 4000;  // a stream that ends by its time is there again after two seconds: that is no news
+  let told = Date.now(), broken = 0;
 
   const show = () => {
     const notice = document.getElementById("stale"), bad = behind.stream || behind.part;
@@ -16,8 +17,9 @@
     } else delete document.documentElement.dataset.stale;
     notice.hidden = !bad;
   };
-  const heard = () => { told = Date.now(); behind.stream = false; show(); };
-  const lost = () => { behind.stream = true; show(); };
+  const heard = () => { told = Date.now(); broken = 0; behind.stream = false; show(); };
+  const late = () => { if (broken && Date.now() - broken >= GRACE) { behind.stream = true; show(); } };
+  const lost = () => { if (!broken) { broken = Date.now(); setTimeout(late, GRACE + 100); } };
 
   if (document.getElementById("waiting")) {
     const part = (event) => event.target.id === "queue" || event.target.id === "start" || event.target.id === "now";

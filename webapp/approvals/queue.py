@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from webapp.approvals.desk.snoozing import asleep
 from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.rules import LIVE
-from webapp.approvals.seeing import visible_to
-from webapp.approvals.tables import Action, ActionGroup, Decision
+from webapp.approvals.seeing import asked_of, visible_to
+from webapp.approvals.tables import Action, Decision
 from webapp.web.viewer import Viewer
 
 Tab = Literal["me", "snoozed", "others", "mine", "all"]
@@ -42,10 +42,9 @@ class Listing:
 def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
     """Held, and this person's word is missing. What the page will ask of the document itself decides in the end."""
     decided = select(Decision.id).where(Decision.action == Action.id, Decision.person == viewer.person).exists()
-    asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).exists()
     confirm = and_(Action.asks_owner, Action.owner == viewer.person)
     approve = and_(
-        asked, Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
+        asked_of(viewer), Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
         Action.server_owner != viewer.person, Action.edited_by.is_distinct_from(viewer.person),
     )
     return and_(Action.state == "held", Action.expires_at > now, or_(confirm, approve), ~decided)

@@ -13,6 +13,7 @@ from webapp.approvals import deciding, queue
 from webapp.approvals.desk import snoozing
 from webapp.approvals.desk.listing import ID
 from webapp.approvals.desk.snoozing import PutOff
+from webapp.approvals.payloads import Tampered
 from webapp.approvals.reasons import Reason
 from webapp.approvals.rules import WAITING
 from webapp.approvals.seeing import visible_to
@@ -67,7 +68,7 @@ def reject(house: House, viewer: Viewer, shown: dict[str, str], why: Reason) -> 
             results.append(Result(action))
         except (CountersealError, KeeperError) as error:
             results.append(Result(action, error.hint))
-            away = isinstance(error, AWAY)
+            away = isinstance(error, AWAY) and not isinstance(error, Tampered)  # that one row is; the others are not held up
     return results
 
 
