@@ -54,7 +54,7 @@ def visible_to(viewer: Viewer) -> ColumnElement[bool]:
 
 
 def asked_of(viewer: Viewer) -> ColumnElement[bool]:
-    """A group of theirs is among those asked. One look for each row: for EXISTS, PostgreSQL reads every action of the group first."""
+    """A group of theirs is among those asked. A look for each row: for EXISTS, PostgreSQL reads every action of the group."""
     one = select(ActionGroup.action).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).limit(1)
     return one.scalar_subquery().is_not(None)
 

@@ -18,6 +18,8 @@ from webapp.currencies import EXPONENTS
 from webapp.errors import BadInput
 
 LONGEST, TERMS = 100, 5
+PART = 8
+"""As much of an id finds it: fewer letters stand in many by chance."""
 AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?")
 CLASSES = ("read", "write", "send", "money", "destroy")
 HOURS = {"1": "within 1 hour", "4": "within 4 hours", "24": "within 24 hours"}
@@ -105,7 +107,7 @@ def conditions(asked: Filter, now: datetime) -> list[ColumnElement[bool]]:
 def _term(term: str) -> ColumnElement[bool]:
     """One word, anywhere. SQLite folds ASCII letters alone: others are tried as they are mostly written, too."""
     spelt = {term} if term.isascii() else {term, term.lower(), term.upper(), term.capitalize()}
-    columns = [*TEXTS, Action.id, *([GAPLESS] if any(char.isdigit() for char in term) else [])]
+    columns = [*TEXTS, *([GAPLESS] if any(char.isdigit() for char in term) else []), *([Action.id] if len(term) >= PART else [])]
     return or_(*(column.icontains(text, autoescape=True) for text in sorted(spelt) for column in columns))
 
 
