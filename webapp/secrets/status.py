@@ -22,6 +22,8 @@ AT_USE = "by itself, at the next use after its access token ended"
 BY_HAND = "by hand"
 AT_ONCE = 200
 """Accounts that the keeper is asked about in one request."""
+ASKED = 2000
+"""Accounts, of those whose consent is the oldest, that it is asked about in all; of any others the consent's time counts."""
 CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
 OF_KEEPER = {
     "key": ("Vault key", "by the worker, or counterseal rotate"),
@@ -138,7 +140,8 @@ def status(house: House) -> list[Row]:
     """Raises the keeper's errors, Unavailable."""
     ages, catalogue = house.door.ages(), load(house.settings.instance, local=house.settings.evaluation)
     with house.database.read() as session:
-        ids = [one.id for one in session.scalars(CONNECTED)]
+        oldest = select(Connection.id).where(Connection.status != "disconnected").order_by(Connection.connected_at, Connection.id)
+        ids = list(session.scalars(oldest.limit(ASKED)))
     renewed: dict[str, datetime] = {}
     for start in range(0, len(ids), AT_ONCE):
         found = house.door.connections(ids[start:start + AT_ONCE])
