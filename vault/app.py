@@ -17,6 +17,7 @@ from vault import (
     client_secrets,
     connecting,
     decisions,
+    delegating,
     ending,
     factors,
     grants,
@@ -48,7 +49,7 @@ def table() -> Handlers:
     """Every request there is, by name."""
     return {
         **life.HANDLERS, **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
-        **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
+        **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
     }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from vault import decided, factors, spent, witness
+from vault import decided, delegating, factors, spent, witness
 from vault.authority import Proven, proven, sign, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
@@ -24,14 +24,16 @@ from vault.envelope import (
     undo_over,
 )
 from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide, Stale
+from vault.evidence import GLASS_REASON
 from vault.hours import read as read_hours
 from vault.mark import mark
 from vault.people import Person, held_at, person
+from vault.standing import stepped_in
 from vault.table import Body, Keeper, mapping, text
 
 REASON = 500
 ENVELOPE = 3_000_000
-VERDICTS = ("approve", "confirm", "reject")
+VERDICTS = ("approve", "confirm", "reject", "break_glass")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,11 @@ class Asked:
     envelope: Envelope
     who: Proven
     person: Person
+    """With the groups for which they may speak on this envelope now."""
     verdict: str
+    groups: tuple[str, ...]
+    """Those they are in, and those lent to them: what is signed."""
+    lent: Mapping[str, Mapping[str, Any]]
 
     @property
     def same_as(self) -> tuple[str, ...]:
@@ -65,18 +71,20 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     for this very envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
     one = _asked(keeper, body)  # 1, 2, 3
     reason = text(body, "reason", limit=REASON, optional=True)
+    if one.verdict == "break_glass" and len(reason.strip()) < GLASS_REASON:
+        raise BadRequest("reason", hint=f"Write why, in at least {GLASS_REASON} characters.")
     factor = _rejecting(keeper, one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
     signed = decided.body(
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
-        groups=one.person.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
-        at=keeper.clock(), same_as=one.same_as,
+        groups=one.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
+        at=keeper.clock(), same_as=one.same_as, delegated=one.lent,
     )
     return {"body": signed, "signature": sign(keeper, "authority", signed.encode())}  # 5
 
 
 def _asked(keeper: Keeper, body: Body) -> Asked:
     who = proven(keeper, body)
-    ticket = with_factor(who)
+    with_factor(who)
     verdict = text(body, "verdict", limit=16)
     if verdict not in VERDICTS:
         raise BadRequest("verdict")
@@ -87,11 +95,36 @@ def _asked(keeper: Keeper, body: Body) -> Asked:
         raise BadRequest(f"envelope: {error}") from error
     if keeper.clock() >= expiry(envelope):
         raise Stale("the action has expired", hint="This action has expired.")
-    one = Asked(raw, envelope, who, person(keeper, ticket.person), verdict)
+    one = _standing(keeper, raw, envelope, who, verdict, delegating.refs(body))
     _may_decide(one)
+    if verdict == "break_glass" and not may_break(keeper, one.person):
+        raise MayNotDecide(f"{one.person.id} is not among those who may break the glass")
     if verdict != "reject":
         _in_time(one, keeper.clock())
     return one
+
+
+def _standing(
+    keeper: Keeper, raw: bytes, envelope: Envelope, who: Proven, verdict: str, named: Sequence[tuple[str, str]]
+) -> Asked:
+    """Who they are on this envelope: by membership, by what others lent them, and by what a rule gives their groups by now."""
+    found = person(keeper, who.ticket.person)
+    lent = delegating.lent(keeper, found, envelope, named) if verdict != "confirm" else {}
+    groups = tuple(sorted({*found.groups, *lent}))
+    speaks_for = {*groups, *stepped_in(groups, envelope, keeper.clock())}
+    return Asked(raw, envelope, who, replace(found, groups=tuple(sorted(speaks_for))), verdict, groups, lent)
+
+
+def may_break(keeper: Keeper, one: Person) -> bool:
+    """By the keeper's own configuration alone: by person id, or by issuer and subject with a blank between."""
+    named = keeper.settings.break_glass
+    return one.id in named or f"{one.issuer} {one.subject}" in named
+
+
+def break_glass(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """Whether whoever this session is may pass an action alone, so that a page need not offer it to others."""
+    ticket = with_factor(proven(keeper, body))
+    return {"may": may_break(keeper, person(keeper, ticket.person))}
 
 
 def _in_time(one: Asked, now: datetime) -> None:
@@ -101,7 +134,7 @@ def _in_time(one: Asked, now: datetime) -> None:
     if undo and undo_over(undo, now) >= expiry(one.envelope):
         raise Stale("lapses within its undo window", hint="This action lapses before it could run. Nothing will run.")
     by_group: dict[str, str] = {}
-    for need in _helps(one):
+    for need in _helps(one) if one.verdict != "break_glass" else ():
         by_group[need["group"]] = by_group.get(need["group"]) or need.get("hours", "")
     if by_group and all(by_group.values()):
         hours = read_hours(min(by_group.values()))
@@ -125,6 +158,8 @@ def _may_decide(one: Asked) -> None:
     confirms = any(need["kind"] == "confirm" for need in envelope["requirement"]) and who == confirmer(envelope)
     asked = bool(groups_asked(envelope) & set(one.person.groups))
     theirs = bool({who, *one.same_as} & excluded(envelope))
+    if one.verdict == "break_glass" and theirs:
+        raise MayNotDecide(f"{who}: requester or owner")
     if one.verdict == "approve" and (theirs or not asked):
         reason = "requester or owner" if theirs else "not in a group that was asked"
         raise MayNotDecide(f"{who}: {reason}")
@@ -150,7 +185,7 @@ def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
         """Before the code or challenge is spent: an answer that cannot count should not be lost."""
         if not _useful(one, str(factor["kind"])):
             raise FactorRefused("a passkey is asked for", hint="This action asks for a passkey.")
-        if one.verdict == "approve" and not factors.old_enough(keeper, dict(factor), evaluation):
+        if one.verdict in ("approve", "break_glass") and not factors.old_enough(keeper, dict(factor), evaluation):
             raise FactorTooYoung(str(factor["id"]))
 
     used = factors.answered(keeper, one.who, answer, "decision", expected, acceptable)
@@ -163,6 +198,8 @@ def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
 
 def _useful(one: Asked, kind: str) -> bool:
     """Whether this kind of factor is strong enough for a need that this person can help to meet."""
+    if one.verdict == "break_glass":
+        return kind == "passkey"
     mine = _helps(one)
     return any(
         all(kind in STRONG_ENOUGH[need["factor"]] for need in mine if need["group"] == group)
@@ -176,4 +213,4 @@ def _rejecting(keeper: Keeper, one: Asked) -> Mapping[str, Any]:
     return {"id": "", "kind": one.who.ticket.factor, "created_at": ""}
 
 
-HANDLERS = {"decision_challenge": decision_challenge, "decide": decide}
+HANDLERS = {"decision_challenge": decision_challenge, "decide": decide, "break_glass": break_glass}

@@ -6,13 +6,14 @@ Every call raises one of `vault.errors`; none returns a half-done result. Times 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from vault.door_accounts import Accounts, begun
+from vault.door_accounts import begun
+from vault.door_standing import Standing, answer_of, challenge_of, proof_of, refs
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
 from vault.lines import b64, moment, moment_or_none, unb64
@@ -27,6 +28,7 @@ from vault.shapes import (
     Checked,
     Connected,
     ConnectionState,
+    Delegation,
     Event,
     Evidence,
     Factor,
@@ -47,7 +49,8 @@ from vault.tickets import Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Door", "Event",
+    "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Delegation", "Door",
+    "Event",
     "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "Minted", "PublicKeys", "Revoked",
     "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
@@ -56,8 +59,9 @@ CA_KEPT = 300.0
 
 
 @dataclass(frozen=True)
-class Door(Accounts):
-    """A client of the keeper's socket: accounts (`vault.door_accounts`), and everything else."""
+class Door(Standing):
+    """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), and
+    everything else."""
 
     @cached_property
     def _authority(self) -> dict[str, tuple[float, str]]:
@@ -177,54 +181,60 @@ class Door(Accounts):
         return tuple(_factor(one) for one in self._line.ask("factors", again=True, person=person)["factors"])
 
     def totp_begin(self, *, proof: SessionProof, account: str) -> TotpOffer:
-        found = self._line.ask("totp_begin", proof=_proof(proof), account=account)
+        found = self._line.ask("totp_begin", proof=proof_of(proof), account=account)
         return TotpOffer(found["sealed"], Secret(found["uri"]), Secret(found["svg"]))
 
     def totp_finish(self, *, proof: SessionProof, sealed: str, code: Secret[str], name: str) -> Checked:
         """Enrol. A first factor needs a sign-in of the last 10 minutes, any further one a ticket that records a factor."""
-        found = self._line.ask("totp_finish", proof=_proof(proof), sealed=sealed, code=code.reveal(), name=name)
+        found = self._line.ask("totp_finish", proof=proof_of(proof), sealed=sealed, code=code.reveal(), name=name)
         return Checked(_factor(found["factor"]), found["ticket"])
 
     def passkey_begin(self, *, proof: SessionProof, account: str) -> Challenge:
-        return _challenge(self._line.ask("passkey_begin", proof=_proof(proof), account=account))
+        return challenge_of(self._line.ask("passkey_begin", proof=proof_of(proof), account=account))
 
     def passkey_finish(self, *, proof: SessionProof, sealed: str, attestation: Json, name: str) -> Checked:
         found = self._line.ask(
-            "passkey_finish", proof=_proof(proof), sealed=sealed, attestation=dict(attestation), name=name
+            "passkey_finish", proof=proof_of(proof), sealed=sealed, attestation=dict(attestation), name=name
         )
         return Checked(_factor(found["factor"]), found["ticket"])
 
     def factor_remove(self, *, proof: SessionProof, factor: str) -> None:
         """Needs a ticket that records a factor check; the last factor stays."""
-        self._line.ask("factor_remove", proof=_proof(proof), factor=factor)
+        self._line.ask("factor_remove", proof=proof_of(proof), factor=factor)
 
     def challenge(self, *, proof: SessionProof) -> Challenge:
         """For the second step of signing in."""
-        return _challenge(self._line.ask("challenge", proof=_proof(proof)))
+        return challenge_of(self._line.ask("challenge", proof=proof_of(proof)))
 
     def check(self, *, proof: SessionProof, answer: Answer) -> Checked:
         """Check a factor at sign-in. A TOTP code is good once, ever; a challenge is good once, for 5 minutes."""
-        found = self._line.ask("check", proof=_proof(proof), answer=_answer(answer))
+        found = self._line.ask("check", proof=proof_of(proof), answer=answer_of(answer))
         return Checked(_factor(found["factor"]), found["ticket"])
 
     # -- deciding --------------------------------------------------------------------------------------------------
 
-    def decision_challenge(self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm"]) -> Challenge:
-        """Passkey options whose challenge is SHA-256 over a domain string, the verdict, a nonce and the envelope."""
-        return _challenge(
-            self._line.ask("decision_challenge", proof=_proof(proof), envelope=envelope.decode(), verdict=verdict)
+    def decision_challenge(
+        self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "break_glass"],
+        delegations: Iterable[tuple[str, str]] = (),
+    ) -> Challenge:
+        """Passkey options whose challenge is SHA-256 over a domain string, the verdict, a nonce and the envelope. `delegations`
+        (lender and id) that stand let somebody speak for a group that they are not in themself."""
+        return challenge_of(
+            self._line.ask("decision_challenge", proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict,
+                           delegations=refs(delegations))
         )
 
     def decide(
-        self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "reject"],
-        reason: str = "", answer: Answer | None = None,
+        self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "reject", "break_glass"],
+        reason: str = "", answer: Answer | None = None, delegations: Iterable[tuple[str, str]] = (),
     ) -> Statement:
         """Sign one decision. `approve` and `confirm` need an answer of a factor old enough, `reject` a ticket that
         records a factor. Refuses an approval by the principal, the account's owner or the agent's owner, and a
-        confirmation by anybody but the account's owner (MayNotDecide)."""
+        confirmation by anybody but the account's owner (MayNotDecide). `break_glass` is for those whom the keeper's configuration
+        names, by passkey, with a reason."""
         found = self._line.ask(
-            "decide", proof=_proof(proof), envelope=envelope.decode(), verdict=verdict, reason=reason,
-            answer=_answer(answer) if answer else None,
+            "decide", proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict, reason=reason,
+            answer=answer_of(answer) if answer else None, delegations=refs(delegations),
         )
         return Statement(found["body"], found["signature"])
 
@@ -253,19 +263,6 @@ class Door(Accounts):
 
 def _version(found: Json) -> KeyVersion:
     return KeyVersion(int(found["version"]), moment(found["since"]), moment(found["used_from"]), int(found["oldest"]))
-
-
-def _proof(proof: SessionProof) -> Json:
-    return {"ticket": proof.ticket, "session": proof.session.reveal()}
-
-
-def _answer(answer: Answer) -> Json:
-    code = answer.code.reveal() if answer.code is not None else None
-    return {"sealed": answer.sealed, "assertion": answer.assertion, "code": code}
-
-
-def _challenge(found: Json) -> Challenge:
-    return Challenge(found["options"], found["sealed"], bool(found.get("codes")))
 
 
 def _factor(found: Json) -> Factor:

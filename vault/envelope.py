@@ -13,7 +13,7 @@ import rfc8785
 
 from vault.hours import read as read_hours
 
-Verdict = Literal["approve", "confirm", "reject"]
+Verdict = Literal["approve", "confirm", "reject", "break_glass"]
 
 
 class Server(TypedDict):
@@ -58,6 +58,13 @@ class Account(TypedDict):
     label: str
 
 
+class Step(TypedDict):
+    """After so many seconds from when it was held, members of this group may decide in place of the need's own."""
+
+    group: str
+    after: int
+
+
 class Need(TypedDict):
     """One requirement of a hold. All of an envelope's needs must be met."""
 
@@ -71,6 +78,7 @@ class Need(TypedDict):
     """Id of the policy that asked for it."""
     hours: NotRequired[str]
     """Empty, or the hours (`vault.hours`) in which a decision for this need counts. The same in all needs of an envelope."""
+    escalate: NotRequired[Step]
 
 
 class Envelope(TypedDict):
@@ -155,6 +163,7 @@ STRONG_ENOUGH: Mapping[str, frozenset[str]] = {
 
 
 LONGEST_UNDO = 60
+LONGEST_STEP = 30 * 86400
 
 
 class BadEnvelope(ValueError):
@@ -214,6 +223,17 @@ def _checked_need(need: Mapping[str, Any]) -> None:
         raise BadEnvelope("a need's hours")
     if need.get("hours"):
         read_hours(need["hours"])
+    if "escalate" in need:
+        _checked_step(need["escalate"], need["group"])
+
+
+def _checked_step(step: Mapping[str, Any], group: str) -> None:
+    """Nothing else in it, so that no reader of it knows more than another."""
+    after = step["after"]
+    if set(step) != {"group", "after"} or not isinstance(step["group"], str) or not step["group"] or step["group"] == group:
+        raise BadEnvelope("a need's escalation")
+    if not group or not isinstance(after, int) or isinstance(after, bool) or not 0 < after <= LONGEST_STEP:
+        raise BadEnvelope("a need's escalation")
 
 
 def excluded(envelope: Envelope) -> frozenset[str]:

@@ -6,7 +6,7 @@ No input or output, no clock of its own. The keeper asks before it mints; the ap
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -39,14 +39,18 @@ from vault.hours import BadHours, Hours
 from vault.hours import read as read_hours
 from vault.humans import humans
 from vault.signatures import BadSignature, check
+from vault.standing import covers, others_from, standing, stepped_in
 
 __all__ = [
-    "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need", "Principal", "Server",
-    "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "digest", "editor",
-    "excluded", "expiry", "groups_asked", "humans",
-    "parse_statement", "read_envelope", "read_hours", "satisfied", "undo_over",
+    "GLASS_REASON", "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need",
+    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "covers", "digest", "editor",
+    "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement", "read_envelope", "read_hours", "satisfied",
+    "standing", "stepped_in", "undo_over",
 ]
 
+GLASS_REASON = 20
+"""Characters that a reason to break the glass has at least."""
+VERDICTS = ("approve", "confirm", "reject", "break_glass")
 SKEW = timedelta(seconds=60)
 """How far the clocks of two keepers may differ."""
 
@@ -84,6 +88,7 @@ def parse_statement(statement: Statement, keys: Mapping[int, bytes]) -> Mapping[
 def satisfied(
     requirement: Sequence[Need], statements: Iterable[Statement], envelope: bytes, *, keys: Mapping[int, bytes], now: datetime,
     groups_now: Mapping[str, Iterable[str]] | None = None, same_now: Mapping[str, Iterable[str]] | None = None,
+    glass_now: Collection[str] | None = None,
 ) -> Met | Unmet:
     """Whether these statements meet the envelope's requirement now.
 
@@ -92,11 +97,12 @@ def satisfied(
     3. Every statement was signed as a decision by the keeper's authority (`keys`).
     4. Every statement is on this envelope's digest and this action, and was made before it expired and not in the future.
     5. Nobody rejected: one rejection beats any number of approvals.
+    5a. Somebody who may broke the glass: that carries it alone (`_alone`).
     6. A confirmation counts from the confirmer alone; an approval from nobody in `excluded`, under whichever of their sign-ins:
        those that the keeper signed (`same_as`) and, with `same_now`, those that it knows now.
     7. A factor counts where it is strong enough: a passkey satisfies `totp`, not the other way round.
     8. A group counts if the keeper recorded it when it signed and, with `groups_now` (persons' groups as they are now), if
-       the person is still in it.
+       the person is still in it; one held by delegation, or from a time on, as `vault.standing` says.
     9. A need with hours counts what was said within them.
     10. Every need is met, and each human is counted once: needs of the same group are one need with the largest quorum and the
         strictest factor; somebody in two groups, or under two sign-ins, stands for one.
@@ -120,21 +126,29 @@ def satisfied(
         return Unmet(f"Not valid: {error.detail}.")
     if any(body["verdict"] == "reject" for body in bodies):  # 5
         return Unmet("It was rejected.")
+    try:
+        bodies = [standing(body, read, _now(groups_now, body["person"])) for body in bodies]  # 8
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Unmet("Not valid: a statement's delegation cannot be read.")
     same = _same(bodies, same_now)
-    found = _counted(read, bodies, groups_now, same)
+    found = _counted(read, bodies, glass_now, same)
     undo = read.get("undo", 0)
-    if undo and isinstance(found, Met) and now < undo_over(undo, _first_met(read, bodies, groups_now, same)):  # 11
+    if undo and isinstance(found, Met) and now < undo_over(undo, _first_met(read, bodies, glass_now, same)):  # 11
         return Unmet("It can still be stopped, and runs after that.")
     return found
 
 
+def _now(groups_now: Mapping[str, Iterable[str]] | None, person: str) -> Iterable[str] | None:
+    return None if groups_now is None else groups_now.get(person, ())
+
+
 def _first_met(
-    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
+    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], glass_now: Collection[str] | None,
     same: Mapping[str, frozenset[str]],
 ) -> datetime:
     """When the last decision that was needed was signed. One that came later begins no new window."""
     moments = sorted({_at(body) for body in bodies})
-    met = (at for at in moments if _counted(envelope, [body for body in bodies if _at(body) <= at], groups_now, same))
+    met = (at for at in moments if _counted(envelope, [body for body in bodies if _at(body) <= at], glass_now, same))
     return next(met, moments[-1])
 
 
@@ -146,7 +160,7 @@ def _on_this(body: Mapping[str, Any], envelope: Envelope, expected_digest: str, 
     try:
         at = _at(body)
         bound = body["digest"] == expected_digest and body["action"] == envelope["action"]
-        known = body["verdict"] in ("approve", "confirm", "reject") and isinstance(body["person"], str) and body["person"]
+        known = body["verdict"] in VERDICTS and isinstance(body["person"], str) and body["person"]
         linked = all(isinstance(one, str) for one in body.get("same_as", ()))
         timely = at < expiry(envelope) and at <= now + SKEW
     except (KeyError, TypeError, ValueError) as error:
@@ -158,15 +172,18 @@ def _on_this(body: Mapping[str, Any], envelope: Envelope, expected_digest: str, 
 
 
 def _counted(
-    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
+    envelope: Envelope, bodies: Sequence[Mapping[str, Any]], glass_now: Collection[str] | None,
     same: Mapping[str, frozenset[str]],
 ) -> Met | Unmet:
+    alone = {body["person"] for body in bodies if _alone(body, envelope, glass_now, same)}  # 5a
+    if alone:
+        return Met(tuple(sorted(alone)))
     confirms = [need for need in envelope["requirement"] if need["kind"] == "confirm"]
     sure = {body["person"] for body in bodies if _confirms(body, envelope, confirms)}  # 6, 7, 9
     if confirms and not sure:
         return Unmet("The owner has not confirmed it.")
     wanted = _merged(envelope["requirement"])
-    able = {group: _approvers(need, envelope, bodies, groups_now, same) for group, need in wanted.items()}
+    able = {group: _approvers(need, envelope, bodies, same) for group, need in wanted.items()}
     for group, need in wanted.items():
         if len(able[group]) < need["quorum"]:
             return Unmet(f"It needs {need['quorum']} from {group}, and has {len(able[group])}.")
@@ -188,14 +205,25 @@ def _same(
     return humans(links)
 
 
+def _alone(
+    body: Mapping[str, Any], envelope: Envelope, glass_now: Collection[str] | None, same: Mapping[str, frozenset[str]]
+) -> bool:
+    """Break-glass: signed for somebody whom the keeper's own configuration named then and, with `glass_now`, names now; by
+    passkey; with a reason in writing; by nobody whom the action keeps out."""
+    return (
+        body["verdict"] == "break_glass" and (glass_now is None or body["person"] in glass_now)
+        and _strong(body, "passkey") and len(str(body.get("reason", "")).strip()) >= GLASS_REASON
+        and not same[body["person"]] & excluded(envelope)
+    )
+
+
 def _confirms(body: Mapping[str, Any], envelope: Envelope, confirms: Sequence[Need]) -> bool:
     mine = body["verdict"] == "confirm" and body["person"] == confirmer(envelope)
     return mine and all(_strong(body, need["factor"]) and _timely(body, need) for need in confirms)
 
 
 def _approvers(
-    need: Need, envelope: Envelope, bodies: Sequence[Mapping[str, Any]], groups_now: Mapping[str, Iterable[str]] | None,
-    same: Mapping[str, frozenset[str]],
+    need: Need, envelope: Envelope, bodies: Sequence[Mapping[str, Any]], same: Mapping[str, frozenset[str]],
 ) -> set[str]:
     """One sign-in of each human whose approval counts for this need."""
     group, signers = need["group"], {body["person"] for body in bodies}
@@ -203,7 +231,7 @@ def _approvers(
         min(same[body["person"]] & signers) for body in bodies
         if body["verdict"] == "approve" and not same[body["person"]] & excluded(envelope)  # 6
         and _strong(body, need["factor"]) and _timely(body, need)  # 7, 9
-        and group in body.get("groups", ()) and (groups_now is None or group in groups_now.get(body["person"], ()))  # 8
+        and group in body["groups"]  # 8
     }
 
 

@@ -74,6 +74,8 @@ class Settings:
     """Of one connection, in each keeper process: what a web process that was taken over could get at most."""
     refreshes_per_minute: int = 60
     """The same, of those mints that ask the provider."""
+    break_glass: frozenset[str] = frozenset()
+    """Persons who may pass an action alone, by person id, or by issuer and subject with a blank between. Nobody, unless named."""
     widen: Mapping[str, Any] = field(default_factory=dict)
     """By provider: scopes minted without evidence although the catalogue marks them as money or destructive."""
 
@@ -168,7 +170,7 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
     return found
 
 
-def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[int]]:
+def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
     """The sets of users. Raises BadSettings for what is of another kind than its setting."""
     for name in ("mints_per_minute", "refreshes_per_minute", "workers"):
         if name in own and (type(own[name]) is not int or own[name] < 1):
@@ -182,11 +184,15 @@ def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[int]]:
     widen = own.get("widen", {})
     if not isinstance(widen, dict) or not all(isinstance(one, list) and _texts(one) for one in widen.values()):
         raise BadSettings("keeper.toml: widen is a table: a list of scopes for each provider")
+    glass = own.get("break_glass", [])
+    if not isinstance(glass, list) or not _texts(glass) or not all(glass):
+        raise BadSettings("keeper.toml: break_glass is a list of person ids, or of issuer and subject with a blank between")
     users = {name: own[name] for name in ("uids", "operators") if name in own}
     for name, found in users.items():
         if not isinstance(found, list) or not all(type(uid) is int and uid >= 0 for uid in found):
             raise BadSettings(f"keeper.toml: {name} is a list of user ids, numbers")
-    return {name: frozenset(found) for name, found in users.items()}
+    sets: dict[str, frozenset[Any]] = {name: frozenset(found) for name, found in users.items()}
+    return {**sets, "break_glass": frozenset(glass)}
 
 
 def _texts(found: Sequence[Any]) -> bool:

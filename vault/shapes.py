@@ -232,3 +232,23 @@ class Revoked:
 
     outcome: Literal["confirmed", "unsupported", "pending"]
     detail: str = ""
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """A membership that one person lends another. `servers` and `classes`: for which, all where empty; `up_to`: in minor units of
+    the base currency, None without a bound. `id` is empty until it is recorded."""
+
+    by: str
+    to: str
+    group: str
+    servers: tuple[str, ...]
+    classes: tuple[str, ...]
+    up_to: int | None
+    since: datetime
+    until: datetime
+    id: str = ""
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        return {"servers": list(self.servers), "classes": list(self.classes), "up_to": self.up_to}

@@ -10,6 +10,8 @@ from typing import Any
 
 from vault import evidence as rules
 from vault.authority import keys
+from vault.decisions import may_break
+from vault.delegating import still
 from vault.errors import NotApproved
 from vault.evidence import Envelope, Statement
 from vault.people import Person, held_at, of
@@ -57,7 +59,8 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     4. it names this receiver and exactly these scopes;
     5. somebody had to decide at all: a requirement that asks for nothing approves nothing;
     6. the signed statements, made since this vault was last restored from a backup, meet the requirement now, with the groups
-       that the persons are in today and the sign-ins that are linked today;
+       that the persons are in today, the delegations that were not ended since, the sign-ins that are linked today, and those who
+       may break the glass today;
     7. nobody rejected this envelope, also where their statement is kept back, and the action was not spent before.
     """
     envelope = _current(keeper, evidence)  # 1, 2
@@ -91,8 +94,9 @@ def _decided(keeper: Keeper, evidence: Evidence, envelope: Envelope) -> str:
     people, when = _people(keeper, evidence), held_at(envelope)
     met = rules.satisfied(
         envelope["requirement"], statements, evidence.envelope, keys=keys(keeper), now=keeper.clock(),
-        groups_now={who: one.groups for who, one in people.items()},
+        groups_now={who: {*one.groups, *_lent(keeper, evidence, envelope, who)} for who, one in people.items()},
         same_now={who: one.same_for(when) for who, one in people.items()},
+        glass_now={who for who, one in people.items() if may_break(keeper, one)},
     )
     if isinstance(met, rules.Unmet):
         raise NotApproved(f"unmet: {met.reason}")
@@ -161,4 +165,17 @@ def _people(keeper: Keeper, evidence: Evidence) -> dict[str, Person]:
             known = keeper.kv.read(f"people/{who}")
             if known is not None:
                 found[who] = of(who, known.data)
+    return found
+
+
+def _lent(keeper: Keeper, evidence: Evidence, envelope: Envelope, who: str) -> frozenset[str]:
+    """The groups that a person's statements name as lent to them, where that still stands."""
+    found: frozenset[str] = frozenset()
+    for statement in evidence.statements:
+        try:
+            body = json.loads(statement.body)
+            if body.get("person") == who and body.get("delegated"):
+                found |= still(keeper, who, body["delegated"], envelope)
+        except (ValueError, AttributeError, RecursionError):
+            continue
     return found

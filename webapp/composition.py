@@ -35,6 +35,7 @@ from webapp.gateway import jobs as gateway_jobs
 from webapp.gateway import room as gateway_room
 from webapp.gateway import views as gateway
 from webapp.gateway.front import Front
+from webapp.incidents import glass as incidents_glass
 from webapp.incidents import jobs as incidents_jobs
 from webapp.incidents import views as incidents
 from webapp.jobs import Handler
@@ -117,6 +118,7 @@ def create_app(house: House) -> Flask:
     app.extensions["seats"] = Seats(settings.web.streams_per_person, settings.web.streams_total)
     app.extensions["connection_uses"] = uses.reader
     app.extensions["broker"] = Tokens(house)
+    app.extensions["glass"] = incidents_glass.opened
     app.extensions["names"] = lookup.names
     app.extensions["registry"] = registry_pages.Handed(preview.of(settings.policy), schema_check.usable)
     app.config.update(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from webapp.approvals import claims, extending, shortage, suggesting
+from vault.evidence import others_from
+from webapp.approvals import claims, extending, glass, shortage, suggesting
 from webapp.approvals.seeing import Opened
 from webapp.approvals.shortage import Shortage
 from webapp.approvals.tables import Action, Claim
@@ -23,9 +24,13 @@ class Absence:
     short: Shortage | None = None
     claim: Claim | None = None
     may_claim: bool = False
+    may_pass_alone: bool = False
+    """Break-glass."""
     extend_until: datetime | None = None
     """Until when this person may have it wait."""
     suggested: Mapping[str, Sequence[str]] | None = None
+    steps: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
+    """By group: which other may decide in its place, and from when."""
 
 
 def of(house: House, opened: Opened, viewer: Viewer) -> Absence:
@@ -35,6 +40,7 @@ def of(house: House, opened: Opened, viewer: Viewer) -> Absence:
     now = house.clock()
     with house.database.read() as session:
         found = _read(session, house, opened, viewer, now)
+    found = replace(found, may_pass_alone=glass.may(house, opened, viewer))
     if opened.action.short != (found.short.why if found.short is not None else ""):
         house.database.write(lambda s: _keep(s, opened.action.id, found.short, now))
     return found
@@ -46,9 +52,10 @@ def _read(session: Session, house: House, opened: Opened, viewer: Viewer, now: d
     decided = claim is not None and any(one.person == claim.person for one in given)
     return Absence(
         short=shortage.of(session, document.requirement, document.parties, given, now, evaluation=house.settings.evaluation),
-        claim=None if decided else claim, may_claim=claims.decides(opened, viewer),
-        extend_until=extending.until(opened, viewer),
-        suggested=suggesting.names(session, opened, now, evaluation=house.settings.evaluation),
+        claim=None if decided else claim, may_claim=claims.decides(opened, viewer, now),
+        extend_until=extending.until(opened, viewer, now),
+        steps=others_from(document.envelope),
+        suggested=suggesting.names(session, opened, now, house.settings.policy, evaluation=house.settings.evaluation),
     )
 
 

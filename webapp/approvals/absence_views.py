@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, current_app, flash, redirect, request
 from flask.typing import ResponseReturnValue
 
-from webapp.approvals import absence, claims, extending, shortage
+from vault.errors import FactorRefused, Stale
+from vault.evidence import GLASS_REASON
+from webapp.approvals import absence, claims, extending, glass, shortage
 from webapp.approvals.absence import Absence
+from webapp.approvals.forms import answer_of
 from webapp.approvals.showing import Shown
-from webapp.approvals.views import attempt
+from webapp.approvals.views import attempt, handed, rendered, see
+from webapp.errors import BadInput, Missing
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
@@ -20,7 +24,7 @@ blueprint = Blueprint("absence", __name__)
 
 
 @blueprint.app_context_processor
-def offered() -> dict[str, Callable[..., Any]]:
+def offered() -> dict[str, Any]:
     """`absence(shown)` for the page of one action, `stuck_actions()` for an admin's start page."""
 
     def of(shown: Shown) -> Absence:
@@ -30,7 +34,7 @@ def offered() -> dict[str, Callable[..., Any]]:
         with house().database.read() as session:
             return shortage.stuck(session, viewer(), house().clock())
 
-    return {"absence": of, "stuck_actions": stuck}
+    return {"absence": of, "stuck_actions": stuck, "now_is": house().clock, "glass_reason": GLASS_REASON}
 
 
 @blueprint.post("/actions/<action_id>/claim")
@@ -49,3 +53,35 @@ def release(action_id: str) -> ResponseReturnValue:
 @person
 def extend(action_id: str) -> ResponseReturnValue:
     return attempt(action_id, lambda: extending.extend(house(), action_id, viewer()))
+
+
+@blueprint.get("/actions/<action_id>/alone")
+@person
+def alone(action_id: str) -> ResponseReturnValue:
+    """The page of break-glass, apart from where one approves."""
+    return _alone(action_id, "", 200)
+
+
+def _alone(action_id: str, problem: str, status: int) -> ResponseReturnValue:
+    shown, who = see(action_id), viewer()
+    if not glass.may(house(), shown.opened, who):
+        raise Missing("There is nothing here for you to pass alone.")
+    digest = shown.opened.document.digest
+    asked = glass.challenge(house(), action_id, who, shown=digest, recheck=handed().recheck)
+    return rendered(replace(shown, challenge=asked), "approvals/alone.html", problem), status
+
+
+@blueprint.post("/actions/<action_id>/alone")
+@person
+def pass_alone(action_id: str) -> ResponseReturnValue:
+    form, incident = request.form, current_app.extensions["glass"]
+    try:
+        glass.pass_alone(
+            house(), action_id, viewer(), shown=form.get("shown", ""), reason=form.get("reason", ""), answer=answer_of(form),
+            recheck=handed().recheck, incident=incident,
+        )
+    except (FactorRefused, Stale, BadInput) as error:
+        return _alone(action_id, error.hint, 400)
+    flash("Passed, by you alone. Everyone who would have decided is told, and an incident is open until another admin closes it.",
+          "warn")
+    return redirect(f"/actions/{action_id}", 303)

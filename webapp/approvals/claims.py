@@ -29,7 +29,7 @@ def claim(house: House, action_id: str, viewer: Viewer) -> None:
     """Until `approvals.claim_minutes` from now; one's own is prolonged. Raises Missing, MayNotDecide for whom nothing waits here,
     Conflict while somebody else holds it."""
     opened = open_for(house, action_id, viewer)
-    if opened.action.state != "held" or not decides(opened, viewer):
+    if opened.action.state != "held" or not decides(opened, viewer, house.clock()):
         raise MayNotDecide
     until = house.clock() + timedelta(minutes=house.settings.approvals.claim_minutes)
     house.database.write(lambda s: _claim(s, action_id, viewer, house.clock(), min(until, opened.action.expires_at)))
@@ -45,8 +45,8 @@ def standing(session: Session, action_id: str, now: datetime) -> Claim | None:
     return session.scalar(select(Claim).where(Claim.action == action_id, Claim.until > now))
 
 
-def decides(opened: Opened, viewer: Viewer) -> bool:
-    return opened.part(viewer.person, viewer.groups) in ("confirm", "approve")
+def decides(opened: Opened, viewer: Viewer, now: datetime) -> bool:
+    return opened.part(viewer.person, opened.speaker(viewer, now).groups) in ("confirm", "approve")
 
 
 def lapse(house: House, row: Due) -> datetime | None:

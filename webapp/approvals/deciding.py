@@ -42,10 +42,13 @@ def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, reche
     """A passkey challenge over the envelope that was shown (its digest is `shown`). Raises Conflict when that is not the one,
     MayNotDecide when this person has nothing to give."""
     opened = still(house, action_id, viewer, shown, recheck)
+    viewer = opened.speaker(viewer, house.clock())
     verdict = opened.part(viewer.person, viewer.groups)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
-    return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict)
+    return house.door.decision_challenge(
+        proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, delegations=viewer.named
+    )
 
 
 def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck, typed: str = "") -> str:
@@ -56,14 +59,17 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
     MayNotDecide, FactorRefused.
     """
     opened = still(house, action_id, viewer, shown, recheck)
+    viewer = opened.speaker(viewer, house.clock())
     verdict = opened.part(viewer.person, viewer.groups)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
     if answer.assertion is None and not code_counts(opened.subject, verdict, viewer.groups):
         raise FactorRefused(hint="This decision asks for a passkey. An authenticator code does not count here.")
     asked = looks.require(house, viewer.person, opened, typed)
-    statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer)
-    return house.database.write(lambda s: _record(s, house, opened, statement, asked=asked))
+    statement = house.door.decide(
+        proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer, delegations=viewer.named
+    )
+    return house.database.write(lambda s: record(s, house, opened, statement, asked=asked))
 
 
 def reject(
@@ -77,12 +83,15 @@ def reject(
         raise BadInput(f"Give a reason of at most {house.settings.approvals.reason_length} characters.")
     opened = open_for(house, action_id, viewer)
     _require_shown(opened, shown)
+    viewer = opened.speaker(viewer, house.clock())
     if not may_reject(opened.document.requirement, opened.document.parties, viewer.person, viewer.groups):
         raise MayNotDecide
-    statement = house.door.decide(proof=viewer.proof, envelope=opened.document.raw, verdict="reject", reason=reason)
+    statement = house.door.decide(
+        proof=viewer.proof, envelope=opened.document.raw, verdict="reject", reason=reason, delegations=viewer.named
+    )
 
     def work(session: Session) -> str:
-        state = _record(session, house, opened, statement)
+        state = record(session, house, opened, statement)
         session.execute(update(Action).where(Action.id == action_id, Action.state == "rejected").values(reason_code=code))
         also(session, opened)
         return state
@@ -161,7 +170,7 @@ def still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Rec
         raise Conflict(f"What this action depended on has changed. It is void; nothing will run. {why}")
     if opened.resolution(house.clock()).state != "held":
         raise Conflict(CHANGED)
-    since.require_same(opened, viewer, shown, house.clock())
+    since.require_same(opened, opened.speaker(viewer, house.clock()), shown, house.clock())
     return opened
 
 
@@ -175,13 +184,13 @@ def _locked(session: Session, action_id: str) -> Action:
     return session.scalars(select(Action).where(Action.id == action_id).with_for_update()).one()
 
 
-def _record(session: Session, house: House, opened: Opened, statement: Statement, *, asked: bool = False) -> str:
+def record(session: Session, house: House, opened: Opened, statement: Statement, *, asked: bool = False) -> str:
     """Store the statement and go where all of them lead. Raises Conflict when the action no longer waits for it. `asked`: a
     detail was asked for, and typed."""
     now = house.clock()
     action = _locked(session, opened.action.id)
-    given = decisions.given_of(statement, opened.keys)
-    if suspension.among(session, [given.person]):
+    given = decisions.given_of(statement, opened.keys, opened.document.envelope)
+    if suspension.among(session, [given.person, *given.same_as]):
         raise Forbidden(suspension.KEPT_OUT, code="suspended")
     waits = ("held", "approved") if given.verdict == "reject" else ("held",)
     if action.state not in waits or action.digest != opened.document.digest:
@@ -203,7 +212,8 @@ def _record(session: Session, house: House, opened: Opened, statement: Statement
 
 def _advance(session: Session, house: House, opened: Opened, action: Action, now: datetime) -> str:
     verified = decisions.verify(
-        decisions.stored(session, action.id), expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys
+        decisions.stored(session, action.id), expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys,
+        envelope=opened.document.envelope,
     )
     subject = opened.document.subject(action.state, action.run_by, action.expires_at)
     resolution = resolve(subject, verified.given, now)

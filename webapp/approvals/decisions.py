@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
-from vault.evidence import Statement, parse_statement
+from vault.evidence import Envelope, Statement, parse_statement, standing
 from webapp.approvals.rules import Given
 from webapp.approvals.tables import Decision
 from webapp.web.house import House
@@ -34,9 +34,11 @@ def stored(session: Session, action_id: str) -> Sequence[Decision]:
     return session.scalars(select(Decision).where(Decision.action == action_id).order_by(Decision.at, Decision.id)).all()
 
 
-def verify(rows: Iterable[Decision], *, expected_action: str, expected_digest: str, keys: Keys) -> Verified:
+def verify(
+    rows: Iterable[Decision], *, expected_action: str, expected_digest: str, keys: Keys, envelope: Envelope | None = None
+) -> Verified:
     """Steps for each row: 1. the keeper signed it; 2. it speaks of this action; 3. of this very envelope. A row that fails one
-    is not a decision."""
+    is not a decision. With the `envelope`, each stands for the groups that `vault.standing` says."""
     given, statements, entries, forged = [], [], [], 0
     for row in rows:
         statement = Statement(row.body, row.signature)
@@ -44,7 +46,7 @@ def verify(rows: Iterable[Decision], *, expected_action: str, expected_digest: s
         if body is None or body["action"] != expected_action or body["digest"] != expected_digest:
             forged += 1
             continue
-        given.append(_given(body))
+        given.append(_given(standing(body, envelope) if envelope is not None else body))
         statements.append(statement)
         entries.append(row.entry)
     return Verified(tuple(given), tuple(statements), tuple(entries), forged)
@@ -66,9 +68,9 @@ def authority_keys(house: House) -> Keys:
     return house.door.public_keys().authority
 
 
-def given_of(statement: Statement, keys: Keys) -> Given:
+def given_of(statement: Statement, keys: Keys, envelope: Envelope) -> Given:
     """What a statement that the keeper just signed says. Raises KeeperError when it does not verify."""
-    return _given(parse_statement(statement, keys))
+    return _given(standing(parse_statement(statement, keys), envelope))
 
 
 def _body(statement: Statement, keys: Keys) -> Mapping[str, Any] | None:

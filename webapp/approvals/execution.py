@@ -204,7 +204,7 @@ def _refused(session: Session, opened: Opened) -> str | None:
     state of a call that ran, lapsed or was taken back is set to approved in the database, and its decisions still verify."""
     if any(row.verdict == "reject" for row in decisions.stored(session, opened.action.id)):
         return "it was rejected"
-    if suspension.among(session, {one.person for one in opened.verified.given}):
+    if suspension.among(session, {who for one in opened.verified.given for who in (one.person, *one.same_as)}):
         return "somebody who decided on it is suspended"
     before = select(Entry.kind).where(Entry.subject == opened.action.id, Entry.kind.in_(OVER)).limit(1)
     found = session.scalar(before)

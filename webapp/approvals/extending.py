@@ -24,20 +24,22 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 
-def until(opened: Opened, viewer: Viewer) -> datetime | None:
+def until(opened: Opened, viewer: Viewer, now: datetime) -> datetime | None:
     """Until when this person may have it wait; None where they may not, or it is so already."""
     latest = opened.document.expires_at
-    return latest if opened.action.state == "held" and opened.action.expires_at < latest and decides(opened, viewer) else None
+    earlier = opened.action.state == "held" and opened.action.expires_at < latest
+    return latest if earlier and decides(opened, viewer, now) else None
 
 
 def extend(house: House, action_id: str, viewer: Viewer) -> None:
     """Have it wait as long as its rule allows. Raises Missing, MayNotDecide, Conflict for what was decided, has lapsed or was
     extended meanwhile."""
     opened = open_for(house, action_id, viewer)
-    if not decides(opened, viewer):
+    now = house.clock()
+    if not decides(opened, viewer, now):
         raise MayNotDecide
-    latest = until(opened, viewer)
-    if latest is None or opened.resolution(house.clock()).state != "held":
+    latest = until(opened, viewer, now)
+    if latest is None or opened.resolution(now).state != "held":
         raise Conflict("This action cannot be given more time any more.")
     house.database.write(lambda s: _extend(s, opened, viewer, latest, house.clock()))
 

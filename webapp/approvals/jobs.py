@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from webapp import audit
-from webapp.approvals import claims, requests, shortage
+from webapp.approvals import claims, escalating, requests, shortage
 from webapp.approvals.deciding import drifted
 from webapp.approvals.desk import snoozing
 from webapp.approvals.execution import NotYet, run
@@ -99,8 +99,9 @@ def _looked(session: Session, action: Action, now: datetime, at: datetime, evalu
     if action.state != "held":
         return at
     shortage.again(session, action, now, evaluation=evaluation)
+    following = escalating.step(session, action, now)
     session.refresh(action)
-    return min(at, now + (OFTEN if action.short else SELDOM))
+    return min(at, following or at, now + (OFTEN if action.short else SELDOM))
 
 
 def _sweep(session: Session, action_id: str, now: datetime, silence: timedelta, house: House) -> datetime | None:

@@ -26,7 +26,7 @@ FORMAT = "counterseal-receipt/1"
 BYTES, MOST = 8_000_000, 60
 """Of a file, and of each of its lists."""
 FIELDS = {"format", "action", "digest", "decisions", "entries", "checkpoint", "keys"}
-SAID = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it"}
+SAID = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it", "break_glass": "passed it alone"}
 
 
 class BadReceipt(CountersealError):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from vault.evidence import Need, humans, read_hours, undo_over
+from vault.evidence import GLASS_REASON, Need, humans, read_hours, undo_over
 
 State = Literal["held", "approved", "executing", "done", "failed", "uncertain", "rejected", "expired", "withdrawn", "void"]
-Verdict = Literal["approve", "confirm", "reject"]
+Verdict = Literal["approve", "confirm", "reject", "break_glass"]
 
 STATES: tuple[State, ...] = (
     "held", "approved", "executing", "done", "failed", "uncertain", "rejected", "expired", "withdrawn", "void",
@@ -224,10 +224,24 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
         return Resolution("rejected", met, refusal)
     if now >= subject.expires_at or (subject.run_by is not None and now >= subject.run_by):
         return Resolution("expired", met)
-    if not _enough(met):
+    if not _carried(subject, decisions):
         return Resolution("held", met)
     runs_at = undo_over(subject.undo, _first_met(subject, decisions)) if subject.undo else None
     return Resolution("approved", met, runs_at=runs_at)
+
+
+def glass(subject: Subject, decisions: Sequence[Given]) -> Given | None:
+    """Who passed it alone: signed by the keeper for one whom its configuration names, by passkey, with a written reason, and not
+    for what is theirs."""
+    same = humans(_links(decisions))
+    return next((
+        one for one in decisions if one.verdict == "break_glass" and one.factor == "passkey"
+        and len(one.reason.strip()) >= GLASS_REASON and not any(subject.parties.excludes(who) for who in same[one.person])
+    ), None)
+
+
+def _carried(subject: Subject, decisions: Sequence[Given]) -> bool:
+    return glass(subject, decisions) is not None or _enough(progress(subject, decisions))
 
 
 def _enough(met: Sequence[Progress]) -> bool:
@@ -237,7 +251,7 @@ def _enough(met: Sequence[Progress]) -> bool:
 def _first_met(subject: Subject, decisions: Sequence[Given]) -> datetime:
     """When the last decision that was needed was signed, by the keeper's clock."""
     moments = sorted({one.at for one in decisions})
-    met = (at for at in moments if _enough(progress(subject, [one for one in decisions if one.at <= at])))
+    met = (at for at in moments if _carried(subject, [one for one in decisions if one.at <= at]))
     return next(met, moments[-1])
 
 

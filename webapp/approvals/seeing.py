@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
+from vault.evidence import covers, stepped_in
 from webapp.approvals import decisions, payloads
 from webapp.approvals.decisions import Keys, Verified
 from webapp.approvals.envelope import Document, read
@@ -38,8 +39,21 @@ class Opened:
     def progress(self, now: datetime) -> tuple[Progress, ...]:
         return self.resolution(now).progress
 
+    def speaker(self, viewer: Viewer, now: datetime) -> Viewer:
+        """The viewer with the groups for which they may speak on this action now: their own, those lent to them for such a one,
+        and those in whose place the rule lets theirs decide by now. The keeper judges that itself when they do."""
+        envelope, parties = self.document.envelope, self.document.parties
+        lent = {one.group for one in viewer.lent if covers(one.scope, envelope) and not parties.excludes(one.by)}
+        groups = {*viewer.groups, *lent}
+        return replace(viewer, groups=tuple(sorted(groups | stepped_in(groups, envelope, now))))
+
     def part(self, person: str, groups: Sequence[str]) -> Part:
         return part_of(self.subject, self.verified.given, person, groups)
+
+
+def groups_of(viewer: Viewer) -> tuple[str, ...]:
+    """For lists: their own groups and those lent to them. What a delegation is not for, its page does not show."""
+    return (*viewer.groups, *(one.group for one in viewer.lent))
 
 
 def visible_to(viewer: Viewer) -> ColumnElement[bool]:
@@ -73,7 +87,8 @@ def open_for(house: House, action_id: str, viewer: Viewer) -> Opened:
         find(session, action_id, viewer)
     opened = open_(house, action_id)
     mine = opened.document.parties.includes(viewer.person) or any(one.person == viewer.person for one in opened.verified.given)
-    if not (viewer.admin or viewer.auditor or mine or opened.document.groups & set(viewer.groups)):
+    speaks_for = opened.speaker(viewer, house.clock()).groups
+    if not (viewer.admin or viewer.auditor or mine or opened.document.groups & set(speaks_for)):
         raise Missing("There is no such action, or it is not yours to see.")
     return opened
 
@@ -90,5 +105,6 @@ def open_(house: House, action_id: str) -> Opened:
         raise payloads.Tampered("The document of this action is gone.", detail=action_id)
     document = read(payloads.open_(house, payload, digest=action.digest), action)
     keys = decisions.authority_keys(house)
-    verified = decisions.verify(rows, expected_action=action.id, expected_digest=document.digest, keys=keys)
+    verified = decisions.verify(rows, expected_action=action.id, expected_digest=document.digest, keys=keys,
+                                envelope=document.envelope)
     return Opened(action, document, verified, keys)

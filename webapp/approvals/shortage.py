@@ -43,6 +43,7 @@ class Candidate:
     name: str
     bar: Bar
     factors: frozenset[str]
+    away: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,23 @@ class Shortage:
     mend: str
 
 
-def candidates(session: Session, need: Need, parties: Parties, now: datetime, *, evaluation: bool) -> list[Candidate]:
-    """Everyone of the need's group, as the last sign-ins said."""
+def candidates(
+    session: Session, need: Need, parties: Parties, now: datetime, *, evaluation: bool, later: bool = False
+) -> list[Candidate]:
+    """Everyone of the need's group, as the last sign-ins said; with those who may take its place from a time on, if `later`."""
+    members = lookup.members(session, need["group"])
+    if later and need.get("escalate"):
+        known = {person.id for person in members}
+        members += [person for person in lookup.members(session, need["escalate"]["group"]) if person.id not in known]
     found = []
-    for person in lookup.members(session, need["group"]):
+    for person in members:
         kinds = factor_rows.kinds(person, now, approving=True, evaluation=evaluation)
-        found.append(Candidate(person.id, person.name, _bar(person, kinds, need, parties), kinds))
+        found.append(Candidate(person.id, person.name, _bar(person, kinds, need, parties), kinds, _away(person, now)))
     return found
+
+
+def _away(person: Person, now: datetime) -> bool:
+    return person.away_until is not None and person.away_until > now
 
 
 def _bar(person: Person, kinds: Iterable[str], need: Need, parties: Parties) -> Bar:
@@ -77,7 +88,7 @@ def of(
     person in two groups is one person."""
     asked = tuple(_at_any_hour(need) for need in merged(needs))
     groups = {
-        need["group"]: candidates(session, need, parties, now, evaluation=evaluation)
+        need["group"]: candidates(session, need, parties, now, evaluation=evaluation, later=True)
         for need in asked if need["kind"] == "approvers"
     }
     said = [_yes(one, group, now) for group, members in groups.items() for one in members if not one.bar]

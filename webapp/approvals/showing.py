@@ -94,6 +94,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         opened = open_for(house, action_id, viewer)
     now = house.clock()
     document, action = opened.document, opened.action
+    viewer = opened.speaker(viewer, now)
     part = opened.part(viewer.person, viewer.groups)
     own = document.parties.includes(viewer.person)
     decided = any(one.person == viewer.person for one in opened.verified.given)
@@ -132,7 +133,10 @@ def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tupl
     if opened.action.state != "held" or opened.resolution(house.clock()).state != "held" or part not in ("confirm", "approve"):
         return None, ""
     try:
-        return house.door.decision_challenge(proof=viewer.proof, envelope=opened.document.raw, verdict=part), ""
+        challenge = house.door.decision_challenge(
+            proof=viewer.proof, envelope=opened.document.raw, verdict=part, delegations=viewer.named
+        )
+        return challenge, ""
     except (VaultSealed, VaultAway, KeeperAway, Stale) as error:
         return None, error.hint
 

@@ -1,4 +1,5 @@
-"""Whom to ask: those of a group who can decide an action, first those who have decided something like it. It gives no rights."""
+"""Whom to ask: those of a group who can decide an action; first those on call, then those who are not away and have decided
+something like it. It gives nobody a right."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from webapp.approvals import shortage
 from webapp.approvals.rules import merged
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action, Decision
+from webapp.config import Policy
+from webapp.people import rota
 
 ENOUGH = 8
 LATELY = 500
 """Of the last actions of the same tool: who decided them."""
 
 
-def names(session: Session, opened: Opened, now: datetime, *, evaluation: bool) -> dict[str, list[str]]:
+def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, evaluation: bool) -> dict[str, list[str]]:
     """By group, at most ENOUGH names, without those who have decided."""
     document, given = opened.document, {one.person for one in opened.verified.given}
     found: dict[str, list[str]] = {}
@@ -30,8 +33,9 @@ def names(session: Session, opened: Opened, now: datetime, *, evaluation: bool) 
             if not one.bar and one.person not in given
         ]
         practised = _practised(session, opened.action) if practised is None else practised
-        able.sort(key=lambda one: (-practised.get(one.person, 0), one.name))
-        found[need["group"]] = [one.name for one in able[:ENOUGH]]
+        first = rota.on_call(session, need["group"], policy, now)
+        able.sort(key=lambda one: (one.person not in first, one.away, -practised.get(one.person, 0), one.name))
+        found[need["group"]] = [f"{one.name} (on call)" if one.person in first else one.name for one in able[:ENOUGH]]
     return found
 
 

@@ -176,7 +176,7 @@ class Decision(Base):
     __tablename__ = "decision"
     __table_args__ = (
         UniqueConstraint("action", "person", "verdict"),
-        CheckConstraint("verdict IN ('approve', 'confirm', 'reject')", name="verdict"),
+        CheckConstraint("verdict IN ('approve', 'confirm', 'reject', 'break_glass')", name="verdict"),
         Index("ix_decision_person", "person", "at"),
     )
     shown = ("id", "action", "person", "verdict")

@@ -154,7 +154,8 @@ def attempt(action_id: str, work: Callable[[], Any]) -> ResponseReturnValue:
 def told_again(action_id: str, problem: str) -> str:
     """The page as it is now: why it was not done, what changed since it was shown, and what was typed."""
     shown = see(action_id)
-    changed = since.changes(request.form.get("shown", ""), shown.opened, viewer(), house().clock())
+    now = house().clock()
+    changed = since.changes(request.form.get("shown", ""), shown.opened, shown.opened.speaker(viewer(), now), now)
     return rendered(shown, "approvals/action.html", problem, changed)
 
 

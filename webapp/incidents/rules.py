@@ -13,7 +13,7 @@ Kind = Literal["person", "client", "server", "connection", "provider"]
 KINDS: tuple[Kind, ...] = ("person", "client", "server", "connection", "provider")
 WORDS: dict[str, str] = {
     "person": "Person", "client": "Agent or token client", "server": "Server", "connection": "Connected account",
-    "provider": "Provider",
+    "provider": "Provider", "glass": "Break-glass",
 }
 MEANS: dict[str, str] = {
     "person": "They are signed out everywhere and cannot sign in. What they allowed agents and servers ends, and their accounts "
@@ -24,6 +24,8 @@ MEANS: dict[str, str] = {
     "the account is disconnected.",
     "provider": "All accounts there are paused, and none can be connected.",
 }
+GLASS = "glass"
+"""A call that one person passed alone: nothing is suspended by it, and somebody else looks and closes it."""
 PARTS = ("connection", "revocation")
 REASON = 500
 STOPPED = "stopped, because something may be compromised."

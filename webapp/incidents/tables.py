@@ -9,7 +9,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
-from webapp.incidents.rules import KINDS, PARTS
+from webapp.incidents.rules import GLASS, KINDS, PARTS
 
 
 class Incident(Base):
@@ -21,7 +21,7 @@ class Incident(Base):
 
     __tablename__ = "incident"
     __table_args__ = (
-        CheckConstraint(f"kind IN ({', '.join(repr(kind) for kind in KINDS)})", name="kind"),
+        CheckConstraint(f"kind IN ({', '.join(repr(kind) for kind in (*KINDS, GLASS))})", name="kind"),
         CheckConstraint("(lifted_at IS NULL) = (lifted_by IS NULL)", name="lifted"),
         CheckConstraint("(closed_at IS NULL) = (closed_by IS NULL) AND (closed_at IS NULL OR note <> '')", name="closed"),
         Index("ix_incident_subject", "kind", "subject"),

@@ -16,7 +16,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 from vault.door import SessionProof
 from vault.errors import KeeperAway, NotSignedIn
 from webapp.errors import BadInput, Forbidden, Misdirected
-from webapp.people import cookies, sessions
+from webapp.people import cookies, delegations, sessions
 from webapp.people.answers import with_next
 from webapp.people.form_session import KeeperSigned
 from webapp.people.rules import SAFE_METHODS, admit, any_of, from_our_page, loopback_twin, own_path, same_host
@@ -90,6 +90,7 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         admin=any_of(ticket.groups, people.admin_groups), auditor=any_of(ticket.groups, people.auditor_groups),
         session=found.id, proof=SessionProof(found.ticket, cookie), factor_at=ticket.factor_at,
         zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")),
+        lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),
     )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db import Base
@@ -38,6 +38,10 @@ class Person(Base):
     session and no token of theirs counts, and no decision of theirs carries anything."""
     factors: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     """`id`, `kind` and `created_at` of each, as `factor_rows` keeps them: for display and for notices only."""
+    away_until: Mapped[datetime | None]
+    """They said so: others are asked first."""
+    lent_until: Mapped[datetime | None]
+    """Until then it is worth asking the keeper whether somebody lends them a group. It says nothing itself."""
 
 
 class Session(Base):
@@ -78,3 +82,46 @@ class SignIn(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     spent_at: Mapped[datetime | None]
+
+
+class Delegation(Base):
+    """A membership that `lender` lends `person`: a copy of the keeper's record, for pages. A row that the keeper has no record of
+    gives nobody anything."""
+
+    __tablename__ = "delegation"
+    __table_args__ = (Index("ix_delegation_person", "person", "until"), Index("ix_delegation_lender", "lender", "until"))
+    shown = ("id", "lender", "person", "group_name", "until")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    lender: Mapped[str]
+    person: Mapped[str]
+    group_name: Mapped[str]
+    servers: Mapped[list[str]]
+    classes: Mapped[list[str]]
+    up_to: Mapped[int | None] = mapped_column(BigInteger)
+    """Minor units of the base currency; None: no bound."""
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    made_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str | None]
+
+
+class OnCall(Base):
+    """A weekly slot of a group's rota, in the policy's zone: who is asked first then."""
+
+    __tablename__ = "on_call"
+    __table_args__ = (
+        CheckConstraint("day BETWEEN 0 AND 6 AND first >= 0 AND last > first AND last <= 24", name="slot"),
+        Index("ix_on_call_group", "group_name", "day"),
+    )
+    shown = ("id", "group_name", "day", "first", "last")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    group_name: Mapped[str]
+    day: Mapped[int]
+    """0 is Monday."""
+    first: Mapped[int]
+    last: Mapped[int]
+    person: Mapped[str]
+    made_at: Mapped[datetime]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from webapp.people import factor_views, sign_in_views, you_views
+from webapp.people import away_views, factor_views, sign_in_views, you_views
 
 blueprint = Blueprint("people", __name__)
 
@@ -19,6 +19,15 @@ for _rule, _method, _view in (
     ("/you/zone", "POST", you_views.set_zone),
     ("/you/sessions/<session>/end", "POST", you_views.end_session),
     ("/you/sessions/end-others", "POST", you_views.end_others),
+    ("/you/away", "GET", away_views.away_page),
+    ("/you/away", "POST", away_views.set_away),
+    ("/you/away/delegate", "POST", away_views.review_delegation),
+    ("/you/away/sign", "POST", away_views.sign_delegation),
+    ("/you/away/<delegation>/end", "POST", away_views.end_delegation),
+    ("/groups", "GET", away_views.groups),
+    ("/groups/<path:group>", "GET", away_views.group_page),
+    ("/groups/<path:group>", "POST", away_views.add_slot),
+    ("/rota/<slot>/remove", "POST", away_views.remove_slot),
     ("/you/factors/first", "GET", factor_views.first),
     ("/you/factors/passkey", "GET", factor_views.passkey_page),
     ("/you/factors/passkey", "POST", factor_views.add_passkey),

@@ -2,7 +2,7 @@
 
     @hold       = requirement *("," requirement)
     requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["hours=business"]
-                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"]
+                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"] ["escalate=" DURATION ":" GROUP]
     DURATION    = 1*DIGIT ("m" | "h" | "d"); `within` also takes "bh", business hours
 """
 
@@ -23,7 +23,7 @@ GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,99}")
 DURATION = re.compile(r"([1-9][0-9]{0,5})(bh|[mhd])", re.ASCII)
 UNDO = re.compile(r"([1-9][0-9])s", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,3}")
-WORDS = ("quorum", "factor", "hours", "within", "extend", "undo")
+WORDS = ("quorum", "factor", "hours", "within", "extend", "undo", "escalate")
 SECONDS = {"m": 60, "h": 3600, "d": 86400, "bh": 3600}
 SHORTEST_UNDO = 10
 LONGEST = 30 * 86400
@@ -47,11 +47,15 @@ class Requirement:
     hours: bool = False
     """A decision counts in business hours alone."""
     undo: int = 0
+    escalate: tuple[int, str] | None = None
+    """After so many seconds members of another group may decide in this one's place."""
 
     def need(self, rule: str, hours: Hours | None = None) -> Need:
         found: Need = {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
         if self.hours:
             found["hours"] = str(hours)
+        if self.escalate is not None:
+            found["escalate"] = {"after": self.escalate[0], "group": self.escalate[1]}
         return found
 
     def lasts(self, now: datetime, hours: Hours | None) -> int:
@@ -68,6 +72,7 @@ class Requirement:
         words += [f"within={self.within // 3600}bh" if self.business else f"within={_duration(self.within)}"] * bool(self.within)
         words += [f"extend={_duration(self.extend)}"] * bool(self.extend)
         words += [f"undo={self.undo}s"] * bool(self.undo)
+        words += [f"escalate={_duration(self.escalate[0])}:{self.escalate[1]}"] if self.escalate else []
         return " ".join(words)
 
 
@@ -121,11 +126,14 @@ def _requirement(text: str) -> Requirement:
     if head == "confirm":
         if "quorum" in fields:
             raise PolicyRefused("`confirm` is one person's second look: it takes no quorum.")
+        if "escalate" in fields:
+            raise PolicyRefused("`confirm` is the owner's alone: nobody takes their place.")
         return Requirement("confirm", factor=_factor(fields), **_times(fields))
     name, _, group = head.partition("=")
     if name != "approvers" or not GROUP.fullmatch(group):
         raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
-    return Requirement("approvers", group, _quorum(fields), _factor(fields), **_times(fields))
+    escalate = _escalate(fields, group)
+    return Requirement("approvers", group, _quorum(fields), _factor(fields), escalate=escalate, **_times(fields))
 
 
 def _fields(words: list[str]) -> dict[str, str]:
@@ -185,6 +193,15 @@ def _extend(fields: dict[str, str]) -> int:
     return _seconds(fields, "extend")
 
 
+def _escalate(fields: dict[str, str], group: str) -> tuple[int, str] | None:
+    if "escalate" not in fields:
+        return None
+    after, _, other = fields["escalate"].partition(":")
+    if not GROUP.fullmatch(other) or other == group or after.endswith("bh"):
+        raise PolicyRefused(f"`escalate={fields['escalate']}`: write a time and another group, as `30m:finance-leads`.")
+    return _seconds({"escalate": after}, "escalate"), other
+
+
 def _seconds(fields: dict[str, str], name: str) -> int:
     if name not in fields:
         return 0
@@ -220,6 +237,7 @@ def _covers(other: Requirement, each: Requirement) -> bool:
         and other.quorum >= each.quorum
         and STRENGTH[other.factor] >= STRENGTH[each.factor]
         and other.hours >= each.hours
+        and other.escalate in (None, each.escalate)
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from flask import g
 
-from vault.door import SessionProof
+from vault.door import Delegation, SessionProof
 from vault.errors import NotSignedIn
 
 
@@ -28,6 +28,13 @@ class Viewer:
     """When a factor was checked in this session; None until then."""
     zone: str = "UTC"
     locale: str = "en"
+    lent: tuple[Delegation, ...] = ()
+    """What others lent them and the keeper says stands now. Their own `groups` are without these."""
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Lender and id of each: how the door is told where to look."""
+        return tuple((one.by, one.id) for one in self.lent)
 
 
 def viewer() -> Viewer:

@@ -236,6 +236,25 @@ def upgrade() -> None:
         batch_op.create_index('uq_connections_live_account', ['person', 'provider', 'account'], unique=True, sqlite_where=sa.text("status <> 'disconnected'"), postgresql_where=sa.text("status <> 'disconnected'"))
         batch_op.create_index('uq_connections_preferred', ['person', 'provider'], unique=True, sqlite_where=sa.text("preferred AND status <> 'disconnected'"), postgresql_where=sa.text("preferred AND status <> 'disconnected'"))
 
+    op.create_table('delegation',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('lender', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('group_name', sa.String(), nullable=False),
+    sa.Column('servers', sa.JSON(), nullable=False),
+    sa.Column('classes', sa.JSON(), nullable=False),
+    sa.Column('up_to', sa.BigInteger(), nullable=True),
+    sa.Column('since', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ended_by', sa.String(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_delegation'))
+    )
+    with op.batch_alter_table('delegation', schema=None) as batch_op:
+        batch_op.create_index('ix_delegation_lender', ['lender', 'until'], unique=False)
+        batch_op.create_index('ix_delegation_person', ['person', 'until'], unique=False)
+
     op.create_table('due',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('kind', sa.String(), nullable=False),
@@ -286,7 +305,7 @@ def upgrade() -> None:
     sa.Column('closed_by', sa.String(), nullable=True),
     sa.Column('note', sa.String(), nullable=False),
     sa.CheckConstraint("(closed_at IS NULL) = (closed_by IS NULL) AND (closed_at IS NULL OR note <> '')", name=op.f('ck_incident_closed')),
-    sa.CheckConstraint("kind IN ('person', 'client', 'server', 'connection', 'provider')", name=op.f('ck_incident_kind')),
+    sa.CheckConstraint("kind IN ('person', 'client', 'server', 'connection', 'provider', 'glass')", name=op.f('ck_incident_kind')),
     sa.CheckConstraint('(lifted_at IS NULL) = (lifted_by IS NULL)', name=op.f('ck_incident_lifted')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_incident'))
     )
@@ -358,6 +377,20 @@ def upgrade() -> None:
     with op.batch_alter_table('oauth_assertion', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_oauth_assertion_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('on_call',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('group_name', sa.String(), nullable=False),
+    sa.Column('day', sa.Integer(), nullable=False),
+    sa.Column('first', sa.Integer(), nullable=False),
+    sa.Column('last', sa.Integer(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('day BETWEEN 0 AND 6 AND first >= 0 AND last > first AND last <= 24', name=op.f('ck_on_call_slot')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_on_call'))
+    )
+    with op.batch_alter_table('on_call', schema=None) as batch_op:
+        batch_op.create_index('ix_on_call_group', ['group_name', 'day'], unique=False)
+
     op.create_table('person',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('issuer', sa.String(), nullable=False),
@@ -373,6 +406,8 @@ def upgrade() -> None:
     sa.Column('tries_since', sa.DateTime(timezone=True), nullable=True),
     sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('factors', sa.JSON(), nullable=False),
+    sa.Column('away_until', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('lent_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('tries >= 0', name=op.f('ck_person_tries')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
@@ -549,7 +584,7 @@ def upgrade() -> None:
     sa.Column('signature', sa.String(), nullable=False),
     sa.Column('entry', sa.String(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
-    sa.CheckConstraint("verdict IN ('approve', 'confirm', 'reject')", name=op.f('ck_decision_verdict')),
+    sa.CheckConstraint("verdict IN ('approve', 'confirm', 'reject', 'break_glass')", name=op.f('ck_decision_verdict')),
     sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_decision_action_action')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_decision')),
     sa.UniqueConstraint('action', 'person', 'verdict', name=op.f('uq_decision_action'))
@@ -840,6 +875,10 @@ def downgrade() -> None:
 
     op.drop_table('revocations')
     op.drop_table('person')
+    with op.batch_alter_table('on_call', schema=None) as batch_op:
+        batch_op.drop_index('ix_on_call_group')
+
+    op.drop_table('on_call')
     with op.batch_alter_table('oauth_assertion', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_oauth_assertion_expires_at'))
 
@@ -867,6 +906,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_due_run_at'))
 
     op.drop_table('due')
+    with op.batch_alter_table('delegation', schema=None) as batch_op:
+        batch_op.drop_index('ix_delegation_person')
+        batch_op.drop_index('ix_delegation_lender')
+
+    op.drop_table('delegation')
     with op.batch_alter_table('connections', schema=None) as batch_op:
         batch_op.drop_index('uq_connections_preferred', sqlite_where=sa.text("preferred AND status <> 'disconnected'"), postgresql_where=sa.text("preferred AND status <> 'disconnected'"))
         batch_op.drop_index('uq_connections_live_account', sqlite_where=sa.text("status <> 'disconnected'"), postgresql_where=sa.text("status <> 'disconnected'"))

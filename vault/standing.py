@@ -1,0 +1,74 @@
+"""For which groups a statement stands: by membership, by a colleague's delegation, or because nobody else had decided for as long
+as the rule said. Pure; asked where a decision is judged, and again before anything is minted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from vault.envelope import Envelope
+
+
+def standing(body: Mapping[str, Any], envelope: Envelope, groups_now: Iterable[str] | None = None) -> Mapping[str, Any]:
+    """The statement with `groups` those that it stands for on this envelope, in steps:
+
+    1. of the groups that were signed, those that the person has now, where `groups_now` says which;
+    2. of those held by delegation, the ones whose scope covers this envelope, and that had not ended when it was signed. Whoever
+       delegated is then one human with whoever decides: nobody's seat is filled twice, and what is theirs they do not approve;
+    3. the groups for which one of these stands from a time on that the rule named.
+    """
+    lent: Mapping[str, Mapping[str, Any]] = body.get("delegated") or {}
+    groups = {str(one) for one in body.get("groups", ())}
+    if groups_now is not None:
+        groups &= set(groups_now)  # 1
+    at, used = moment(str(body["at"])), list[str]()
+    for group in sorted(groups & set(lent)):
+        if at < moment(str(lent[group]["until"])) and covers(lent[group]["scope"], envelope):
+            used.append(str(lent[group]["by"]))  # 2
+        else:
+            groups.discard(group)
+    same_as = [*body.get("same_as", ()), *used]
+    return {**body, "groups": sorted(groups | stepped_in(groups, envelope, at)), "same_as": same_as}  # 3
+
+
+def covers(scope: Mapping[str, Any], envelope: Envelope) -> bool:
+    """Whether a delegation of this scope is for this action. An empty list names all; an amount that cannot be read is above any
+    bound. Raises KeyError, TypeError, ValueError for what is no scope."""
+    servers, classes, up_to = scope["servers"], scope["classes"], scope["up_to"]
+    if not isinstance(servers, list) or not isinstance(classes, list) or not (up_to is None or type(up_to) is int):
+        raise TypeError("scope")
+    if (servers and envelope["server"]["name"] not in servers) or (classes and envelope["tool"]["cls"] not in classes):
+        return False
+    if up_to is None:
+        return True
+    amount = envelope["facts"].get("amount") or {}
+    base = amount.get("base_minor")
+    return amount.get("status") == "ok" and type(base) is int and base <= up_to
+
+
+def stepped_in(groups: Iterable[str], envelope: Envelope, at: datetime) -> frozenset[str]:
+    """The groups asked for which members of these may speak at this moment."""
+    mine = set(groups)
+    return frozenset(group for group, (other, since) in others_from(envelope).items() if other in mine and at >= since)
+
+
+def others_from(envelope: Envelope) -> Mapping[str, tuple[str, datetime]]:
+    """By group asked: which other group may decide in its place, and from when. Several needs of one group must all allow it, of
+    the same other; the latest time counts."""
+    found: dict[str, tuple[str, datetime]] = {}
+    needs = [need for need in envelope["requirement"] if need["kind"] == "approvers"]
+    for group in {need["group"] for need in needs}:
+        steps: Sequence[Any] = [need.get("escalate") for need in needs if need["group"] == group]
+        if all(steps) and len({step["group"] for step in steps}) == 1:
+            after = max(step["after"] for step in steps)
+            found[group] = steps[0]["group"], moment(envelope["created_at"]) + timedelta(seconds=after)
+    return found
+
+
+def moment(text: str) -> datetime:
+    """RFC 3339 with a zone. Raises ValueError."""
+    found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if found.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return found
