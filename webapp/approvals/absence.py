@@ -9,12 +9,15 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from vault.evidence import others_from
-from webapp.approvals import claims, extending, glass, shortage, suggesting
+from webapp.approvals import claims, extending, glass, seen, shortage, suggesting
 from webapp.approvals.seeing import Opened
 from webapp.approvals.shortage import Shortage
 from webapp.approvals.tables import Action, Claim
+from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
+
+LOOKED = 3
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Absence:
 
     short: Shortage | None = None
     claim: Claim | None = None
+    looked: Sequence[tuple[str, datetime]] = ()
+    """Who else opened it, by name, and when: the latest first."""
     may_claim: bool = False
     may_pass_alone: bool = False
     """Break-glass."""
@@ -52,6 +57,7 @@ def _read(session: Session, house: House, opened: Opened, viewer: Viewer, now: d
     decided = claim is not None and any(one.person == claim.person for one in given)
     return Absence(
         short=shortage.of(session, document.requirement, document.parties, given, now, evaluation=house.settings.evaluation),
+        looked=_looked(session, opened, viewer),
         claim=None if decided else claim, may_claim=claims.decides(opened, viewer, now),
         extend_until=extending.until(opened, viewer, now),
         steps=others_from(document.envelope),
@@ -63,3 +69,10 @@ def _keep(session: Session, action_id: str, found: Shortage | None, now: datetim
     action = session.get(Action, action_id, with_for_update=True)
     if action is not None and action.state == "held":
         shortage.keep(session, action, found, now)
+
+
+def _looked(session: Session, opened: Opened, viewer: Viewer) -> list[tuple[str, datetime]]:
+    rows = [one for one in seen.first(session, opened.action.id) if one.opened_at is not None and one.person != viewer.person]
+    latest = sorted(rows, key=lambda one: one.opened_at or opened.action.created_at, reverse=True)[:LOOKED]
+    names = lookup.names(session, {one.person for one in latest})
+    return [(names[one.person], one.opened_at) for one in latest if one.opened_at is not None]

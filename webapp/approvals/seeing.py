@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from vault.evidence import covers, stepped_in
@@ -51,9 +51,15 @@ class Opened:
         return part_of(self.subject, self.verified.given, person, groups)
 
 
-def groups_of(viewer: Viewer) -> tuple[str, ...]:
-    """For lists: their own groups and those lent to them. What a delegation is not for, its page does not show."""
-    return (*viewer.groups, *(one.group for one in viewer.lent))
+def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
+    """For lists: what a delegation is for, as far as columns say. Its bound on the amount is looked at in the document."""
+    found = []
+    for one in viewer.lent:
+        asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name == one.group).exists()
+        narrowed = [column.in_(names) for column, names in ((Action.server, one.servers), (Action.cls, one.classes)) if names]
+        parties = (Action.person, Action.owner, Action.agent_owner, Action.server_owner, Action.edited_by)
+        found.append(and_(asked, *narrowed, *(column.is_distinct_from(one.by) for column in parties)))
+    return found
 
 
 def visible_to(viewer: Viewer) -> ColumnElement[bool]:
@@ -68,9 +74,10 @@ def visible_to(viewer: Viewer) -> ColumnElement[bool]:
 
 
 def asked_of(viewer: Viewer) -> ColumnElement[bool]:
-    """A group of theirs is among those asked. A look for each row: for EXISTS, PostgreSQL reads every action of the group."""
+    """A group of theirs, or one that is lent to them, is among those asked. A look for each row: for EXISTS, PostgreSQL reads every
+    action of the group."""
     one = select(ActionGroup.action).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).limit(1)
-    return one.scalar_subquery().is_not(None)
+    return or_(one.scalar_subquery().is_not(None), *lent_to(viewer))
 
 
 def find(session: Session, action_id: str, viewer: Viewer) -> Action:

@@ -35,7 +35,7 @@ PARTS = {
     "server": "Your server asks, and others decide", "editor": "You changed it, and others decide",
     "none": "Nothing to decide for you",
 }
-VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it"}
+VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it", "break_glass": "passed it alone"}
 UNKNOWN = "Something else"
 """What a form says that no page of ours wrote is not repeated where the system speaks."""
 COUNTED = ("confirm", "approve", "given", "enough")

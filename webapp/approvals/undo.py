@@ -20,7 +20,8 @@ def stop(house: House, action_id: str, viewer: Viewer, *, shown: str) -> None:
     if opened.action.state != "approved":
         raise Conflict(CHANGED)
     parties = opened.document.parties
-    if may_reject(opened.document.requirement, parties, viewer.person, viewer.groups):
+    speaks_for = opened.speaker(viewer, house.clock()).groups
+    if may_reject(opened.document.requirement, parties, viewer.person, speaks_for):
         reject(house, action_id, viewer, shown=shown, reason=STOPPED)
     elif parties.includes(viewer.person):
         withdraw(house, action_id, viewer)
