@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from webapp.approvals import claims, extending, glass, seen, shortage, suggestin
 from webapp.approvals.seeing import Opened
 from webapp.approvals.shortage import Shortage
 from webapp.approvals.tables import Action, Claim
+from webapp.errors import Unavailable
 from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -47,7 +49,8 @@ def of(house: House, opened: Opened, viewer: Viewer) -> Absence:
         found = _read(session, house, opened, viewer, now)
     found = replace(found, may_pass_alone=glass.may(house, opened, viewer))
     if opened.action.short != (found.short.why if found.short is not None else ""):
-        house.database.write(lambda s: _keep(s, opened.action.id, found.short, now))
+        with suppress(Unavailable):  # what cannot be noted for the lists is said on the page all the same
+            house.database.write(lambda s: _keep(s, opened.action.id, found.short, now))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, current_app, flash, redirect, request
+from flask import Blueprint, current_app, flash, g, redirect, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
@@ -28,7 +28,12 @@ def offered() -> dict[str, Any]:
     """`absence(shown)` for the page of one action, `stuck_actions()` for an admin's start page."""
 
     def of(shown: Shown) -> Absence:
-        return absence.of(house(), shown.opened, viewer())
+        """Once for a page, though several parts of it ask."""
+        kept: tuple[Shown, Absence] | None = g.get("absence")
+        if kept is None or kept[0] is not shown:
+            kept = (shown, absence.of(house(), shown.opened, viewer()))
+            g.absence = kept
+        return kept[1]
 
     def stuck() -> Any:
         with house().database.read() as session:
