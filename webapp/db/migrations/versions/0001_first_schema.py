@@ -1,4 +1,4 @@
-"""First schema"""
+"""first schema"""
 
 from __future__ import annotations
 
