@@ -74,8 +74,8 @@ def visible_to(viewer: Viewer) -> ColumnElement[bool]:
 
 
 def asked_of(viewer: Viewer) -> ColumnElement[bool]:
-    """A group of theirs, or one lent to them, is among those asked. A look for each row: for EXISTS, PostgreSQL reads every action
-    of the group."""
+    """A group of theirs, or one lent to them, is among those asked. A look for each row: for EXISTS, PostgreSQL reads every
+    action of the group."""
     one = select(ActionGroup.action).where(ActionGroup.action == Action.id, ActionGroup.name.in_(viewer.groups)).limit(1)
     return or_(one.scalar_subquery().is_not(None), *lent_to(viewer))
 
