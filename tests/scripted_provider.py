@@ -52,6 +52,8 @@ class Scripted:
     redeeming: list[Fault] = field(default_factory=list)
     """Faults when a code is traded in, taken from the front."""
     refreshes: list[dict[str, str]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    """When each refresh was heard, by `time.monotonic`."""
     revoked: list[dict[str, str]] = field(default_factory=list)
     codes: list[dict[str, str]] = field(default_factory=list)
     living: set[str] = field(default_factory=set)
@@ -153,6 +155,7 @@ class Handler(BaseHTTPRequestHandler):
         made = self.scripted
         with made._lock:
             made.refreshes.append(form)
+            made.times.append(time.monotonic())
             before = made.before.pop(0) if made.before else None
             after = made.after.pop(0) if made.after else None
         if before is not None and before(self):

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
 
-from sqlalchemy import CursorResult, and_, bindparam, delete, or_, select, update
+from sqlalchemy import and_, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
 from webapp.audit import sequence
+from webapp.db.count import changed
 from webapp.db.direct import Made
 from webapp.db.due import Due
 from webapp.errors import CountersealError
@@ -34,23 +34,35 @@ PAUSE = 1.0
 """Seconds between looks, when nothing was told; and between two sequencings of the log. Who cannot wait for one (a decision)
 sequences for itself."""
 BACKOFF_MAX = 300
-WAITS = Made(select(Due.id).where(Due.run_at <= bindparam("now")).limit(1))
+WAITS = Made(
+    select(Due.id).where(
+        Due.run_at <= bindparam("now"), or_(Due.claimed_until.is_(None), Due.claimed_until < bindparam("now"))
+    ).limit(1)
+)
 
 
 def claim(session: Session, worker: str, now: datetime) -> Due | None:
     """Take the row that is due the longest, or None."""
+    return next(iter(claim_some(session, worker, now, 1)), None)
+
+
+def claim_some(session: Session, worker: str, now: datetime, most: int) -> list[Due]:
+    """Take those that are due the longest, in one go. Another who does the same meanwhile takes others: rows that somebody is
+    just taking are passed over (PostgreSQL; on SQLite one writes at a time)."""
     free = or_(Due.claimed_until.is_(None), Due.claimed_until < now)
-    for row in session.scalars(select(Due).where(Due.run_at <= now, free).order_by(Due.run_at).limit(AT_ONCE)):
-        taken = session.execute(
-            update(Due).where(Due.id == row.id, Due.run_at == row.run_at, free)
-            .values(claimed_by=worker, claimed_until=now + CLAIM, attempts=Due.attempts + 1),
-            execution_options={"synchronize_session": False},
-        )
-        if cast("CursorResult[object]", taken).rowcount == 1:
-            session.expunge(row)
-            row.attempts += 1
-            return row
-    return None
+    found = select(Due.id).where(Due.run_at <= now, free).order_by(Due.run_at).limit(most).with_for_update(skip_locked=True)
+    ids = list(session.scalars(found))
+    if not ids:
+        return []
+    taken = session.scalars(
+        update(Due).where(Due.id.in_(ids), Due.run_at <= now, free)
+        .values(claimed_by=worker, claimed_until=now + CLAIM, attempts=Due.attempts + 1).returning(Due),
+        execution_options={"synchronize_session": False},
+    )
+    rows = sorted(taken, key=lambda row: row.run_at)
+    for row in rows:
+        session.expunge(row)
+    return rows
 
 
 def release(session: Session, row: Due, worker: str, again: datetime | None, error: str | None = None) -> None:
@@ -58,7 +70,8 @@ def release(session: Session, row: Due, worker: str, again: datetime | None, err
     mine = and_(Due.id == row.id, Due.claimed_by == worker)
     unchanged = and_(mine, Due.run_at == row.run_at)
     if again is None:
-        session.execute(delete(Due).where(unchanged))
+        if changed(session.execute(delete(Due).where(unchanged))) == 1:
+            return
     else:
         fresh = {} if error else {"attempts": 0}
         session.execute(update(Due).where(unchanged).values(run_at=again, last_error=error, **fresh))
@@ -93,23 +106,25 @@ class Worker:
             thread.join(5)
 
     def _step(self) -> bool:
-        """Sequence the log and start one due row; whether there was one."""
+        """Sequence the log and start what is due, as far as there are seats; whether there was anything."""
         try:
             if self.plan is not None:
                 self.plan(self.house)
                 self.plan = None
             self._sequence()
-            row = self._claim()
+            rows = self._claim()
         except (KeeperError, CountersealError) as error:
             log.warning("the worker waits: %s (%s)", error.hint, error.detail)
             self.stop.wait(PAUSE)
             return False
-        if row is None:
-            return False
-        thread = threading.Thread(target=self._work, args=(row,), name=f"due-{row.kind}", daemon=True)
-        self._running.add(thread)
-        thread.start()
-        return True
+        self._start(rows)
+        return bool(rows)
+
+    def _start(self, rows: list[Due]) -> None:
+        for row in rows:
+            thread = threading.Thread(target=self._work, args=(row,), name=f"due-{row.kind}", daemon=True)
+            self._running.add(thread)
+            thread.start()
 
     def _sequence(self) -> None:
         """Signing is the same work for one entry as for a thousand."""
@@ -117,24 +132,26 @@ class Worker:
             sequence(self.house)
             self._sequenced = time.monotonic()
 
-    def _claim(self) -> Due | None:
-        """A row and a seat to run it in: no row is claimed that could not start at once."""
+    def _claim(self) -> list[Due]:
+        """Rows, each with a seat to run it in: no row is claimed that could not start at once."""
         if not self._seats.acquire(timeout=PAUSE):
-            return None
-        row: Due | None = None
+            return []
+        seats, rows = 1, list[Due]()
+        while seats < AT_ONCE and self._seats.acquire(blocking=False):
+            seats += 1
         try:
-            row = self._next()
+            rows = self._next(seats)
         finally:
-            if row is None:
-                self._seats.release()
-        return row
+            if seats > len(rows):
+                self._seats.release(seats - len(rows))
+        return rows
 
-    def _next(self) -> Due | None:
+    def _next(self, most: int) -> list[Due]:
         with self.house.database.look() as on:
             due = on.row(WAITS, {"now": self.house.clock()})
         if due is None:
-            return None
-        return self.house.database.write(lambda s: claim(s, self.name, self.house.clock()))
+            return []
+        return self.house.database.write(lambda s: claim_some(s, self.name, self.house.clock(), most))
 
     def _work(self, row: Due) -> None:
         try:

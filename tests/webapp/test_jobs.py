@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from tests.conftest import Clock
 from vault.door import Door
@@ -16,7 +17,7 @@ from vault.errors import VaultAway
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.db.due import Due, enqueue
-from webapp.jobs import CLAIM, Handler, Worker, claim, release
+from webapp.jobs import AT_ONCE, CLAIM, Handler, Worker, claim, claim_some, release
 from webapp.web.house import House
 
 
@@ -48,6 +49,57 @@ def test_two_workers_in_eight_threads_run_each_row_once(house: House) -> None:
     for thread in threads:
         thread.join()
     assert seen == {str(n): 1 for n in range(40)}
+    assert rows(house) == []
+
+
+def many(house: House, count: int) -> None:
+    for number in range(count):
+        at = house.clock() - timedelta(seconds=number)
+        house.database.write(lambda s, n=number, at=at: enqueue(s, "k", str(n), at))
+
+
+def test_what_is_taken_in_one_go_is_what_is_due_the_longest_and_nobody_elses(house: House) -> None:
+    many(house, 20)
+    taken = [
+        [int(row.key) for row in house.database.write(lambda s, w=worker: claim_some(s, w, house.clock(), 8))]
+        for worker in ("a", "b", "c", "d")
+    ]
+    assert taken == [list(range(19, 11, -1)), list(range(11, 3, -1)), list(range(3, -1, -1)), []]
+    assert {row.attempts for row in rows(house)} == {1}
+    assert {row.claimed_until for row in rows(house)} == {house.clock() + CLAIM}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_rows_that_another_is_just_taking_are_passed_over(house: House) -> None:
+    """Two workers that look at the same moment do not wait for each other. On SQLite one transaction writes at a time."""
+    many(house, 5)
+    with Session(house.database.engine) as first:
+        mine = {row.key for row in claim_some(first, "a", house.clock(), 3)}
+        others = {row.key for row in house.database.write(lambda s: claim_some(s, "b", house.clock(), 3))}
+        first.commit()
+    assert (len(mine), len(others), mine & others) == (3, 2, set())
+
+
+def test_no_row_is_taken_that_could_not_start_at_once(house: House) -> None:
+    many(house, AT_ONCE + 4)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(_house: House, _row: Due) -> None:
+        begun.release()
+        go_on.wait(60)
+
+    worker = Worker(house, {"k": wait})
+    worker._start(worker._claim())
+    for _ in range(AT_ONCE):
+        assert begun.acquire(timeout=60)
+    assert sum(row.claimed_by is not None for row in rows(house)) == AT_ONCE
+    go_on.set()
+    for thread in list(worker._running):
+        thread.join(60)
+    assert len(rows(house)) == 4
+    worker._start(worker._claim())
+    for thread in list(worker._running):
+        thread.join(60)
     assert rows(house) == []
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from vault.errors import Disconnected, NeedsConsent, NotKnown, Paused
 from webapp.connections import providers, states
+from webapp.connections.rules import ends_alone
 from webapp.connections.tables import Connection
 from webapp.db.due import Due, enqueue, enqueue_all
 from webapp.web.house import House
@@ -58,4 +59,5 @@ def tried(house: House, row: Connection) -> None:
     except (Disconnected, Paused):
         return
     now, facts = house.clock(), providers.find(house.settings, row.provider)
-    house.database.write(lambda s: states.end_tokens(s, row.id, now, now, facts))
+    if ends_alone(facts):  # else the keeper holds nothing of it that could be ended
+        house.database.write(lambda s: states.end_tokens(s, row.id, now, now, facts))
