@@ -17,6 +17,9 @@ from webapp.people.tables import Person
 from webapp.web.house import House
 
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def factors_count_at_once(app: Flask, house: House) -> None:
     """As in an evaluation instance: a factor need not be a day old."""
