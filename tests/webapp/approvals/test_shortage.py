@@ -16,7 +16,6 @@ from webapp.db.due import Due
 from webapp.people.tables import Person
 from webapp.web.house import House
 
-
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
