@@ -23,6 +23,7 @@ from vault import (
     grants,
     keys,
     life,
+    linking,
     pki,
     rotating,
     secret_ids,
@@ -38,8 +39,9 @@ log = logging.getLogger("counterseal.keeper")
 LARGEST = 4_000_000
 """Bytes of one request: an envelope with the largest arguments, and its statements."""
 PEER = struct.Struct("3i")
-OPERATORS_ONLY = frozenset({"idp_put", "provider_put"})
-"""Whoever names the identity provider says who is in which group: the web process, under a user of its own, must not."""
+OPERATORS_ONLY = frozenset({"idp_put", "provider_put", "person_link", "person_unlink"})
+"""Whoever names the identity provider says who is in which group: the web process, under a user of its own, must not.
+Nor may it say that two sign-ins are no longer one human."""
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -48,7 +50,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 def table() -> Handlers:
     """Every request there is, by name."""
     return {
-        **life.HANDLERS, **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
+        **life.HANDLERS, **linking.HANDLERS,
+        **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
     }

@@ -158,6 +158,15 @@ class Door(Standing):
         groups_by_subject?}`. `groups_by_subject` (evaluation only) fixes groups whatever the claims say."""
         self._line.ask("idp_put", name=name, record=dict(record))
 
+    def person_link(self, one: str, other: str) -> tuple[str, ...]:
+        """Two sign-ins are one human, and so is whoever is linked to either: all of them. For operators. Raises NotKnown for who
+        never signed in."""
+        return tuple(self._line.ask("person_link", one=one, other=other)["together"])
+
+    def person_unlink(self, person: str) -> tuple[str, ...]:
+        """A sign-in is a human of its own, for what is held from now on; whom it was linked to. For operators."""
+        return tuple(self._line.ask("person_unlink", person=person)["parted"])
+
     def sign_in_begin(self, *, idp: str, redirect_uri: str, login_hint: str = "") -> Begun:
         wait = self.provider_timeout
         return begun(self._line.ask("sign_in_begin", wait, idp=idp, redirect_uri=redirect_uri, login_hint=login_hint))

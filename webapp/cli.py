@@ -57,6 +57,7 @@ COMMANDS: Mapping[str, Load] = {
     "client": _client,
     "incident": _at("webapp.incidents.commands", "incident"),
     "idp": _at("webapp.secrets.commands", "idp"),
+    "person": _at("webapp.people.person_commands", "person"),
     "provider": _at("webapp.secrets.commands", "provider"),
 }
 """In the order `--help` lists them."""

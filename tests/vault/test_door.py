@@ -86,8 +86,9 @@ def test_the_web_process_under_its_own_user_cannot_name_an_identity_provider(kee
     """Its groups claim would make anyone an approver: only an operator sets that up."""
     inside = keeper.inside()
     web = replace(inside, settings=replace(inside.settings, operators=frozenset({os.getuid() + 1})))
-    handlers = {name: (lambda _keeper, _body: {"done": "yes"}) for name in ("idp_put", "provider_put", "providers")}
-    for name in ("idp_put", "provider_put"):
+    theirs = ("idp_put", "provider_put", "person_link", "person_unlink")
+    handlers = {name: (lambda _keeper, _body: {"done": "yes"}) for name in (*theirs, "providers")}
+    for name in theirs:
         assert ask(application(inside, handlers), name, b"{}") == {"done": "yes"}
         assert "operator" in ask(application(web, handlers), name, b"{}")["hint"]
     assert ask(application(web, handlers), "providers", b"{}") == {"done": "yes"}

@@ -46,7 +46,7 @@ def standing(session: Session, action_id: str, now: datetime) -> Claim | None:
 
 
 def decides(opened: Opened, viewer: Viewer, now: datetime) -> bool:
-    return opened.part(viewer.person, opened.speaker(viewer, now).groups) in ("confirm", "approve")
+    return opened.part(viewer.person, opened.speaker(viewer, now).groups, viewer.same_as) in ("confirm", "approve")
 
 
 def lapse(house: House, row: Due) -> datetime | None:

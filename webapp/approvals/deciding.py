@@ -30,7 +30,7 @@ from webapp.approvals.transitions import move, touch
 from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict, Forbidden
 from webapp.ids import new_id
-from webapp.people import suspension
+from webapp.people import linking, suspension
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -43,7 +43,7 @@ def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, reche
     MayNotDecide when this person has nothing to give."""
     opened = still(house, action_id, viewer, shown, recheck)
     viewer = opened.speaker(viewer, house.clock())
-    verdict = opened.part(viewer.person, viewer.groups)
+    verdict = opened.part(viewer.person, viewer.groups, viewer.same_as)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
     return house.door.decision_challenge(
@@ -60,7 +60,7 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
     """
     opened = still(house, action_id, viewer, shown, recheck)
     viewer = opened.speaker(viewer, house.clock())
-    verdict = opened.part(viewer.person, viewer.groups)
+    verdict = opened.part(viewer.person, viewer.groups, viewer.same_as)
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
     if answer.assertion is None and not code_counts(opened.subject, verdict, viewer.groups):
@@ -212,9 +212,10 @@ def record(session: Session, house: House, opened: Opened, statement: Statement,
 
 
 def _advance(session: Session, house: House, opened: Opened, action: Action, now: datetime) -> str:
+    rows = decisions.stored(session, action.id)
     verified = decisions.verify(
-        decisions.stored(session, action.id), expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys,
-        envelope=opened.document.envelope,
+        rows, expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys,
+        envelope=opened.document.envelope, same=linking.others(session, {row.person for row in rows}),
     )
     subject = opened.document.subject(action.state, action.run_by, action.expires_at)
     resolution = resolve(subject, verified.given, now)

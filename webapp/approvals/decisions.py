@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -35,10 +35,12 @@ def stored(session: Session, action_id: str) -> Sequence[Decision]:
 
 
 def verify(
-    rows: Iterable[Decision], *, expected_action: str, expected_digest: str, keys: Keys, envelope: Envelope | None = None
+    rows: Iterable[Decision], *, expected_action: str, expected_digest: str, keys: Keys, envelope: Envelope | None = None,
+    same: Mapping[str, Sequence[str]] | None = None,
 ) -> Verified:
     """Steps for each row: 1. the keeper signed it; 2. it speaks of this action; 3. of this very envelope. A row that fails one
-    is not a decision. With the `envelope`, each stands for the groups that `vault.standing` says."""
+    is not a decision. With the `envelope`, each stands for the groups that `vault.standing` says. `same`: sign-ins that were
+    linked since it was signed; they can only make fewer humans of those who did."""
     given, statements, entries, forged = [], [], [], 0
     for row in rows:
         statement = Statement(row.body, row.signature)
@@ -46,7 +48,8 @@ def verify(
         if body is None or body["action"] != expected_action or body["digest"] != expected_digest:
             forged += 1
             continue
-        given.append(_given(standing(body, envelope) if envelope is not None else body))
+        one = _given(standing(body, envelope) if envelope is not None else body)
+        given.append(replace(one, same_as=(*one.same_as, *(same or {}).get(one.person, ()))))
         statements.append(statement)
         entries.append(row.entry)
     return Verified(tuple(given), tuple(statements), tuple(entries), forged)

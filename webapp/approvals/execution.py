@@ -134,7 +134,7 @@ def _unmet(house: House, opened: Opened) -> str | None:
         return None
     verdict = evidence.satisfied(
         opened.document.requirement, opened.verified.statements, opened.document.raw, keys=opened.keys, now=now,
-        groups_now=None,
+        groups_now=None, same_now={one.person: one.same_as for one in opened.verified.given},
     )
     if resolution.state != "approved" or isinstance(verdict, evidence.Unmet):
         return "its decisions do not verify"

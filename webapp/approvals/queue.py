@@ -41,11 +41,12 @@ class Listing:
 
 def waiting_for(viewer: Viewer, now: datetime) -> ColumnElement[bool]:
     """Held, and this person's word is missing. What the page will ask of the document itself decides in the end."""
-    decided = select(Decision.id).where(Decision.action == Action.id, Decision.person == viewer.person).exists()
+    decided = select(Decision.id).where(Decision.action == Action.id, Decision.person.in_(viewer.selves)).exists()
     confirm = and_(Action.asks_owner, Action.owner == viewer.person)
     approve = and_(
-        asked_of(viewer), Action.person != viewer.person, Action.owner != viewer.person, Action.agent_owner != viewer.person,
-        Action.server_owner != viewer.person, Action.edited_by.is_distinct_from(viewer.person),
+        asked_of(viewer), Action.person.not_in(viewer.selves), Action.owner.not_in(viewer.selves),
+        Action.agent_owner.not_in(viewer.selves), Action.server_owner.not_in(viewer.selves),
+        or_(Action.edited_by.is_(None), Action.edited_by.not_in(viewer.selves)),
     )
     return and_(Action.state == "held", Action.expires_at > now, or_(confirm, approve), ~decided)
 

@@ -16,6 +16,7 @@ from webapp.approvals.envelope import Document, read
 from webapp.approvals.rules import Part, Progress, Resolution, Subject, part_of, resolve
 from webapp.approvals.tables import Action, ActionGroup, Decision
 from webapp.errors import Missing
+from webapp.people import linking
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -47,8 +48,8 @@ class Opened:
         groups = {*viewer.groups, *lent}
         return replace(viewer, groups=tuple(sorted(groups | stepped_in(groups, envelope, now))))
 
-    def part(self, person: str, groups: Sequence[str]) -> Part:
-        return part_of(self.subject, self.verified.given, person, groups)
+    def part(self, person: str, groups: Sequence[str], same_as: Sequence[str] = ()) -> Part:
+        return part_of(self.subject, self.verified.given, person, groups, same_as)
 
 
 def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
@@ -106,6 +107,7 @@ def open_(house: House, action_id: str) -> Opened:
         action = session.get(Action, action_id)
         payload = payloads.stored(session, action_id, "request")
         rows = decisions.stored(session, action_id)
+        same = linking.others(session, {row.person for row in rows})
     if action is None:
         raise Missing("There is no such action.")
     if payload is None:
@@ -113,5 +115,5 @@ def open_(house: House, action_id: str) -> Opened:
     document = read(payloads.open_(house, payload, digest=action.digest), action)
     keys = decisions.authority_keys(house)
     verified = decisions.verify(rows, expected_action=action.id, expected_digest=document.digest, keys=keys,
-                                envelope=document.envelope)
+                                envelope=document.envelope, same=same)
     return Opened(action, document, verified, keys)

@@ -74,7 +74,7 @@ def _away(person: Person, now: datetime) -> bool:
 
 
 def _bar(person: Person, kinds: Iterable[str], need: Need, parties: Parties) -> Bar:
-    if parties.excludes(person.id):
+    if any(parties.excludes(one) for one in (person.id, *person.same_as)):
         return "party"
     if person.suspended:
         return "suspended"

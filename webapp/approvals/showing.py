@@ -68,7 +68,7 @@ class Shown:
     @property
     def by_code(self) -> bool:
         """Whether a code is asked for: not of somebody who has no app. While the vault is away nobody knows, and it is."""
-        return self.code_counts and (self.challenge is None or self.challenge.codes)
+        return self.code_counts and not self.closed and (self.challenge is None or self.challenge.codes)
 
     @property
     def before_at(self) -> datetime | None:
@@ -76,6 +76,8 @@ class Shown:
         before = self.opened.document.envelope["facts"].get("before")
         return datetime.fromisoformat(before["at"]) if before else None
 
+    closed: bool = False
+    """Whether it is too late or too early for this person's word: `away` says why."""
     runs_in: int = 0
     """Seconds until then, rounded up."""
 
@@ -95,7 +97,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
     now = house.clock()
     document, action = opened.document, opened.action
     viewer = opened.speaker(viewer, now)
-    part = opened.part(viewer.person, viewer.groups)
+    part = opened.part(viewer.person, viewer.groups, viewer.same_as)
     own = document.parties.includes(viewer.person)
     decided = any(one.person == viewer.person for one in opened.verified.given)
     earlier = _earlier(house, opened, viewer)
@@ -159,7 +161,8 @@ def _deciders(house: House, opened: Opened) -> dict[str, list[str]]:
     parties = opened.document.parties
     with house.database.read() as session:
         return {
-            group: [one.name for one in lookup.members(session, group) if not parties.excludes(one.id)]
+            group: [one.name for one in lookup.members(session, group)
+                    if not any(parties.excludes(who) for who in (one.id, *one.same_as))]
             for group in sorted(opened.document.groups)
         }
 

@@ -58,7 +58,7 @@ class Seen:
 
 
 def look(opened: Opened, viewer: Viewer, now: datetime) -> Seen:
-    part = opened.part(viewer.person, viewer.groups)
+    part = opened.part(viewer.person, viewer.groups, viewer.same_as)
     given = tuple((one.person, one.verdict) for one in opened.verified.given)
     return Seen(opened.document.digest, opened.resolution(now).state, part, _last(opened, viewer, part), given)
 

@@ -89,7 +89,7 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         person=ticket.person, name=ticket.name, email=ticket.email, groups=tuple(ticket.groups),
         admin=any_of(ticket.groups, people.admin_groups), auditor=any_of(ticket.groups, people.auditor_groups),
         session=found.id, proof=SessionProof(found.ticket, cookie), factor_at=ticket.factor_at,
-        zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")),
+        zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")), same_as=found.same_as,
         lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),
     )
 

@@ -33,6 +33,8 @@ class Person(Base):
     tries: Mapped[int] = mapped_column(default=0)
     """Factor answers given since `tries_since` and not followed by a right one."""
     tries_since: Mapped[datetime | None]
+    same_as: Mapped[list[str]] = mapped_column(default=list)
+    """Other sign-ins of the same human. A copy of the keeper's record, which is what counts: it can only tighten."""
     suspended: Mapped[str] = mapped_column(default="")
     """The incident that keeps this person out, or empty. Unlike the rest of the row this is decided here: while it is set, no
     session and no token of theirs counts, and no decision of theirs carries anything."""

@@ -28,6 +28,8 @@ class Viewer:
     """When a factor was checked in this session; None until then."""
     zone: str = "UTC"
     locale: str = "en"
+    same_as: tuple[str, ...] = ()
+    """Other sign-ins of the same human, as a row says: it keeps out, and never lets in."""
     lent: tuple[Delegation, ...] = ()
     """What others lent them and the keeper says stands now. Their own `groups` are without these."""
 
@@ -35,6 +37,10 @@ class Viewer:
     def named(self) -> tuple[tuple[str, str], ...]:
         """Lender and id of each: how the door is told where to look."""
         return tuple((one.by, one.id) for one in self.lent)
+
+    @property
+    def selves(self) -> frozenset[str]:
+        return frozenset({self.person, *self.same_as})
 
 
 def viewer() -> Viewer:

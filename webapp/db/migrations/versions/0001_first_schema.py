@@ -404,6 +404,7 @@ def upgrade() -> None:
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('tries_since', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('same_as', sa.JSON(), nullable=False),
     sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('factors', sa.JSON(), nullable=False),
     sa.Column('away_until', sa.DateTime(timezone=True), nullable=True),
