@@ -101,7 +101,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
     own = document.parties.includes(viewer.person)
     decided = any(one.person == viewer.person for one in opened.verified.given)
     earlier = _earlier(house, opened, viewer)
-    challenge, away = _challenge(house, opened, viewer, part)
+    challenge, away, closed = _challenge(house, opened, viewer, part)
     used, remembered = document.envelope["facts"]["usage"], _records(house, opened)
     return Shown(
         opened=opened, part=part, progress=opened.progress(now), names=_names(house, opened),
@@ -111,7 +111,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         answer=_answer(house, opened) if own or decided else None, sees_answer=own or decided,
         seen=since.look(opened, viewer, now),
         may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
-        may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away,
+        may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away, closed=closed,
         code_counts=code_counts(opened.subject, part, viewer.groups), restored_at=_restored(house, action),
         runs_at=(runs_at := _runs_at(opened, now)), runs_in=math.ceil((runs_at - now).total_seconds()) if runs_at else 0,
     )
@@ -130,17 +130,18 @@ def _restored(house: House, action: Action) -> datetime | None:
         return afresh.restored_since(session, action.created_at)
 
 
-def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tuple[Challenge | None, str]:
-    """A challenge for the one who decides. A vault that is away now may be back when they press the button."""
+def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tuple[Challenge | None, str, bool]:
+    """A challenge for the one who decides; why there is none; and whether no code counts now either. A vault that is away now may
+    be back when they press the button."""
     if opened.action.state != "held" or opened.resolution(house.clock()).state != "held" or part not in ("confirm", "approve"):
-        return None, ""
+        return None, "", False
     try:
         challenge = house.door.decision_challenge(
             proof=viewer.proof, envelope=opened.document.raw, verdict=part, delegations=viewer.named
         )
-        return challenge, ""
+        return challenge, "", False
     except (VaultSealed, VaultAway, KeeperAway, Stale) as error:
-        return None, error.hint
+        return None, error.hint, isinstance(error, Stale)
 
 
 def _names(house: House, opened: Opened) -> dict[str, str]:

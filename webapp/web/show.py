@@ -53,6 +53,7 @@ HIDDEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uf
 BOXED = Markup('<span class="boxed mono" title="an invisible character">U+{1:04X} {0}</span>')
 TIME = Markup('<time datetime="{}" title="{}">{}</time>')
 COUNTDOWN = Markup('<time datetime="{}" title="{}" data-until>{}</time>')
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 RUNS = Markup('<time datetime="{}" title="{}" data-runs>{}</time>')
 
 
@@ -118,6 +119,12 @@ def second(when: datetime) -> Markup:
     return _element(when, format_datetime(when, "HH:mm:ss", tzinfo=_zone(), locale=_locale()))
 
 
+def hours(text: str) -> str:
+    """Hours of a need (`0-4 08:00-18:00 Europe/Berlin`) with names of days."""
+    days, times, zone = text.split(" ")
+    return f"{re.sub('[0-6]', lambda day: DAYS[int(day[0])], days)} {times}, {zone}"
+
+
 def money(minor: int, currency: str) -> str:
     """Minor units and an ISO 4217 code, in the viewer's locale: `€4,800.00`.
 
@@ -168,7 +175,7 @@ def visible(text: str) -> Markup:
 
 
 def register(app: Flask, *, evaluation: bool) -> None:
-    for filter_ in (ago, at, clock, moment, number, place, until, runs_in, second, money, visible):
+    for filter_ in (ago, at, clock, moment, number, place, until, runs_in, second, hours, money, visible):
         app.jinja_env.filters[filter_.__name__] = filter_
     app.jinja_env.globals["evaluation"] = evaluation
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
