@@ -118,6 +118,7 @@ def test_of_a_start_and_an_incident_at_once_one_is_first(scene: Scene) -> None:
     withdrawn was never sent."""
     house, bob = scene.house, scene.people("bob", groups=["finance"])
     key = with_passkey(bob)
+    house.settings.approvals.quick_row = 0  # Bob approves one after the other here, and no detail is asked for
     for turn in range(4):
         ada = scene.people(f"ada{turn}")
         action_id = held(house, draft(house, ada.person, grant=f"grt_{turn}"))
