@@ -33,7 +33,7 @@ from webapp.audit import keys
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.audit.verify import Report, stored_bodies, stored_notes, verify
 from webapp.composition import create_app
-from webapp.config import Approvals, Settings
+from webapp.config import Approvals, Settings, Undo
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.gateway.request_state import Bound, RequestStates, State
@@ -54,7 +54,7 @@ def door(clock: Clock) -> Iterator[Door]:
 @pytest.fixture
 def house(database: Database, door: Door, clock: Clock, tmp_path: Path) -> House:
     """The clock leaps: no entry has waited too long for that."""
-    limits = Approvals(log_stalled=600)
+    limits = Approvals(log_stalled=600, quick_row=0, undo=Undo(send=0, money=0, destroy=0))
     settings = Settings(instance=tmp_path, public_url=PUBLIC_URL, database_url=database.url, approvals=limits)
     return House(settings, database, door, clock)
 

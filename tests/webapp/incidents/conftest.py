@@ -31,6 +31,7 @@ from webapp.web.house import House
 def house(database: Database, keeper: KeeperParts, clock: Clock) -> House:
     """In the keeper's own instance folder, for both to read one catalogue."""
     settings = Settings(instance=keeper.instance, public_url=PUBLIC_URL, database_url=database.url)
+    settings.approvals.quick_row = 0  # the clock stands still here: every decision would be a quick one
     return House(settings, database, keeper.door, clock)
 
 
