@@ -52,7 +52,9 @@ class SigningDoor(Door):
     def status(self) -> Any:
         return SimpleNamespace(keeper="ready", vault="ready", now=None)
 
-    def decide(self, *, proof: Any, envelope: bytes, verdict: Any, reason: str = "", answer: Any = None) -> Statement:
+    def decide(
+        self, *, proof: Any, envelope: bytes, verdict: Any, reason: str = "", answer: Any = None, delegations: Any = ()
+    ) -> Statement:
         if self.signs.before_signing is not None:
             self.signs.before_signing(proof)
         read, groups = read_envelope(envelope), self.signs.people[proof]
