@@ -153,7 +153,7 @@ def void_to_recipients(session: Session, connection: str, now: datetime) -> int:
     """A tool that changes recipients ran on this account: whoever was shown may not be who is meant. How many were voided."""
     waiting = select(Action).where(
         Action.connection == connection, Action.state.in_(("held", "approved")), Action.recipient != ""
-    ).with_for_update()
+    ).order_by(Action.id).with_for_update()
     actions = session.scalars(waiting).all()
     for action in actions:
         void(session, action, Drift("the account's recipients were changed while it waited"), now)

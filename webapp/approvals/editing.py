@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from vault.errors import MayNotDecide
 from vault.evidence import Need
 from webapp import audit
-from webapp.approvals import edit_form, holding, page
+from webapp.approvals import edit_form, holding, page, usage
 from webapp.approvals.deciding import CHANGED, still
 from webapp.approvals.drift import EDITED, NOT_THERE, Drift, bounded
 from webapp.approvals.drift import Change as Changed
@@ -111,6 +111,7 @@ def _replace(session: Session, house: House, opened: Opened, proposed: _Proposed
     """1. the old action still waits as it was shown, and who proposes is not suspended; 2. policy, without what the old one
     counts as; 3. the old one is void; 4. the new one is held, and both are linked."""
     now, settings = house.clock(), house.settings.approvals
+    usage.one_at_a_time(session, opened.document.parties.principal)  # before the row, as everybody who locks both
     old = session.get(Action, opened.action.id, with_for_update=True)
     if old is None or old.state != "held" or old.digest != opened.document.digest:  # 1
         raise Conflict(CHANGED)

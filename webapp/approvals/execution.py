@@ -171,6 +171,7 @@ def _reread(session: Session, opened: Opened) -> Action:
 def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck: Recheck) -> Started | str:
     """Step 3. Why it does not run (then it is void or expired, and written so), or what was started."""
     now, settings = house.clock(), house.settings.approvals
+    usage.one_at_a_time(session, opened.document.parties.principal)  # before the row, as everybody who locks both
     action = _reread(session, opened)
     audit.require_flowing(session, now, settings.log_stalled)
     if now >= min(action.run_by or opened.document.expires_at, _lapses(opened, settings.pick_up)):

@@ -83,7 +83,8 @@ ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("
 
 def one_at_a_time(session: Where, person: str) -> None:
     """Before caps are read in the transaction that acts on them. SQLite has one writer; on PostgreSQL one person's calls are
-    judged one after the other."""
+    judged one after the other. Who also locks rows of actions does that after this: a call that changes recipients is judged
+    first and then voids what waits, and two who lock in two orders wait for each other."""
     on = direct(session)
     if on.dialect.name == "postgresql":
         on.rows(ALONE, {"person": person})

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import random
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from tests.app_parts import hidden
 from tests.conftest import Clock
@@ -17,9 +20,13 @@ from tests.webapp.approvals import signing
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import APPROVE, ORDER, TWO, Server, action, decide, draft, held, options
 from vault.errors import KeeperError
-from webapp.approvals import execution, jobs
+from vault.evidence import Account
+from webapp.approvals import deciding, edit_form, editing, execution, jobs, usage
 from webapp.approvals.deciding import decide as give
+from webapp.approvals.outcome import Editor, Handed
+from webapp.approvals.seeing import open_
 from webapp.config import Approvals, Settings, Undo
+from webapp.connections import lookup
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.errors import CountersealError
@@ -194,3 +201,84 @@ def test_a_decision_that_comes_while_it_is_executed_changes_nothing(house: House
     answer.set()
     running.join(60)
     assert (action(house, held_id).state, len(server.calls)) == ("done", 1)
+
+
+# -- one order of locks (PostgreSQL) ------------------------------------------------------------------------------------
+
+ACCOUNT: Account = {"id": "con_1", "owner": "per_ada", "provider": "harbour", "account": "acc-1", "label": "Current account"}
+postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+def _shown_in_a_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[str]]:
+    """What it returned, or the code of what it raised."""
+    said: list[str] = []
+
+    def run() -> None:
+        try:
+            said.append(str(work()))
+        except (CountersealError, KeeperError) as error:
+            said.append(error.code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, said
+
+
+def _waits_for_a_lock(house: House) -> None:
+    waiting, asked = time.monotonic() + 60, text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with house.database.engine.connect() as connection:
+        while not connection.scalar(asked):
+            assert time.monotonic() < waiting, "nobody waits"
+            time.sleep(0.05)
+
+
+def _run_it(house: House, action_id: str) -> Callable[[], Any]:
+    give(house, action_id, signing.viewer(house, "per_bob"), shown=action(house, action_id).digest, answer=signing.ANSWER,
+         recheck=lambda *_: None)
+    return lambda: execution.run(house, action_id, Server(), lambda *_: None)
+
+
+def _edit_it(house: House, action_id: str) -> Callable[[], Any]:
+    handed = Handed(Server(), lambda *_: None, Editor(lambda *_: {}, lambda *_: pytest.fail("judged after it was void")))
+    known = edit_form.fields({}, editing.arguments_of(open_(house, action_id)))
+    typed = {name: value for one in known for name, value in ((one.name, one.text), (f"{one.name}-given", "1"))}
+    changed = {**typed, next(one.name for one in known if one.argument == "reference"): '"RE-2"'}
+    bob, shown = signing.viewer(house, "per_bob"), action(house, action_id).digest
+    return lambda: editing.propose(house, action_id, bob, handed, shown=shown, typed=changed, why="Another reference.")
+
+
+@postgresql
+@pytest.mark.parametrize("begins", [_run_it, _edit_it])
+def test_a_call_that_changes_recipients_never_waits_for_one_that_waits_for_it(
+    signed: House, begins: Callable[[House, str], Callable[[], Any]]
+) -> None:
+    """Both are of one person: the call was judged, and voids what waits; the other had locked what waits, and was to be judged."""
+    action_id = held(signed, draft(signed, "per_ada", account=ACCOUNT))
+    begun = begins(signed, action_id)
+
+    def call(session: Session) -> tuple[int, threading.Thread, list[str]]:
+        usage.one_at_a_time(session, "per_ada")
+        thread, said = _shown_in_a_thread(begun)
+        _waits_for_a_lock(signed)
+        return deciding.void_to_recipients(session, "con_1", signed.clock()), thread, said
+
+    voided, thread, said = signed.database.write(call)
+    thread.join(60)
+    assert (voided, said, action(signed, action_id).state) == (1, ["conflict"], "void")
+
+
+@postgresql
+def test_who_decides_does_not_wait_for_an_incident_that_goes_on_to_their_actions(signed: House) -> None:
+    """An incident holds the lock on a person's accounts and then locks the rows of their calls."""
+    action_id = held(signed, draft(signed, "per_ada"))
+    bob, shown = signing.viewer(signed, "per_bob"), action(signed, action_id).digest
+
+    def incident(session: Session) -> list[str]:
+        lookup.alone(session, "per_bob")
+        thread, said = _shown_in_a_thread(
+            lambda: give(signed, action_id, bob, shown=shown, answer=signing.ANSWER, recheck=lambda *_: None)
+        )
+        thread.join(60)
+        return said
+
+    assert signed.database.write(incident) == ["approved"]
