@@ -158,8 +158,9 @@ def _may_decide(one: Asked) -> None:
     confirms = any(need["kind"] == "confirm" for need in envelope["requirement"]) and who == confirmer(envelope)
     asked = bool(groups_asked(envelope) & set(one.person.groups))
     theirs = bool({who, *one.same_as} & excluded(envelope))
-    if one.verdict == "break_glass" and theirs:
-        raise MayNotDecide(f"{who}: requester or owner")
+    if one.verdict == "break_glass" and (theirs or not groups_asked(envelope)):
+        reason = "requester or owner" if theirs else "nobody but the owner was asked"
+        raise MayNotDecide(f"{who}: {reason}")
     if one.verdict == "approve" and (theirs or not asked):
         reason = "requester or owner" if theirs else "not in a group that was asked"
         raise MayNotDecide(f"{who}: {reason}")

@@ -18,7 +18,7 @@ from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide
 from vault.kv import Data
 from vault.mark import mark
 from vault.people import Person, held_at, person
-from vault.standing import covers, moment
+from vault.standing import carries, covers, moment
 from vault.table import SEGMENT, Body, Keeper, mapping, segment, strings, text
 
 DOMAIN = b"counterseal/delegation/v1\n"
@@ -63,8 +63,9 @@ def delegate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         if not factors.old_enough(keeper, factor, evaluation):
             raise FactorTooYoung(str(factor["id"]))
 
-    factors.answered(keeper, who, mapping(body, "answer"), "delegation", expected, acceptable)  # 3
-    one: One = {**asked, "id": f"dlg_{secrets.token_hex(12)}", "made_at": keeper.clock().isoformat(), "ended_at": ""}
+    used = factors.answered(keeper, who, mapping(body, "answer"), "delegation", expected, acceptable)  # 3
+    made = {"id": f"dlg_{secrets.token_hex(12)}", "factor": used["kind"], "made_at": keeper.clock().isoformat(), "ended_at": ""}
+    one: One = {**asked, **made}
     keeper.kv.update(path(asked["by"]), lambda old: (_with(old, one, keeper.clock()), None))  # 4
     return {"delegation": one}
 
@@ -126,7 +127,7 @@ def _time(given: Body, name: str) -> datetime:
 
 def _with(old: Data | None, one: One, now: datetime) -> Data:
     """Those that are over go; who lends too much is told."""
-    live = [dict(each) for each in (old or {}).get("given", ()) if not each["ended_at"] and moment(each["until"]) > now - LONGEST]
+    live = [dict(each) for each in (old or {}).get("given", ()) if not each["ended_at"] and moment(each["until"]) > now]
     if len(live) >= MOST:
         raise TooMany("delegations", hint=f"You have {MOST} delegations. End one of them first.")
     return {"given": [*live, one]}
@@ -159,12 +160,13 @@ def lent(keeper: Keeper, to: Person, envelope: Envelope, named: Iterable[tuple[s
         one = _found(keeper, by, which, to.id)
         if one is None or one["group"] in to.groups or one["group"] in found or not _good(keeper, one, envelope):
             continue
-        found[one["group"]] = {"by": by, "id": which, "until": one["until"], "scope": one["scope"]}
+        factor = one.get("factor", "")
+        found[one["group"]] = {"by": by, "id": which, "until": one["until"], "scope": one["scope"], "factor": factor}
     return found
 
 
 def still(keeper: Keeper, to: str, claimed: Any, envelope: Envelope) -> frozenset[str]:
-    """Of the delegations that a signed statement names, the groups for which they were not ended since."""
+    """Of the delegations that a signed statement names, the groups for which they were not ended since, and did not end."""
     found = set()
     for group, given in (claimed if isinstance(claimed, dict) else {}).items():
         by, which = str(given.get("by", "")), str(given.get("id", ""))
@@ -175,10 +177,12 @@ def still(keeper: Keeper, to: str, claimed: Any, envelope: Envelope) -> frozense
 
 
 def _good(keeper: Keeper, one: One, envelope: Envelope) -> bool:
-    """It stands now, is for this action, and is of somebody whom this action does not keep out, whichever way they sign in."""
+    """It stands now, is for this action, was lent strongly enough for it, and is of somebody whom this action does not keep out,
+    whichever way they sign in."""
     lender = person(keeper, one["by"])
     kept_out = {lender.id, *lender.same_for(held_at(envelope))} & excluded(envelope)
-    return not kept_out and covers(one["scope"], envelope) and _stands(keeper, one, keeper.clock(), lender)
+    fits = covers(one["scope"], envelope) and carries(str(one.get("factor", "")), envelope)
+    return not kept_out and fits and _stands(keeper, one, keeper.clock(), lender)
 
 
 def _stands(keeper: Keeper, one: One, now: datetime, lender: Person | None = None) -> bool:

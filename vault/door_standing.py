@@ -51,7 +51,7 @@ def read(found: Json) -> Delegation:
     scope = found["scope"]
     return Delegation(
         found["by"], found["to"], found["group"], tuple(scope["servers"]), tuple(scope["classes"]), scope["up_to"],
-        moment(found["since"]), moment(found["until"]), found["id"],
+        moment(found["since"]), moment(found["until"]), found["id"], found.get("factor", ""),
     )
 
 

@@ -200,6 +200,9 @@ def _checked(found: Mapping[str, Any]) -> None:
     edit = (found.get("facts") or {}).get("edit")
     if edit is not None and not (isinstance(edit, dict) and isinstance(edit.get("by"), str) and edit["by"]):
         raise BadEnvelope("it does not say who changed it")
+    earlier = [] if edit is None else edit.get("earlier", [])
+    if not isinstance(earlier, list) or not all(isinstance(one, str) and one for one in earlier):
+        raise BadEnvelope("it does not say who changed it before")
     if not found["expires_at"].endswith("Z") or expiry(found).tzinfo is None:
         raise BadEnvelope("expires_at")
     if not isinstance(found["requirement"], list) or not found["requirement"]:
@@ -241,14 +244,20 @@ def excluded(envelope: Envelope) -> frozenset[str]:
     and who changed the call. By identity, whatever their roles."""
     account, server = envelope["connection"], envelope["server"].get("owner", "")
     persons = {envelope["principal"]["person"], envelope["client"]["owner"], account["owner"] if account else "", server}
-    persons.add(editor(envelope))
-    return frozenset(persons - {""})
+    return frozenset(persons - {""}) | editors(envelope)
 
 
 def editor(envelope: Envelope) -> str:
     """The approver who changed what the agent asked for; empty where nobody did."""
     edit = (envelope.get("facts") or {}).get("edit")
     return "" if edit is None else str(edit["by"])
+
+
+def editors(envelope: Envelope) -> frozenset[str]:
+    """The same, and whoever changed before what was changed again. Attack: an approver's change, of which another corrects a
+    word, is approved by the one who made it."""
+    edit = (envelope.get("facts") or {}).get("edit")
+    return frozenset() if edit is None else frozenset({str(edit["by"]), *edit.get("earlier", ())})
 
 
 def confirmer(envelope: Envelope) -> str:

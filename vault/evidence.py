@@ -28,6 +28,7 @@ from vault.envelope import (
     confirmer,
     digest,
     editor,
+    editors,
     excluded,
     expiry,
     groups_asked,
@@ -39,13 +40,13 @@ from vault.hours import BadHours, Hours
 from vault.hours import read as read_hours
 from vault.humans import humans
 from vault.signatures import BadSignature, check
-from vault.standing import covers, others_from, standing, stepped_in
+from vault.standing import carries, covers, others_from, standing, stepped_in
 
 __all__ = [
     "GLASS_REASON", "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need",
-    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "canonical", "confirmer", "covers", "digest", "editor",
-    "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement", "read_envelope", "read_hours", "satisfied",
-    "standing", "stepped_in", "undo_over",
+    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "canonical", "carries", "confirmer", "covers", "digest",
+    "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement", "read_envelope",
+    "read_hours", "satisfied", "standing", "stepped_in", "undo_over",
 ]
 
 GLASS_REASON = 20

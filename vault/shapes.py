@@ -237,7 +237,7 @@ class Revoked:
 @dataclass(frozen=True)
 class Delegation:
     """A membership that one person lends another. `servers` and `classes`: for which, all where empty; `up_to`: in minor units of
-    the base currency, None without a bound. `id` is empty until it is recorded."""
+    the base currency, None without a bound. `id` is empty until it is recorded; so is `factor`, the kind it was signed with."""
 
     by: str
     to: str
@@ -248,6 +248,7 @@ class Delegation:
     since: datetime
     until: datetime
     id: str = ""
+    factor: str = ""
 
     @property
     def scope(self) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from vault.shapes import Evidence
 from vault.spent import was_rejected, was_spent
 from vault.table import SEGMENT, Body, Keeper, mapping, text
 
-MAX_STATEMENTS = 20
+MAX_STATEMENTS = 100
+"""More than the largest quorums of two groups and a confirmation."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ def standing(body: Mapping[str, Any], envelope: Envelope, groups_now: Iterable[s
     """The statement with `groups` those that it stands for on this envelope, in steps:
 
     1. of the groups that were signed, those that the person has now, where `groups_now` says which;
-    2. of those held by delegation, the ones whose scope covers this envelope, and that had not ended when it was signed. Whoever
-       delegated is then one human with whoever decides: nobody's seat is filled twice, and what is theirs they do not approve;
+    2. of those held by delegation, the ones whose scope covers this envelope, that were lent strongly enough for it, and that had
+       not ended when it was signed. Whoever delegated is then one human with whoever decides: nobody's seat is filled twice, and
+       what is theirs they do not approve;
     3. the groups for which one of these stands from a time on that the rule named.
     """
     lent: Mapping[str, Mapping[str, Any]] = body.get("delegated") or {}
@@ -24,7 +25,8 @@ def standing(body: Mapping[str, Any], envelope: Envelope, groups_now: Iterable[s
         groups &= set(groups_now)  # 1
     at, used = moment(str(body["at"])), list[str]()
     for group in sorted(groups & set(lent)):
-        if at < moment(str(lent[group]["until"])) and covers(lent[group]["scope"], envelope):
+        one = lent[group]
+        if at < moment(str(one["until"])) and covers(one["scope"], envelope) and carries(str(one.get("factor", "")), envelope):
             used.append(str(lent[group]["by"]))  # 2
         else:
             groups.discard(group)
@@ -33,8 +35,9 @@ def standing(body: Mapping[str, Any], envelope: Envelope, groups_now: Iterable[s
 
 
 def covers(scope: Mapping[str, Any], envelope: Envelope) -> bool:
-    """Whether a delegation of this scope is for this action. An empty list names all; an amount that cannot be read is above any
-    bound. Raises KeyError, TypeError, ValueError for what is no scope."""
+    """Whether a delegation of this scope is for this action. An empty list names all; above any bound is an amount that cannot be
+    read, or that is only inferred, or that a server only says of a token which does more. Raises KeyError, TypeError, ValueError
+    for what is no scope."""
     servers, classes, up_to = scope["servers"], scope["classes"], scope["up_to"]
     if not isinstance(servers, list) or not isinstance(classes, list) or not (up_to is None or type(up_to) is int):
         raise TypeError("scope")
@@ -42,9 +45,19 @@ def covers(scope: Mapping[str, Any], envelope: Envelope) -> bool:
         return False
     if up_to is None:
         return True
-    amount = envelope["facts"].get("amount") or {}
+    facts = envelope["facts"]
+    if facts.get("enforced") is False or "amount" in (facts.get("inferred") or ()):
+        return False
+    amount = facts.get("amount") or {}
     base = amount.get("base_minor")
-    return amount.get("status") == "ok" and type(base) is int and base <= up_to
+    return amount.get("status") == "ok" and type(base) is int and abs(base) <= up_to
+
+
+def carries(factor: str, envelope: Envelope) -> bool:
+    """Whether what was lent by this kind of factor counts here. Attack: one authenticator code, which is bound to nothing, lends
+    a membership to somebody whose own passkey then decides what asks for a passkey."""
+    asked = (need["factor"] for need in envelope["requirement"] if need["kind"] == "approvers")
+    return factor == "passkey" or "passkey" not in asked
 
 
 def stepped_in(groups: Iterable[str], envelope: Envelope, at: datetime) -> frozenset[str]:

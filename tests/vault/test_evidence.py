@@ -378,7 +378,18 @@ def test_whoever_changed_the_call_approves_nothing_of_it_under_any_of_their_sign
     assert judge(raw, statement(raw, "per_other")) == Met(("per_other",))
 
 
-@pytest.mark.parametrize("edit", [{}, {"by": ""}, {"by": None}, {"by": ["per_fin"]}, "per_fin", True])
+def test_whoever_changed_it_before_another_did_approves_nothing_of_it_either():
+    """Attack: Fin proposes another payee, somebody corrects a word of that, and Fin approves their own proposal."""
+    raw = envelope(FINANCE, facts={"edit": {"of": "act_0", "by": "per_cas", "name": "Cas", "earlier": ["per_fin"]}})
+    assert not judge(raw, statement(raw, "per_fin"))
+    assert not judge(raw, statement(raw, "per_fin_2", same_as=["per_fin"]))
+    assert judge(raw, statement(raw, "per_other")) == Met(("per_other",))
+
+
+@pytest.mark.parametrize("edit", [
+    {}, {"by": ""}, {"by": None}, {"by": ["per_fin"]}, "per_fin", True, {"by": "per_fin", "earlier": "per_cas"},
+    {"by": "per_fin", "earlier": [""]}, {"by": "per_fin", "earlier": None},
+])
 def test_an_edit_that_does_not_say_by_whom_is_no_envelope(edit: object):
     with pytest.raises(BadEnvelope):
         read_envelope(envelope(FINANCE, facts={"edit": edit}))

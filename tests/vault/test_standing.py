@@ -12,7 +12,7 @@ import pytest
 from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, decide, sign_in, with_passkey
 from tests.vault.samples import AGENT_OWNER, KEYS, NOW, OWNER, PRINCIPAL, approvers, confirm, statement
 from tests.vault.samples import envelope as sample
-from vault import decisions, people
+from vault import decisions, delegating, people
 from vault.door import Answer, Delegation
 from vault.door_standing import proof_of
 from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide, NotApproved, NotKnown
@@ -47,6 +47,33 @@ def test_a_delegated_word_counts_within_its_scope_and_time_alone() -> None:
     assert not met(raw, statement(raw, "per_bob", delegated=lent(until=NOW)))
     unread = sample(approvers("finance"), facts={"amount": {"status": "unknown"}})
     assert not met(unread, statement(unread, "per_bob", delegated=lent(scope={**OPEN, "up_to": 10**12})))
+
+
+@pytest.mark.parametrize("facts", [
+    {"amount": {"status": "ok", "base_minor": 100}, "enforced": False},
+    {"amount": {"status": "ok", "base_minor": 100}, "inferred": ["amount"]},
+    {"amount": {"status": "ok", "base_minor": -90000}},
+    {"amount": None},
+])
+def test_an_amount_that_is_only_said_or_inferred_is_above_any_bound_of_a_delegation(facts: dict[str, Any]) -> None:
+    raw = sample(approvers("finance"), facts=facts)
+    assert not met(raw, statement(raw, "per_bob", delegated=lent(scope={**OPEN, "up_to": 48000})))
+    assert met(raw, statement(raw, "per_bob", delegated=lent()))
+
+
+def test_what_was_lent_by_a_code_decides_nothing_that_asks_for_a_passkey() -> None:
+    """Attack: one code, caught in the web process, lends finance to somebody who then decides by a passkey of their own."""
+    passkey, code = ({"finance": {**lent()["finance"], "factor": kind}} for kind in ("passkey", "totp"))
+    raw = sample(approvers("finance", factor="passkey"))
+    assert met(raw, statement(raw, "per_bob", delegated=passkey))
+    assert not met(raw, statement(raw, "per_bob", delegated=code))
+    assert not met(raw, statement(raw, "per_bob", delegated=lent())), "one that does not say by what"
+    step = sample({**approvers("board", factor="passkey"), "escalate": {"group": "finance", "after": 1}})  # type: ignore[arg-type]
+    late = {"at": (NOW + timedelta(seconds=2)).isoformat()}
+    assert met(step, statement(step, "per_bob", delegated=passkey, **late))
+    assert not met(step, statement(step, "per_bob", delegated=code, **late)), "nor in the place of those who are asked"
+    plain = sample(approvers("finance"))
+    assert met(plain, statement(plain, "per_bob", delegated=code))
 
 
 @pytest.mark.parametrize("party", [PRINCIPAL, OWNER, AGENT_OWNER])
@@ -252,3 +279,25 @@ def test_an_ordinary_decision_is_as_it_was(keeper: KeeperParts, fin: SignedPerso
     body = json.loads(decide(keeper, fin, now_envelope(approvers("finance")), "approve").body)
     assert "delegated" not in body
     assert body["groups"] == ["finance"]
+
+
+def test_the_keeper_keeps_what_a_delegation_was_signed_with_and_counts_those_that_are_over_no_more(
+    keeper: KeeperParts, fin: SignedPerson, bob: SignedPerson
+) -> None:
+    made = sign(keeper, fin, wanted(fin, bob))
+    [found] = keeper.door.delegations(person=bob.id, named=[(fin.id, made.id)])
+    assert (made.factor, found.factor) == ("passkey", "passkey")
+    over = {**(keeper.inside().kv.read(delegating.path(fin.id)) or pytest.fail("none")).data["given"][0]}
+    over |= {"until": (datetime.now(UTC) - timedelta(days=1)).isoformat()}
+    keeper.inside().kv.update(delegating.path(fin.id), lambda old: ({"given": [over] * delegating.MOST}, None))
+    assert sign(keeper, fin, wanted(fin, bob)).id
+
+
+def test_nobody_breaks_the_glass_over_what_only_its_owner_is_asked(
+    keeper: KeeperParts, bob: SignedPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = keeper.inside()
+    monkeypatch.setattr(decisions, "may_break", lambda *_: True)
+    body = {"proof": proof_of(bob.proof), "verdict": "break_glass", "envelope": now_envelope(confirm()).decode()}
+    with pytest.raises(MayNotDecide, match="nobody but the owner"):
+        decisions.decision_challenge(inside, body)

@@ -136,7 +136,7 @@ def drifted(house: House, opened: Opened, recheck: Recheck) -> Drift | None:
 
 def compare(session: Session, opened: Opened, recheck: Recheck, now: datetime) -> Drift | None:
     """What the envelope depended on, and the groups of those who gave their word for one."""
-    return drift.of_deciders(session, opened.verified.statements, opened.document.groups) or recheck(
+    return drift.of_deciders(session, opened.verified.statements, opened.document.envelope, now) or recheck(
         session, opened.document.envelope, now
     )
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vault.evidence import Envelope, Need, Statement, canonical
-from webapp.people.tables import Person
+from vault.evidence import Envelope, Need, Statement, canonical, groups_asked, others_from
+from webapp.people.tables import Delegation, Person
 from webapp.policy.calls import Deny, Hold, Verdict
 
 EDITED = "(edited)"
@@ -169,19 +170,39 @@ def _rules(envelope: Envelope, verdict: Verdict, rules: str) -> tuple[Change, ..
     return tuple(row for row in rows if row.before != row.now)
 
 
-def of_deciders(session: Session, statements: Iterable[Statement], asked: frozenset[str]) -> Drift | None:
-    """Whether somebody approved it for a group that they are no longer in, as their last sign-in says. The statements were
-    verified. A group that was delegated has an end of its own, which the keeper looks at."""
+def of_deciders(session: Session, statements: Iterable[Statement], envelope: Envelope, now: datetime) -> Drift | None:
+    """Whether somebody approved it for a group that they are no longer in, as their last sign-in says, or by a delegation that is
+    over. The statements were verified. The keeper would refuse it when it is to run: said here, the agent can ask anew."""
+    asked, steps = groups_asked(envelope), {other for other, _ in others_from(envelope).values()}
     for statement in statements:
         body = json.loads(statement.body)
-        counted = asked & set(body["groups"]) - set(body.get("delegated") or ())
-        if body["verdict"] != "approve" or not counted:
+        if body["verdict"] != "approve":
             continue
-        now = frozenset(session.scalar(select(Person.groups).where(Person.id == body["person"])) or ())
-        if counted - now:
-            lost = ", ".join(sorted(counted - now))
-            before, after = ", ".join(sorted(counted)), ", ".join(sorted(counted & now))
+        lent: Mapping[str, Mapping[str, Any]] = body.get("delegated") or {}
+        ended = _ended(session, body["name"], [lent[group] for group in sorted((asked | steps) & set(lent))], now)
+        if ended is not None:
+            return ended
+        own = set(body["groups"]) - set(lent)
+        counted = asked & own or steps & own
+        if not counted:
+            continue
+        today = frozenset(session.scalar(select(Person.groups).where(Person.id == body["person"])) or ())
+        if counted - today:
+            lost = ", ".join(sorted(counted - today))
+            before, after = ", ".join(sorted(counted)), ", ".join(sorted(counted & today))
             return Drift(f"{body['name']}, who approved it, is no longer in {lost}.", (
                 Change(f"Groups of {body['name']} that it asks for", before, after or "none"),
+            ))
+    return None
+
+
+def _ended(session: Session, name: str, lent: Iterable[Mapping[str, Any]], now: datetime) -> Drift | None:
+    """As the rows say, which can only void: what stands is the keeper's word."""
+    for one in lent:
+        row = session.get(Delegation, one["id"])
+        groups = session.scalar(select(Person.groups).where(Person.id == one["by"])) or ()
+        if row is None or row.ended_at is not None or row.until <= now or row.group_name not in groups:
+            return Drift(f"{name} approved it in a colleague’s place, and that is over.", (
+                Change(f"In whose place {name} decides", "a colleague’s", "nobody’s"),
             ))
     return None

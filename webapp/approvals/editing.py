@@ -14,18 +14,18 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from vault.errors import MayNotDecide
-from vault.evidence import Need
+from vault.evidence import Need, editors
 from webapp import audit
 from webapp.approvals import edit_form, holding, page, usage
 from webapp.approvals.deciding import CHANGED, still
 from webapp.approvals.drift import EDITED, NOT_THERE, Drift, bounded
 from webapp.approvals.drift import Change as Changed
 from webapp.approvals.edit_form import Field
-from webapp.approvals.envelope import Draft, Runs
+from webapp.approvals.envelope import Document, Draft, Runs
 from webapp.approvals.outcome import Editor, Handed
 from webapp.approvals.payloads import Sealer, sealer
-from webapp.approvals.same_call import same
-from webapp.approvals.seeing import Opened, open_for
+from webapp.approvals.same_call import EDITS, same
+from webapp.approvals.seeing import Opened, open_, open_for
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import move
 from webapp.canonical import canonical, parse
@@ -49,7 +49,7 @@ class Form:
 def may_edit(opened: Opened, viewer: Viewer) -> bool:
     """Somebody who may approve it, while it is held. What a token client reported cannot be changed here: it does it itself."""
     document = opened.document
-    asked = bool(document.groups & set(viewer.groups)) and not document.parties.excludes(viewer.person)
+    asked = bool(document.groups & set(viewer.groups)) and not any(document.parties.excludes(one) for one in viewer.selves)
     return opened.action.state == "held" and document.enforced and asked
 
 
@@ -95,7 +95,7 @@ def propose(
     arguments = edit_form.read(_fields(house, opened, viewer, editor), typed)
     if canonical(arguments) == canonical(opened.document.envelope["arguments"]):
         raise BadInput("Nothing was changed. To let it run as it was asked, approve it.")
-    proposed = _Proposed(viewer, arguments, why, sealer(house))
+    proposed = _Proposed(viewer, arguments, why, _first(house, opened), sealer(house))
     return house.database.write(lambda s: _replace(s, house, opened, proposed, editor))
 
 
@@ -104,7 +104,21 @@ class _Proposed:
     by: Viewer
     arguments: Mapping[str, Any]
     why: str
+    first: Document
+    """What the agent asked for."""
     sealer: Sealer
+
+
+def _first(house: House, opened: Opened) -> Document:
+    """Of a change of a change: the call before any. Attack: an approver changes the payee, another corrects a word of that, and
+    the page shows to those who decide the corrected word alone, beside a payee that the agent is said to have asked for."""
+    document = opened.document
+    for _ in range(EDITS):
+        edit = document.envelope["facts"].get("edit")
+        if not edit:
+            return document
+        document = open_(house, edit["of"]).document
+    raise Conflict("This was changed too often. Reject it with a reason instead.")
 
 
 def _replace(session: Session, house: House, opened: Opened, proposed: _Proposed, editor: Editor) -> str:
@@ -124,7 +138,8 @@ def _replace(session: Session, house: House, opened: Opened, proposed: _Proposed
     replaced = Drift(f"{proposed.by.name} proposed other arguments, and that waits in its place. {proposed.why}")
     move(session, old, "void", now, actor=f"person:{proposed.by.person}", reason=replaced.why)  # 3
     held = holding.hold(  # 4
-        session, draft=draft, verdict=_asked(verdict, settings.within), sealer=proposed.sealer, settings=settings, now=now
+        session, draft=draft, verdict=_asked(verdict, settings.within), sealer=proposed.sealer, settings=settings, now=now,
+        evaluation=house.settings.evaluation,
     )
     _link(session, opened.action.id, held.action_id, proposed.by.person)
     audit.append(
@@ -141,18 +156,21 @@ def _link(session: Session, old: str, new: str, by: str) -> None:
 
 
 def _linked(draft: Draft, opened: Opened, proposed: _Proposed) -> Draft:
-    """Who changed what is part of the document that is decided on."""
-    before, now = dict(page.flat(opened.document.envelope["arguments"])), dict(page.flat(draft.arguments))
+    """Who changed what is part of the document that is decided on; and all of it is of documents, none of rows."""
+    before, now = dict(page.flat(proposed.first.envelope["arguments"])), dict(page.flat(draft.arguments))
     rows = [
         Changed(page.label(where), before.get(where, NOT_THERE), now.get(where, NOT_THERE))
         for where in {**before, **now} if before.get(where) != now.get(where)
     ]
-    edit = {
+    edit: dict[str, Any] = {
         "of": opened.action.id, "by": proposed.by.person, "name": proposed.by.name, "why": proposed.why,
         "changes": [{"what": one.what, "before": one.before, "now": one.now} for one in bounded(rows)],
     }
+    earlier = sorted(editors(opened.document.envelope) - {proposed.by.person})
+    if proposed.first is not opened.document:
+        edit |= {"earlier": earlier, "first": proposed.first.envelope["action"]}
     return replace(
-        draft, facts={**draft.facts, "edit": edit}, server_title=opened.action.server_title, runs=cast(Runs, opened.action.runs)
+        draft, facts={**draft.facts, "edit": edit}, server_title=opened.document.server_title, runs=cast(Runs, opened.action.runs)
     )
 
 

@@ -21,6 +21,7 @@ from vault.evidence import (
     confirmer,
     digest,
     editor,
+    editors,
     expiry,
     groups_asked,
     read_envelope,
@@ -145,7 +146,7 @@ class Document:
         found = self.envelope
         return Parties(
             found["principal"]["person"], confirmer(found), found["client"]["owner"], found["server"].get("owner", ""),
-            editor(found),
+            editor(found), editors(found) - {editor(found)},
         )
 
     @property

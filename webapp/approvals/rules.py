@@ -56,12 +56,15 @@ class Parties:
     editor: str = ""
     """Who changed what the agent asked for; empty where nobody did. No party to the call, and no approver of it."""
 
+    earlier: frozenset[str] = frozenset()
+    """Who had changed what they changed again: no approver of it either."""
+
     def includes(self, person: str) -> bool:
         return person in (self.principal, self.owner, self.agent_owner)
 
     def excludes(self, person: str) -> bool:
         """Whether this person may not approve it, whatever group they are in."""
-        return self.includes(person) or (person != "" and person in (self.server_owner, self.editor))
+        return self.includes(person) or (person != "" and person in (self.server_owner, self.editor, *self.earlier))
 
 
 @dataclass(frozen=True)
@@ -168,13 +171,15 @@ def may_reject(requirement: Sequence[Need], parties: Parties, person: str, group
     return any(entitled(need, parties, person, groups) for need in requirement)
 
 
-def progress(subject: Subject, decisions: Iterable[Given], would: Given | None = None) -> tuple[Progress, ...]:
+def progress(
+    subject: Subject, decisions: Iterable[Given], would: Given | None = None, linked: Iterable[Given] = ()
+) -> tuple[Progress, ...]:
     """For each need the people who met it, as many needs as can be: one human to one seat (a maximum matching, by augmenting
     paths), so that somebody in two groups, or with two sign-ins, does not stand for both. `would`: as if they had said this too,
-    within the hours."""
+    within the hours. `linked`: what else says which sign-ins are one human."""
     given, needs = list(decisions), merged(subject.requirement)
     said = [*given, would] if would else given
-    same = humans(_links(said))
+    same = humans(_links([*said, *linked]))
     seats = [(at, number) for at, need in enumerate(needs) for number in range(wanted(need))]
     able = {
         at: {same[one.person]: one.person for one in reversed(said)
@@ -230,18 +235,18 @@ def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Reso
     return Resolution("approved", met, runs_at=runs_at)
 
 
-def glass(subject: Subject, decisions: Sequence[Given]) -> Given | None:
+def glass(subject: Subject, decisions: Sequence[Given], linked: Iterable[Given] = ()) -> Given | None:
     """Who passed it alone: signed by the keeper for one whom its configuration names, by passkey, with a written reason, and not
     for what is theirs."""
-    same = humans(_links(decisions))
+    same = humans(_links([*decisions, *linked]))
     return next((
         one for one in decisions if one.verdict == "break_glass" and one.factor == "passkey"
         and len(one.reason.strip()) >= GLASS_REASON and not any(subject.parties.excludes(who) for who in same[one.person])
     ), None)
 
 
-def _carried(subject: Subject, decisions: Sequence[Given]) -> bool:
-    return glass(subject, decisions) is not None or _enough(progress(subject, decisions))
+def _carried(subject: Subject, decisions: Sequence[Given], linked: Sequence[Given] = ()) -> bool:
+    return glass(subject, decisions, linked) is not None or _enough(progress(subject, decisions, linked=linked))
 
 
 def _enough(met: Sequence[Progress]) -> bool:
@@ -249,9 +254,10 @@ def _enough(met: Sequence[Progress]) -> bool:
 
 
 def _first_met(subject: Subject, decisions: Sequence[Given]) -> datetime:
-    """When the last decision that was needed was signed, by the keeper's clock."""
+    """When the last decision that was needed was signed, by the keeper's clock. A link that only a later one names counts from
+    the start, as it does for the keeper: a window that ends earlier here would run what the keeper refuses."""
     moments = sorted({one.at for one in decisions})
-    met = (at for at in moments if _carried(subject, [one for one in decisions if one.at <= at]))
+    met = (at for at in moments if _carried(subject, [one for one in decisions if one.at <= at], decisions))
     return next(met, moments[-1])
 
 
@@ -275,7 +281,7 @@ def part_of(
             return verdict
     if any(subject.parties.includes(one) for one in mine):
         return "owner"
-    if subject.parties.editor in mine:
+    if mine & {subject.parties.editor, *subject.parties.earlier}:
         return "editor"
     if any(subject.parties.excludes(one) for one in mine):
         return "server"

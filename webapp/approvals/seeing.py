@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from vault.evidence import covers, stepped_in
+from vault.evidence import carries, covers, stepped_in
 from webapp.approvals import decisions, payloads
 from webapp.approvals.decisions import Keys, Verified
 from webapp.approvals.envelope import Document, read
@@ -42,11 +42,23 @@ class Opened:
 
     def speaker(self, viewer: Viewer, now: datetime) -> Viewer:
         """The viewer with the groups for which they may speak on this action now: their own, those lent to them for such a one,
-        and those in whose place the rule lets theirs decide by now. The keeper judges that itself when they do."""
+        and those in whose place the rule lets theirs decide by now. The keeper judges that itself when they do.
+
+        What is lent is used where their own word would bring nothing, for whoever lent it is one human with them then: a
+        colleague who lent them finance, and decides for it, must not cost them the seat that is theirs."""
         envelope, parties = self.document.envelope, self.document.parties
-        lent = {one.group for one in viewer.lent if covers(one.scope, envelope) and not parties.excludes(one.by)}
+        own = {*viewer.groups, *stepped_in(viewer.groups, envelope, now)}
+        lent = {
+            one.group: one.by for one in viewer.lent if one.group not in viewer.groups and covers(one.scope, envelope)
+            and carries(one.factor, envelope) and not parties.excludes(one.by)
+        }
+        if not lent or self.part(viewer.person, sorted(own), viewer.same_as) in ("confirm", "approve"):
+            return replace(viewer, groups=tuple(sorted(own)), lent=())
         groups = {*viewer.groups, *lent}
-        return replace(viewer, groups=tuple(sorted(groups | stepped_in(groups, envelope, now))))
+        return replace(
+            viewer, groups=tuple(sorted(groups | stepped_in(groups, envelope, now))),
+            same_as=tuple(sorted({*viewer.same_as, *lent.values()} - {viewer.person})),
+        )
 
     def part(self, person: str, groups: Sequence[str], same_as: Sequence[str] = ()) -> Part:
         return part_of(self.subject, self.verified.given, person, groups, same_as)

@@ -18,6 +18,7 @@ from webapp.errors import Conflict, Forbidden, Missing
 from webapp.incidents.opening import one_at_a_time
 from webapp.incidents.rules import may_end, words
 from webapp.incidents.tables import Incident, IncidentPart
+from webapp.people import linking
 from webapp.people import suspension as persons
 from webapp.registry import deciding as servers
 
@@ -76,7 +77,8 @@ def close(session: Session, incident: str, note: str, actor: str, now: datetime)
 
 def _theirs(session: Session, incident: str, actor: str) -> Incident:
     row = get(session, incident)
-    if not may_end(row.person, actor):
+    others = linking.others(session, [row.person]).get(row.person, ())
+    if not all(may_end(one, actor) for one in (row.person, *others)):  # under whichever of their sign-ins
         raise Forbidden(NOT_YOURS)
     return row
 

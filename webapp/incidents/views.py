@@ -136,7 +136,7 @@ def one(incident: str) -> ResponseReturnValue:
 def _one(incident: str, problem: str = "", note: str = "") -> ResponseReturnValue:
     with house().database.read() as session:
         report = reports.one(session, house().settings, incident)
-    mine = not rules.may_end(report.incident.person, _actor())
+    mine = not all(rules.may_end(report.incident.person, f"person:{one}") for one in viewer().selves)
     page = render_template(
         "incidents/one.html", report=report, incident=report.incident, mine=mine, problem=problem, note=note, words=rules.WORDS
     )

@@ -252,7 +252,7 @@ def _edit_it(house: House, action_id: str) -> Callable[[], Any]:
 def test_a_call_that_changes_recipients_never_waits_for_one_that_waits_for_it(
     signed: House, begins: Callable[[House, str], Callable[[], Any]]
 ) -> None:
-    """Both are of one person: the call was judged, and voids what waits; the other had locked what waits, and was to be judged."""
+    """Both are of one person: the call was judged, and voids what waits; the other had locked that, and was to be judged."""
     action_id = held(signed, draft(signed, "per_ada", account=ACCOUNT))
     begun = begins(signed, action_id)
 

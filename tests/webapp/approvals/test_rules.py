@@ -253,3 +253,22 @@ def test_linked_sign_ins_are_one_human() -> None:
     assert state(subject(), replace(said("bob"), same_as=("ada",))) == "held", "the requester under another sign-in"
     assert part_of(subject(), [], "bob", ["finance"], ["ada"]) == "owner"
     assert part_of(two, [said("bob")], "cleo", ["finance"], ["bob"]) == "given"
+
+
+def test_who_changed_what_was_changed_again_is_no_approver_of_it() -> None:
+    again = replace(subject(), parties=Parties("ada", "ada", "ada", editor="bob", earlier=frozenset({"cleo"})))
+    assert state(again, said("cleo")) == "held"
+    assert part_of(again, [], "cleo", ["finance"]) == part_of(again, [], "bob", ["finance"]) == "editor"
+    assert state(again, said("dan")) == "approved"
+
+
+def test_a_window_begins_no_earlier_for_the_page_than_for_the_keeper() -> None:
+    """Two who are one human, as only the last to speak says: their two words were never two."""
+    what = replace(subject(need(quorum=2)), undo=30)
+    given = [replace(said(person), at=NOW + timedelta(seconds=at)) for at, person in enumerate(("bob", "cleo", "dan"))]
+    given[2] = replace(given[2], same_as=("bob",))
+    linked = replace(said("eve", groups=()), at=NOW + timedelta(seconds=3), same_as=("bob", "cleo"))
+    assert resolve(what, given, NOW).runs_at == NOW + timedelta(seconds=1 + 31)
+    assert resolve(what, [*given, linked], NOW).state == "held", "all of them are one"
+    frank = replace(said("frank"), at=NOW + timedelta(seconds=4))
+    assert resolve(what, [*given, linked, frank], NOW).runs_at == NOW + timedelta(seconds=4 + 31)

@@ -111,7 +111,8 @@ def test_a_delegate_decides_in_the_lenders_place_and_the_page_says_so(
     other = held(house, draft(house, ada.person, grant="grt_2"), asked)
     decide(bob, bob_key, other)
     assert bob.send(f"/you/away/{row.id}/end").status_code == 303  # either may end it, at once
-    assert execution.run(house, other, server, server.recheck).state == "failed"  # the keeper looks again at the mint
+    assert execution.run(house, other, server, server.recheck).state == "void"  # and the keeper would refuse it at the mint
+    assert "in a colleague’s place, and that is over" in action(house, other).reason
     assert len(server.calls) == 1
     assert bob.get(f"/actions/{held(house, draft(house, ada.person, grant='grt_3'), asked)}").status_code == 404
 
@@ -274,3 +275,42 @@ def test_a_rota_names_who_is_asked_first_and_gives_nobody_a_right(
     with house.database.read() as session:
         assert session.scalar(select(func.count()).select_from(Entry).where(Entry.kind == "rota.added")) == 7
     assert reject(bob, held_id).status_code == 303
+
+
+def test_a_colleague_who_lends_costs_nobody_the_seat_that_is_their_own(
+    house: House, clock: Clock, server: Server, someone: Enrol, signed_in: People
+) -> None:
+    """Fin decides for finance, and Bob, who is of security and was lent finance, for security: two humans, two seats."""
+    crew, guards = f"crew-{signed_in.run}", f"guards-{signed_in.run}"
+    ada, (fin, fin_key), (bob, bob_key) = someone("ada")[0], someone("fin", groups=[crew]), someone("bob", groups=[guards])
+    assert lend(fin, fin_key, bob, crew, clock).status_code == 303
+    asked = [cast(Need, need(group=crew)), cast(Need, need(group=guards, rule="other"))]
+    held_id = held(house, draft(house, ada.person), asked)
+    assert decide(fin, fin_key, held_id).status_code == 303
+    assert decide(bob, bob_key, held_id).status_code == 303
+    assert action(house, held_id).state == "approved"
+    with house.database.read() as session:
+        bodies = [json.loads(body) for body in session.scalars(select(Decision.body).where(Decision.action == held_id))]
+    assert not any("delegated" in body for body in bodies)
+    alone = held(house, draft(house, ada.person, grant="grt_2"), asked[:1])
+    assert decide(fin, fin_key, alone).status_code == 303
+    two = held(house, draft(house, ada.person, grant="grt_3"), [cast(Need, need(group=crew, quorum=2))])
+    assert decide(fin, fin_key, two).status_code == 303
+    assert "data-passkey" not in bob.get(f"/actions/{two}").text, "for Fin, whose seat is filled, Bob can add nothing"
+    assert bob.get(f"/actions/{two}").status_code == 200
+
+
+def test_no_sign_in_of_whoever_broke_the_glass_closes_their_own_incident(house: House, clock: Clock, someone: Enrol) -> None:
+    root, _ = someone("root", groups=["admin"])
+    twin, _ = someone("twin", groups=["admin"])
+    other, _ = someone("other", groups=["admin"])
+    house.database.write(lambda s: s.add(Incident(
+        id="inc_glass", kind="glass", subject="act_1", name="x", person=root.person, reason=WHY, before="",
+        radius={"parts": [], "by_hand": []}, opened_at=clock.now, opened_by=f"person:{root.person}", lifted_at=clock.now,
+        lifted_by=f"person:{root.person}", closed_at=None, closed_by=None,
+    )))
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == twin.person).values(same_as=[root.person])))
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == root.person).values(same_as=[twin.person])))
+    assert [one.send("/incidents/inc_glass/close", note="Looked into it.").status_code for one in (root, twin, other)] == [
+        403, 403, 303,
+    ]

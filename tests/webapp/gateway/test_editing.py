@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from tests.app_parts import PUBLIC_URL, Browser, hidden
@@ -111,6 +111,27 @@ def test_an_edit_is_a_new_action_that_its_proposer_cannot_approve_and_the_agent_
     assert actions(behind)[1].delivered_at is not None
     destroy(agent)
     assert [one.state for one in actions(behind)] == ["void", "done", "held"], "delivered: the same call is a new one"
+
+
+@sqlite
+def test_who_proposed_a_change_approves_it_no_more_when_another_corrects_it_and_no_row_names_the_server(behind: World) -> None:
+    """Attack: Bob proposes what he wants, Cleo mends a word of it, and Bob approves his own."""
+    agent = ada(behind)
+    bob, cleo = behind.browser("bob"), behind.browser("cleo")
+    destroy(agent)
+    title = open_(behind.house, actions(behind)[0].id).document.server_title
+    behind.house.database.write(lambda s: s.execute(update(Action).values(server_title="Everybody’s trusted bank")))
+    assert edit(bob, actions(behind)[-1].id, "y").status_code == 303
+    assert edit(cleo, actions(behind)[-1].id, "z").status_code == 303
+    last = actions(behind)[-1]
+    document = open_(behind.house, last.id).document
+    changed = document.envelope["facts"]["edit"]
+    assert (changed["by"], changed["earlier"]) == (cleo.person, [bob.person])
+    assert changed["changes"] == [{"what": "What", "before": "x", "now": "z"}], "beside what the agent asked for"
+    assert document.server_title == title
+    for browser in (bob, cleo):
+        assert browser.send(f"/actions/{last.id}/challenge", shown=last.digest).status_code == 403
+        assert "You cannot approve this: you proposed it" in browser.get(f"/actions/{last.id}").text
 
 
 @sqlite

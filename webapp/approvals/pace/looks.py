@@ -28,8 +28,8 @@ TOGETHER = "You decided several at the same moment. Look at this one again; you 
 UNDECIDED: Mapping[str, Any] = {"verdict": "", "place": 0, "streak": 0, "missed": 0, "quick": False, "asked": False}
 JUDGED = ("approve", "confirm", "reject")
 ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("person", type_=String), 14))))
-"""A lock of its own. It is taken while an action's row is locked; `connections.lookup.alone` (11) is held by an incident that goes
-on to lock the rows of the person's actions, and the two would wait for each other."""
+"""A lock of its own. It is taken while an action's row is locked; `connections.lookup.alone` (11) is held by an incident that
+goes on to lock the rows of the person's actions, and the two would wait for each other."""
 
 
 def opened(house: House, action: str, person: str, band: int) -> None:
