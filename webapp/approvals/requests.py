@@ -14,6 +14,7 @@ from vault.door import Door
 from vault.secret import Secret
 from webapp.approvals.execution import delivered
 from webapp.approvals.outcome import link, nobody
+from webapp.approvals.rules import WAITING
 from webapp.approvals.tables import Action, TokenRequest
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
@@ -127,12 +128,15 @@ WORDS = {
 
 
 def clean(house: House, due: Due) -> datetime | None:
-    """Forget a request long after it lapsed; its action stays."""
+    """Forget a request long after it lapsed; its action stays. One that somebody gave more time still waits, and its client has
+    to find it."""
 
-    def work(session: Session) -> None:
-        row = session.get(TokenRequest, due.key)
+    def work(session: Session) -> datetime | None:
+        row, action = session.get(TokenRequest, due.key), session.get(Action, due.key)
+        if action is not None and action.state in WAITING and house.clock() < action.expires_at:
+            return action.expires_at + KEPT
         if row is not None:
             session.delete(row)
+        return None
 
-    house.database.write(work)
-    return None
+    return house.database.write(work)

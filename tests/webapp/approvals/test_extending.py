@@ -9,7 +9,7 @@ import pytest
 from tests.clock import Clock
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import action, decide, draft, forge, held
-from webapp.approvals import jobs
+from webapp.approvals import jobs, requests
 from webapp.approvals.seeing import open_
 from webapp.db.due import Due
 from webapp.policy import requirement
@@ -37,6 +37,20 @@ def test_an_approver_has_it_wait_as_long_as_its_rule_allows(house: House, clock:
     page = bob.get(f"/actions/{held_id}").text
     assert "Have it wait" not in page
     assert action(house, held_id).state == "held"
+
+
+def test_what_was_given_more_time_is_still_found_by_the_client_that_polls_for_it(house: House, clock: Clock) -> None:
+    """Its name was made to be forgotten a day after the earlier time; then no answer could be given to who asked anew."""
+    held_id = held(house, draft(house, "per_ada"), within=HOUR, latest=72 * HOUR)
+    key = requests.naming(house.door).current(clock())
+    house.database.write(lambda s: requests.open_(s, held_id, "cli_tokens", key, clock()))
+    forge(house, held_id, expires_at=clock() + timedelta(hours=72))
+    clock.forward(hours=26)
+    again = requests.clean(house, Due(key=held_id))
+    assert again == clock() + timedelta(hours=46) + requests.KEPT
+    assert requests.waits(house, held_id).code == "authorization_pending"
+    clock.forward(hours=47)
+    assert requests.clean(house, Due(key=held_id)) is None
 
 
 def test_without_an_extension_it_lapses_at_its_earlier_time(house: House, clock: Clock, someone: Enrol) -> None:
