@@ -132,14 +132,14 @@ def _page(session: Session, where: ColumnElement[bool], limit: int, after: str |
     """WINDOW actions are looked through at a time: what is rare, or is seldom this person's, must not read the whole table."""
     found = select(Action).where(where, *only).order_by(Action.id.desc()).limit(limit + 1)
     found = found.where(Action.id < after) if after else found
-    floor = _floor(session, after)
-    rows = session.scalars(found.where(Action.id >= floor) if floor else found).all()
+    least = floor(session, after)
+    rows = session.scalars(found.where(Action.id >= least) if least else found).all()
     if len(rows) > limit:
         return Listing(rows[:limit], rows[limit - 1].id, cut=True)
-    return Listing(rows, floor, cut=floor is not None, looked_back=floor is not None)
+    return Listing(rows, least, cut=least is not None, looked_back=least is not None)
 
 
-def _floor(session: Session, after: str | None) -> str | None:
+def floor(session: Session, after: str | None) -> str | None:
     """The last id of the window that begins after this one; None when the rest fits into it."""
     ids = select(Action.id).order_by(Action.id.desc()).offset(WINDOW - 1).limit(2)
     found = session.scalars(ids.where(Action.id < after) if after else ids).all()

@@ -14,7 +14,7 @@ from webapp.approvals import decisions, payloads
 from webapp.approvals.decisions import Keys, Verified
 from webapp.approvals.envelope import Document, read
 from webapp.approvals.rules import Part, Progress, Resolution, Subject, part_of, resolve
-from webapp.approvals.tables import Action, ActionGroup, Decision
+from webapp.approvals.tables import Action, ActionGroup, Decision, Usage
 from webapp.errors import Missing
 from webapp.people import linking
 from webapp.web.house import House
@@ -65,11 +65,16 @@ class Opened:
 
 
 def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
-    """For lists: what a delegation is for, as far as columns say. Its bound on the amount is looked at in the document."""
+    """For lists: what a delegation is for, as columns say; an amount that could not be read is above any bound."""
     found = []
     for one in viewer.lent:
         asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name == one.group).exists()
-        narrowed = [column.in_(names) for column, names in ((Action.server, one.servers), (Action.cls, one.classes)) if names]
+        narrowed: list[ColumnElement[bool]] = [
+            column.in_(names) for column, names in ((Action.server, one.servers), (Action.cls, one.classes)) if names
+        ]
+        if one.up_to is not None:
+            counted = select(Usage.id).where(Usage.action == Action.id, Usage.base_minor <= one.up_to)
+            narrowed.append(counted.exists())
         parties = (Action.person, Action.owner, Action.agent_owner, Action.server_owner, Action.edited_by)
         found.append(and_(asked, *narrowed, *(column.is_distinct_from(one.by) for column in parties)))
     return found

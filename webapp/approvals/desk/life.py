@@ -16,15 +16,21 @@ from webapp.audit.tables import Entry
 from webapp.people import lookup
 
 MOST = 200
+NOISE = ("action.claimed", "action.released", "action.snoozed", "action.unsnoozed")
+NOISES = 100
+"""What people can do again and again is read apart from the rest, these many of it: it pushes nothing else out."""
 WORDS = {
     "held": "Held, and put before those who may decide", "told": "Those who may decide were told",
     "approved": "Everything that it needs was given", "executing": "Under way: sent once", "done": "Done", "failed": "Failed",
     "uncertain": "Uncertain: no answer came", "rejected": "Rejected", "expired": "Lapsed", "withdrawn": "Withdrawn",
     "void": "Void: what it depended on changed", "delivered": "The outcome was delivered", "listed": "Listed",
     "opened": "Opened", "snoozed": "Put off", "unsnoozed": "Brought back",
+    "claimed": "Taken on: they look at it", "released": "Given back", "extended": "Given more time",
+    "escalated": "Put before another group too", "edited": "Made from another call, with other arguments",
+    "glass_broken": "The glass was broken: one person alone passed it",
     "result_shredded": "The stored answer was deleted, its time being over",
 }
-VERDICTS = {"approve": "Approved", "confirm": "Confirmed", "reject": "Rejected"}
+VERDICTS = {"approve": "Approved", "confirm": "Confirmed", "reject": "Rejected", "break_glass": "Passed alone"}
 FACTORS = {"passkey": "by passkey", "totp": "by authenticator code"}
 
 
@@ -43,9 +49,9 @@ class Event:
 
 def of(session: Session, action: str, viewer: str) -> list[Event]:
     """The first MOST, the oldest first. Who may see the action is the caller's to ask."""
-    entries = session.scalars(
-        select(Entry).where(Entry.subject == action, Entry.kind.startswith("action.")).order_by(Entry.id).limit(MOST)
-    ).all()
+    told = select(Entry).where(Entry.subject == action, Entry.kind.startswith("action.")).order_by(Entry.id)
+    parts = (told.where(Entry.kind.not_in(NOISE)).limit(MOST), told.where(Entry.kind.in_(NOISE)).limit(NOISES))
+    entries = sorted((entry for part in parts for entry in session.scalars(part)), key=lambda entry: entry.id)
     marks = seen.first(session, action)
     people = {entry.actor.removeprefix("person:") for entry in entries if entry.actor.startswith("person:")}
     names = lookup.names(session, people | {mark.person for mark in marks}) | {viewer: "you"}
@@ -54,8 +60,7 @@ def of(session: Session, action: str, viewer: str) -> list[Event]:
         name = names[mark.person]
         found += [Event(at, WORDS[what], name, logged=False)
                   for what, at in (("listed", mark.listed_at), ("opened", mark.opened_at)) if at is not None]
-    return sorted(found, key=lambda event: event.at)[:MOST]
-
+    return sorted(found, key=lambda event: event.at)
 
 
 def _logged(entry: Entry, names: Mapping[str, str]) -> Event:

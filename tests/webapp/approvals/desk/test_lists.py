@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from tests.clock import Clock
 from tests.webapp.approvals.desk.parts import looker, put, row
-from webapp.approvals import queue
-from webapp.approvals.desk import filters, listing, saved, snoozing
+from vault.door import Delegation
+from webapp import audit
+from webapp.approvals import queue, usage
+from webapp.approvals.desk import export, filters, life, listing, saved, snoozing
 from webapp.approvals.desk.filters import Filter
 from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.queue import Tab
 from webapp.approvals.tables import Action
+from webapp.config import Settings
 from webapp.db import Database
 from webapp.errors import Conflict, LimitReached, Missing
+from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 BOB = looker("per_bob", ["finance"])
@@ -100,6 +106,47 @@ def test_a_search_looks_back_a_window_at_a_time_and_finds_all_in_the_end(
         part = shown(database, clock, "all", 4, after, asked={"q": "common"}).listing
         pages, after = [*pages, *(one.id for one in part.rows)], part.more
     assert pages == [one for at, one in reversed(list(enumerate(all_of_them))) if at not in (2, 13)]
+
+
+def test_an_export_looks_back_a_window_at_a_time_and_has_all_in_the_end(
+    database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "WINDOW", 10)
+    monkeypatch.setattr(export, "PIECE", 3)
+    now, house = clock(), House(Settings(public_url="https://counterseal.test"), database, cast(Any, None), clock)
+    all_of_them = put(database, [
+        row(now, state="done", named="Solo" if number in (2, 13) else "Common", ended_at=now) for number in range(35)
+    ])
+    for word, wanted in (("solo", {2, 13}), ("common", set(range(35)) - {2, 13})):
+        pieces = export.pieces(house, BOB, "all", filters.read({"q": word}))
+        assert [one["id"] for piece in pieces for one in piece] == [all_of_them[at] for at in sorted(wanted, reverse=True)]
+
+
+def test_a_delegate_is_listed_nothing_above_what_the_delegation_is_for(database: Database, clock: Clock) -> None:
+    """Its page would not be there: the bound is in the delegation, and the page asks the document."""
+    now = clock()
+    small, large, unread = put(database, [row(now), row(now), row(now)])
+    for action, minor in ((small, 500_00), (large, 500_01), (unread, None)):
+        call = usage.Call("per_ada", None, "cli_1", "bank", "send_payment", None, "", base_minor=minor)
+        database.write(lambda s, call=call, action=action: usage.reserve(s, call, action, now))  # type: ignore[misc]
+    lent = Delegation("per_bob", "per_dan", "finance", (), (), 500_00, now, now + timedelta(days=1), "dlg_1")
+    dan = replace(looker("per_dan"), lent=(lent,))
+    assert [one.id for one in shown(database, clock, viewer=dan).listing.rows] == [small]
+    boundless = replace(dan, lent=(replace(lent, up_to=None),))
+    assert {one.id for one in shown(database, clock, viewer=boundless).listing.rows} == {small, large, unread}
+
+
+def test_what_somebody_does_again_and_again_pushes_nothing_out_of_an_actions_life(database: Database, clock: Clock) -> None:
+    (one,) = put(database, [row(clock())])
+
+    def told(session: Session) -> None:
+        for kind in ("held", *["claimed", "released"] * life.MOST, "decided", "done"):
+            audit.append(session, kind=f"action.{kind}", actor="person:per_bob", subject=one, at=clock(), detail={})
+
+    database.write(told)
+    with database.read() as session:
+        events = [event.what for event in life.of(session, one, "per_bob")]
+    assert (events[0], events[-2:], len(events)) == (life.WORDS["held"], ["Decided", "Done"], 3 + life.NOISES)
 
 
 def test_an_open_page_keeps_every_row_where_it_is(database: Database, clock: Clock) -> None:
