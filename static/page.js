@@ -16,6 +16,17 @@ window.addEventListener("pageshow", () => {
   }
 });
 
+// A page that moves on loads itself again: not while one of its forms is on its way. The answer to that would be lost, and with it
+// what was typed and why it was not taken. If no answer comes, it loads itself after all.
+let later = 0;
+document.addEventListener("htmx:after:request", (event) => {
+  const asked = event.detail.ctx.hx || {};
+  if (asked.refresh !== "true" && !asked.redirect || !document.querySelector("form[data-sent]")) return;
+  event.preventDefault();
+  later ||= setTimeout(() => location.assign(asked.redirect || location.href), 60000);
+});
+window.addEventListener("pageshow", () => { clearTimeout(later); later = 0; });
+
 // Copy a value that a person has to carry elsewhere.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");

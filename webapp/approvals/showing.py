@@ -15,7 +15,7 @@ from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
 from webapp.approvals.records import Records
-from webapp.approvals.rules import Part, Progress, code_counts, may_reject, wanted
+from webapp.approvals.rules import Part, Progress, code_counts, may_reject
 from webapp.approvals.seeing import Opened, open_for, visible_to
 from webapp.approvals.since import Seen
 from webapp.approvals.tables import Action
@@ -209,10 +209,6 @@ def _answer(house: House, opened: Opened) -> Upstream | None:
     if stored is None:
         return None
     return unpack(payloads.open_(house, stored, digest=opened.action.digest))
-
-
-def lacking(progress: Progress) -> int:
-    return max(0, wanted(progress.need) - len(progress.people))
 
 
 def waits_now(action: Action, now: datetime) -> bool:

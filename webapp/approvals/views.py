@@ -19,6 +19,7 @@ from webapp.errors import BadInput, Conflict, Unavailable
 from webapp.people.streams import still_signed_in
 from webapp.web.guards import person
 from webapp.web.house import House, house
+from webapp.web.htmx import load_again
 from webapp.web.live import Seats, stream
 from webapp.web.viewer import Viewer, viewer
 
@@ -93,7 +94,7 @@ def now(action_id: str) -> Response:
     shown = see(action_id)
     response = make_response(rendered(shown, "approvals/_now.html"))
     if request.args.get("state", shown.action.state) != shown.action.state:
-        response.headers["HX-Refresh"] = "true"
+        load_again(response, f"/actions/{action_id}")
     return response
 
 
@@ -172,7 +173,7 @@ def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Se
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
         page=page, problem=problem, typed=request.form, waits=showing.waits_now(shown.action, the_house.clock()),
-        lacking=showing.lacking, changes=changes,
+        changes=changes,
         asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
         dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,
         may_edit=lambda: editing.may_edit(shown.opened, who), caps=lambda: caps.shown(the_house, shown.opened, who),

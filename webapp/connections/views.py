@@ -14,6 +14,7 @@ from webapp.connections.uses import reader
 from webapp.web.guards import person
 from webapp.web.headers import allow_form_action
 from webapp.web.house import house
+from webapp.web.htmx import load_again
 from webapp.web.viewer import viewer
 
 blueprint = Blueprint("connections", __name__)
@@ -140,7 +141,7 @@ def one_now(connection: str) -> ResponseReturnValue:
     detail = pages.detail(house(), viewer(), connection)
     response = make_response(render_template("connections/_state.html", detail=detail, card=detail.card, events=EVENTS))
     if request.args.get("status", detail.card.row.status) != detail.card.row.status:
-        response.headers["HX-Refresh"] = "true"
+        load_again(response, url_for("connections.one", connection=connection))
     return response
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Flask, Response, request
 from htmx_flask import Htmx
 from htmx_flask.requests import HtmxAwareRequest
@@ -18,6 +20,16 @@ class HtmxRequest(HtmxAwareRequest):  # type: ignore[misc]
 def is_partial() -> bool:
     """Whether htmx asks for a part of the page rather than for all of it."""
     return bool(getattr(request, "partial", False))
+
+
+def load_again(response: Response, address: str) -> None:
+    """Have the browser load the page at this path anew. One that answered a form is asked for by its path: what loads that again
+    sends the form a second time."""
+    current = urlsplit(request.headers.get("HX-Current-URL", "")).path
+    if current in ("", address):
+        response.headers["HX-Refresh"] = "true"
+    else:
+        response.headers["HX-Redirect"] = address
 
 
 def register(app: Flask) -> None:
