@@ -11,6 +11,9 @@ from webapp.audit.keys import FILE, VerifierKey, pinned
 from webapp.config import Settings
 from webapp.errors import CountersealError
 
+BESIDE = (f"The key: it is the {FILE} beside the receipt. If both came from the same hand, compare the key's SHA-256 with "
+          "whoever runs the instance, or name the folder of a key that you trust with --keys.")
+
 
 @click.group()
 def receipt() -> None:
@@ -24,16 +27,18 @@ def receipt() -> None:
 def verify_command(path: Path, folder: Path | None) -> None:
     """Verify a receipt. Asks no server and no vault. Exit status 1 if it does not hold, or if there is no key to verify by."""
     try:
-        key = _pinned(path, folder)
+        key, where = _pinned(path, folder)
         with path.open("rb") as file:
             found = verify(file.read(BYTES + 1), key)
     except CountersealError as error:
         raise click.ClickException(f"The receipt does not hold. {error.hint}") from error
+    if folder is None and where == path.resolve().parent:
+        found.weaker.append(BESIDE)
     _say(found, key)
 
 
-def _pinned(path: Path, folder: Path | None) -> VerifierKey:
-    """Never one that the receipt brings along: whoever makes up a receipt makes up its keys."""
+def _pinned(path: Path, folder: Path | None) -> tuple[VerifierKey, Path]:
+    """And where it was. Never one that the receipt brings along: whoever makes up a receipt makes up its keys."""
     places = [folder] if folder else [path.resolve().parent, Settings().instance]
     known = next((place / FILE for place in places if (place / FILE).exists()), None)
     if known is None:
@@ -42,7 +47,7 @@ def _pinned(path: Path, folder: Path | None) -> VerifierKey:
     keys = pinned(known)
     if not keys:
         raise BadReceipt(f"{known} is empty.")
-    return keys[0]
+    return keys[0], known.parent
 
 
 def _say(found: Findings, key: VerifierKey) -> None:
