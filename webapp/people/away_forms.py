@@ -24,10 +24,10 @@ LONGEST = timedelta(days=30)
 def day_end(text: str, viewer: Viewer) -> datetime:
     """The end of a day that the person named, in their zone. Raises BadInput."""
     try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
+        following = date.fromisoformat(text) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
         raise BadInput("Say until which day.") from error
-    return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(viewer.zone))
+    return datetime.combine(following, time(), ZoneInfo(viewer.zone))
 
 
 def away(form: MultiDict[str, str], viewer: Viewer, now: datetime) -> datetime | None:
@@ -61,11 +61,11 @@ def signed(form: MultiDict[str, str], viewer: Viewer, currency: str) -> Delegati
     """The same, as the page to sign it carries it: every field as it was shown."""
     try:
         since = datetime.fromisoformat(form.get("since", ""))
-    except ValueError as error:
+        if since.tzinfo is None:
+            raise BadInput("Fill in the form again.")
+        return delegation(form, viewer, currency, since)
+    except (ValueError, OverflowError) as error:
         raise BadInput("Fill in the form again.") from error
-    if since.tzinfo is None:
-        raise BadInput("Fill in the form again.")
-    return delegation(form, viewer, currency, since)
 
 
 def _whole(now: datetime) -> datetime:

@@ -58,7 +58,7 @@ def client() -> ResponseReturnValue:
     _require_fresh()
     try:
         given, hours = Secret(request.form.get("secret", "").strip()), request.form.get("hours", "", type=str)
-        until = clients.replace(house(), kind, name, given, int(hours) if hours.isdecimal() else 0, _actor())
+        until = clients.replace(house(), kind, name, given, int(hours) if hours.isdecimal() and len(hours) < 5 else 0, _actor())
     except (KeeperError, CountersealError) as error:
         return _page(f"The client secret was not replaced. {error.hint}")
     words = f"until {until:%Y-%m-%d %H:%M} UTC the one before, where it is not known."

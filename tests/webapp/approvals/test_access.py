@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.app_parts import People, hidden
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import APPROVE, CONFIRM, Server, action, decide, draft, forge, held
+from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, Server, action, decide, draft, forge, held
 from webapp.approvals import execution
 from webapp.web.house import House
 
 ROUTES = [
     ("GET", ""), ("GET", "/now"), ("POST", "/challenge"), ("POST", "/decide"), ("POST", "/reject"), ("POST", "/withdraw"),
-    ("POST", "/close"),
+    ("POST", "/close"), ("GET", "/receipt"), ("GET", "/life"), ("GET", "/edit"), ("POST", "/edit"), ("GET", "/alone"),
+    ("POST", "/alone"), ("POST", "/claim"), ("POST", "/release"), ("POST", "/extend"), ("POST", "/stop"), ("POST", "/report"),
 ]
 FIELDS = {"shown": "", "code": "123456", "reason": "no", "found": "ran", "note": ""}
 
@@ -103,6 +106,17 @@ def test_what_an_agent_wrote_is_text_and_stays_where_it_is_labelled(house: House
     assert "<h1>Approved" not in page
     assert "U+202E" in page
     assert "\u202e" not in page
+
+
+def test_a_list_names_the_recipient_as_sent_and_says_whose_words_the_other_names_are(
+    house: House, someone: Enrol, server: Server
+) -> None:
+    ada, _ = someone("ada")
+    held(house, draft(house, ada.person), CONFIRM)
+    for address in ("/", "/actions"):
+        text = " ".join(re.sub(r"<[^>]+>", " ", ada.get(address).text).split())
+        assert "asked by what calls itself “ Ledger Desk ”" in text
+        assert f"{ORDER['iban']} The agent calls them “ Nordlicht Energie GmbH ”" in text
 
 
 def test_a_code_confirms_where_it_may_and_not_where_a_passkey_is_asked_for(house: House, someone: Enrol, server: Server) -> None:

@@ -161,14 +161,16 @@ def test_a_form_that_cannot_be_is_told_why_and_keeps_what_was_typed(house: House
     bob, _ = someone("bob")
     until = (clock.now + timedelta(days=3)).date().isoformat()
     for fields in (
-        {"group": "board"}, {"until": "2020-01-01"}, {"until": "2199-01-01"}, {"until": "soon"}, {"to": ""}, {"up_to": "1e9"},
-        {"up_to": "1.234"}, {"to": "per_nobody"},
+        {"group": "board"}, {"until": "2020-01-01"}, {"until": "2199-01-01"}, {"until": "9999-12-31"}, {"until": "soon"},
+        {"to": ""}, {"up_to": "1e9"}, {"up_to": "1.234"}, {"to": "per_nobody"},
     ):
         good = {"to": bob.person, "group": "finance", "until": until, "servers": "bank"}
         page = fin.send("/you/away/delegate", **{**good, **fields})
         assert page.status_code == 400, fields
         assert 'role="alert"' in page.text
         assert 'value="bank"' in page.text
+    for since in ("9999-12-31T00:00:00+00:00", "2026-01-01T00:00:00", "x"):
+        assert fin.send("/you/away/sign", **good, since=since).status_code == 400
 
 
 def test_another_group_is_let_in_when_its_time_has_come(
