@@ -100,8 +100,9 @@ def _people(session: Session, actions: Sequence[str]) -> dict[str, int]:
 
 
 def _listed(session: Session, person: str, actions: Sequence[str], now: datetime) -> None:
+    """In one order for everybody: each row shares a lock on its action, and whoever ends many of them takes those one by one."""
     full = {action for action, number in _people(session, actions).items() if number >= PEOPLE}
-    rows = [{"action": one, "person": person, "listed_at": now, "opened_at": None} for one in actions if one not in full]
+    rows = [{"action": one, "person": person, "listed_at": now, "opened_at": None} for one in sorted(actions) if one not in full]
     if rows:
         insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
         session.execute(insert(Seen).values(rows).on_conflict_do_nothing())

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from webapp.approvals import shortage
+from webapp.approvals import queue, shortage
 from webapp.approvals.rules import merged
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action, Decision
@@ -17,7 +17,7 @@ from webapp.people import rota
 
 ENOUGH = 8
 LATELY = 500
-"""Of the last actions of the same tool: who decided them."""
+"""Of the last actions of the same tool: who decided them. A tool that is seldom used is looked for in `queue.WINDOW` actions."""
 
 
 def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, evaluation: bool) -> dict[str, list[str]]:
@@ -41,9 +41,9 @@ def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, ev
 
 def _practised(session: Session, action: Action) -> dict[str, int]:
     """How often each person decided lately on the same tool of the same server."""
-    lately = (
-        select(Action.id).where(Action.server == action.server, Action.tool == action.tool, Action.id < action.id)
-        .order_by(Action.id.desc()).limit(LATELY).subquery()
-    )
+    of_tool = select(Action.id).where(Action.server == action.server, Action.tool == action.tool, Action.id < action.id)
+    least = queue.floor(session, action.id)
+    of_tool = of_tool.where(Action.id >= least) if least else of_tool
+    lately = of_tool.order_by(Action.id.desc()).limit(LATELY).subquery()
     counted = select(Decision.person, func.count()).join(lately, lately.c.id == Decision.action).group_by(Decision.person)
     return dict(session.execute(counted).all())
