@@ -1,15 +1,18 @@
 // What every page may use. Nothing here decides anything: the server does.
 
 // A form sends once: a second click would only meet a conflict.
+let onItsWay = false;
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.dataset.again !== undefined) return;
   const button = event.submitter || form.querySelector("button:not([type=button])");
   if (form.dataset.sent) { event.preventDefault(); return; }
   form.dataset.sent = "1";
+  onItsWay = true;
   if (button) { button.setAttribute("aria-busy", "true"); }
 });
 window.addEventListener("pageshow", () => {
+  onItsWay = false;
   for (const form of document.querySelectorAll("form[data-sent]")) {
     delete form.dataset.sent;
     for (const button of form.querySelectorAll("[aria-busy]")) button.removeAttribute("aria-busy");
@@ -21,9 +24,9 @@ window.addEventListener("pageshow", () => {
 let later = 0;
 document.addEventListener("htmx:after:request", (event) => {
   const asked = event.detail.ctx.hx || {};
-  if (asked.refresh !== "true" && !asked.redirect || !document.querySelector("form[data-sent]")) return;
+  if (asked.refresh !== "true" && !asked.redirect || !onItsWay) return;
   event.preventDefault();
-  later ||= setTimeout(() => location.assign(asked.redirect || location.href), 60000);
+  later ||= setTimeout(() => { if (asked.redirect) location.assign(asked.redirect); else location.reload(); }, 60000);
 });
 window.addEventListener("pageshow", () => { clearTimeout(later); later = 0; });
 
