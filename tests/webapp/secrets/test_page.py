@@ -90,6 +90,7 @@ def test_what_is_refused_is_said_on_the_page_without_what_was_pasted(
         ("/secrets/rotate", {"name": "secret-id"}, "never"),
         ("/secrets/client", {"kind": "idp", "name": "nobody", "secret": FRESH_SECRET, "hours": "24"}, "Nothing of this name"),
         ("/secrets/client", {"kind": "provider", "name": "harbour", "secret": FRESH_SECRET, "hours": "0"}, "between 1 and 720"),
+        ("/secrets/client", {"kind": "provider", "name": "harbour", "secret": FRESH_SECRET, "hours": "9" * 5000}, "between"),
         ("/secrets/client", {"kind": "provider", "name": "harbour", "secret": "", "hours": "24"}, "There is no secret"),
         ("/secrets/client", {"kind": "people", "name": "x", "secret": FRESH_SECRET, "hours": "24"}, "identity provider"),
     ):
