@@ -30,7 +30,8 @@ Incident = Callable[..., str]
 
 def may(house: House, opened: Opened, viewer: Viewer) -> bool:
     """Whether the page offers it: by the keeper's word. Not for one's own, and only where others would decide."""
-    if opened.action.state != "held" or not opened.document.groups or opened.document.parties.excludes(viewer.person):
+    kept_out = any(opened.document.parties.excludes(one) for one in viewer.selves)
+    if opened.action.state != "held" or not opened.document.groups or kept_out:
         return False
     try:
         return house.door.may_break_glass(proof=viewer.proof)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Text, and_, cast, or_, select
 from sqlalchemy.orm import Session
 
 from vault.evidence import carries, covers, stepped_in
@@ -65,7 +65,8 @@ class Opened:
 
 
 def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
-    """For lists: what a delegation is for, as columns say; an amount that could not be read is above any bound."""
+    """For lists: what a delegation is for, as columns say; above any bound is an amount that could not be read, or was only
+    reported."""
     found = []
     for one in viewer.lent:
         asked = select(ActionGroup.name).where(ActionGroup.action == Action.id, ActionGroup.name == one.group).exists()
@@ -73,8 +74,8 @@ def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
             column.in_(names) for column, names in ((Action.server, one.servers), (Action.cls, one.classes)) if names
         ]
         if one.up_to is not None:
-            counted = select(Usage.id).where(Usage.action == Action.id, Usage.base_minor <= one.up_to)
-            narrowed.append(counted.exists())
+            counted = select(Usage.id).where(Usage.action == Action.id, Usage.base_minor.between(-one.up_to, one.up_to))
+            narrowed += [counted.exists(), ~cast(Action.flags, Text).contains('"reported"', autoescape=True)]
         parties = (Action.person, Action.owner, Action.agent_owner, Action.server_owner, Action.edited_by)
         found.append(and_(asked, *narrowed, *(column.is_distinct_from(one.by) for column in parties)))
     return found

@@ -42,12 +42,12 @@ def test_two_people_are_two_people(house: House, someone: Enrol, server: Server)
     bob, bob_key = someone("bob", ["finance"])
     cleo, cleo_key = someone("cleo", ["finance"])
     held_id = held(house, draft(house, ada.person, runs="approval"), TWO)
-    assert "after the last word is given" in bob.get(f"/actions/{held_id}").text
+    assert "It runs when the last word is given" in bob.get(f"/actions/{held_id}").text
     decide(bob, bob_key, held_id)
     assert action(house, held_id).state == "held"
     shown = cleo.get(f"/actions/{held_id}").text
     assert "1 of 2 from finance" in shown
-    assert "after you approve" in shown
+    assert "It runs when you approve" in shown
     assert "You have given your word" in bob.get(f"/actions/{held_id}").text
     decide(cleo, cleo_key, held_id)
     assert action(house, held_id).state == "approved"

@@ -125,15 +125,15 @@ def test_an_export_looks_back_a_window_at_a_time_and_has_all_in_the_end(
 def test_a_delegate_is_listed_nothing_above_what_the_delegation_is_for(database: Database, clock: Clock) -> None:
     """Its page would not be there: the bound is in the delegation, and the page asks the document."""
     now = clock()
-    small, large, unread = put(database, [row(now), row(now), row(now)])
-    for action, minor in ((small, 500_00), (large, 500_01), (unread, None)):
+    small, large, unread, told = put(database, [row(now), row(now), row(now), row(now, flags=["reported"])])
+    for action, minor in ((small, 500_00), (large, 500_01), (unread, None), (told, 1)):
         call = usage.Call("per_ada", None, "cli_1", "bank", "send_payment", None, "", base_minor=minor)
         database.write(lambda s, call=call, action=action: usage.reserve(s, call, action, now))  # type: ignore[misc]
     lent = Delegation("per_bob", "per_dan", "finance", (), (), 500_00, now, now + timedelta(days=1), "dlg_1")
     dan = replace(looker("per_dan"), lent=(lent,))
     assert [one.id for one in shown(database, clock, viewer=dan).listing.rows] == [small]
     boundless = replace(dan, lent=(replace(lent, up_to=None),))
-    assert {one.id for one in shown(database, clock, viewer=boundless).listing.rows} == {small, large, unread}
+    assert {one.id for one in shown(database, clock, viewer=boundless).listing.rows} == {small, large, unread, told}
 
 
 def test_what_somebody_does_again_and_again_pushes_nothing_out_of_an_actions_life(database: Database, clock: Clock) -> None:
