@@ -91,6 +91,18 @@ def go(page: Page, url: str) -> None:
     page.goto(url)
 
 
+def look_through(page: Page) -> None:
+    """Have all that decides in view, as somebody who reads it has: the button to approve sleeps until then. The page may load itself
+    again meanwhile, as a live page does; then it is looked at again."""
+    for _ in range(5):
+        try:
+            for part in page.locator("[data-decisive]").all():
+                part.scroll_into_view_if_needed()
+            break
+        except Error:
+            page.wait_for_load_state()
+
+
 def faults(page: Page) -> list[str]:
     """What axe-core finds wrong with the page as it is shown now. Evaluated from outside, so the page's CSP stays on."""
     page.wait_for_load_state()

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.browser_parts import AUTHENTICATOR, go
+from tests.browser_parts import AUTHENTICATOR, go, look_through
 from tests.up_parts import COMMAND, PATIENCE, ROOT, Up, start
 
 pytestmark = pytest.mark.real
@@ -128,6 +128,7 @@ def _confirmed_by_its_owner(company: Company, ada: Page) -> None:
 def _decide(page: Page, button: str) -> None:
     """Until the answer to the form is there: the live page may show the outcome before it."""
     page.wait_for_load_state()
+    look_through(page)
     with page.expect_navigation(timeout=SLOW):
         page.get_by_role("button", name=button).click()
 

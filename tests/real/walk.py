@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import psutil
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_parts import go, open_page
+from tests.browser_parts import go, look_through, open_page
 from tests.up_parts import Up, until
 
 PATIENCE = 60_000
@@ -325,6 +325,7 @@ class Walk:
     def press(self, page: Page, button: str | re.Pattern[str]) -> None:
         """Until the answer to the form is there: the live page may show the outcome before it, and be left too early."""
         page.wait_for_load_state()
+        look_through(page)
         with page.expect_navigation():
             page.get_by_role("button", name=button).first.click()
 

@@ -20,6 +20,7 @@ from tests.scripted_provider import Scripted, serve
 from tests.vault.accounts import OWNER, connected, mint
 from tests.vault_nodes import Node, Nodes, keeper_on, running, settings
 from vault import embedded
+from vault.declared import policy
 from vault.doctor import examine
 from vault.door import Door
 from vault.errors import KeeperAway, NeedsConsent, ProviderAway, VaultAway, VaultSealed
@@ -29,6 +30,8 @@ from vault.settings import load
 from vault.spent import once
 from vault.table import Keeper, make, utc_now
 
+# Python's own: `SSLSocket` leaves the socket of a node that dies during the handshake to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 AWAY = (VaultAway, VaultSealed, KeeperAway, ProviderAway)
 """All that a caller may hear meanwhile, and none of it says that anything was done or refused."""
 
@@ -64,6 +67,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         nodes = stack.enter_context(running(3))
         for one in embedded.declared():
             nodes.write(one.path, {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data))
+        nodes.write("sys/policies/acl/counterseal-keeper", {"policy": policy("counterseal-", "approle")})
         (folder / "secret-id").write_text("its-secret-id")
         (folder / "secret-id").chmod(0o600)
         # A short path: a socket's may have 107 bytes.

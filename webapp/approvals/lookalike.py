@@ -92,12 +92,18 @@ def lookalike_of(recipient: str, known: Iterable[str]) -> str | None:
 
 
 def _same(text: str) -> str:
-    """Gaps and capitals make no other recipient. Letters of another kind (bold, fullwidth) do: policy tells them apart."""
-    return "".join(unicodedata.normalize("NFC", text).casefold().split())
+    """Capitals and doubled gaps make no other recipient, nor does any gap in a number. Letters of another kind (bold, fullwidth)
+    do, and so does a gap between words: policy tells them apart."""
+    words = unicodedata.normalize("NFC", text).casefold().split()
+    return ("" if _numeric("".join(words)) else " ").join(words)
+
+
+def _numeric(text: str) -> bool:
+    return sum(char.isdigit() for char in text) * 2 > len(text)
 
 
 def _most(text: str) -> int:
     """Short names and account numbers that differ by one character are different ones; long names hardly ever are."""
-    if len(text) < 6 or sum(char.isdigit() for char in text) * 2 > len(text):
+    if len(text) < 6 or _numeric(text):
         return 0
     return 1 if len(text) < 12 else 2

@@ -10,7 +10,7 @@ from flask import Flask
 from playwright.sync_api import Page
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, open_page, served
+from tests.browser_parts import chromium, look_through, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import CONFIRM, Server, action, draft, held
@@ -70,6 +70,8 @@ def test_a_page_that_is_open_for_four_minutes_gets_a_fresh_challenge_and_decides
     assert fresh[1] != before[1]
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.post_data or "") if request.url.endswith("/decide") else None)
+    look_through(page)
+    page.clock.run_for(house.settings.approvals.dwell_ms + 1000)
     with page.expect_navigation():
         page.get_by_role("button", name=re.compile("^Confirm")).click()
     assert action(house, held_id).state == "approved"

@@ -13,7 +13,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, faults, look_through, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.pace.test_looks import right, several
@@ -118,9 +118,11 @@ def test_a_typed_detail_a_report_and_its_end(page: Page, house: House, ada: Clie
     house.settings.approvals.quick_row, house.settings.approvals.dwell_ms = 1, 0
     first, second, third = several(house, ada.person, 3)
     page.goto(f"/actions/{first}")
+    look_through(page)
     with page.expect_navigation():
         page.get_by_role("button", name=APPROVE).click()
     page.goto(f"/actions/{second}")
+    look_through(page)
     field = page.get_by_label(re.compile("^Type the"))
     field.fill("17")
     field.press("Enter")
