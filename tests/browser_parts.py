@@ -92,8 +92,8 @@ def go(page: Page, url: str) -> None:
 
 
 def look_through(page: Page) -> None:
-    """Have all that decides in view, as somebody who reads it has: the button to approve sleeps until then. The page may load itself
-    again meanwhile, as a live page does; then it is looked at again."""
+    """Have all that decides in view, as somebody who reads it has: the button to approve sleeps until then. A live page may load
+    itself again meanwhile; then it is looked at again."""
     for _ in range(5):
         try:
             for part in page.locator("[data-decisive]").all():
