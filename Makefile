@@ -17,6 +17,7 @@ test: .venv/test.stamp tests/node_modules/.stamp lint
 test-long: .venv/test.stamp tests/node_modules/.stamp
 	@.ci/programs
 	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "not long" --both -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from sqlalchemy import text
@@ -20,6 +21,34 @@ from webapp.db import Base, Database
 for _cls in ("SEND", "MONEY", "DESTROY"):
     # Tests that do not speak of the undo window do not wait for it; those that do say how long it is.
     os.environ.setdefault(f"COUNTERSEAL_APPROVALS__UNDO__{_cls}", "0")
+
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--both", action="store_true", help="run every test of a database on SQLite and on PostgreSQL")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test through the keeper costs seconds, and what it tries is seldom the database: each is run on one of both, chosen by its
+    name, so that every room meets both. What races, what has no keeper, and everything with `--both` is run on both."""
+    if config.getoption("--both") or any("[" in one for one in config.args):
+        return
+    left = [item for item in items if _of_the_other(item)]
+    items[:] = [item for item in items if item not in set(left)]
+    config.hook.pytest_deselected(items=left)
+
+
+def _of_the_other(item: pytest.Item) -> bool:
+    call, module = getattr(item, "callspec", None), getattr(item, "module", None)
+    if call is None or "database_url" not in call.params or "keeper" not in getattr(item, "fixturenames", ()):
+        return False
+    if hasattr(module, "threading") or hasattr(module, "Thread"):
+        return False
+    words = [word for word in call.id.split("-") if word not in DATABASES]
+    name = item.nodeid.partition("[")[0] + "-".join(words)
+    return bool(call.params["database_url"] != DATABASES[crc32(name.encode()) % 2])
 
 
 @pytest.fixture
@@ -78,7 +107,7 @@ def _fresh_postgres(server: str) -> Iterator[str]:
         admin.dispose()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database of each kind without tables."""
     if request.param == "sqlite":
@@ -87,7 +116,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
         yield from _fresh_postgres(request.getfixturevalue("postgres"))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database of each kind with all tables."""
     if request.param == "sqlite":
