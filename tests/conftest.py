@@ -31,8 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test through the keeper costs seconds, and what it tries is seldom the database: each is run on one of both, chosen by its
-    name, so that every room meets both. What races, what has no keeper, and everything with `--both` is run on both."""
+    """A test through the keeper costs seconds, and what it tries is seldom the database: each is run on one of both, chosen by
+    its name, so that every room meets both. What races, what has no keeper, and everything with `--both` is run on both."""
     if config.getoption("--both") or any("[" in one for one in config.args):
         return
     left = [item for item in items if _of_the_other(item)]
