@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from webapp.secrets.status import Row
 
 SHOWN = 20
+"""Of those of which there may be any number. What is replaced on this page is shown whole: the keeper lists at most 1,000."""
+MANY = ("accounts", "api", "token")
 KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "keys": (
         ("key",), "Keys",
@@ -51,5 +53,6 @@ def groups(rows: Iterable[Row]) -> list[Group]:
     for key, (kinds, title, words) in KINDS.items():
         of_kind = [row for row in found if row.kind in kinds]
         if of_kind:
-            made.append(Group(key, title, words, tuple(of_kind[:SHOWN]), len(of_kind)))
+            shown = of_kind[:SHOWN] if key in MANY else of_kind
+            made.append(Group(key, title, words, tuple(shown), len(of_kind)))
     return made

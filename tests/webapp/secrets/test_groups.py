@@ -15,3 +15,11 @@ def test_of_many_of_a_kind_the_oldest_are_shown_and_all_are_counted() -> None:
     assert group.count == page.SHOWN + 5
     assert [row.what for row in group.rows] == [f"Account {n}" for n in range(page.SHOWN)]
     assert page.groups([]) == []
+
+
+def test_whatever_is_replaced_on_the_page_is_on_it() -> None:
+    """The 21st provider's secret could not be replaced where the oldest 20 alone were shown."""
+    rows = [Row(f"Client secret at provider p{n}", datetime(2026, 1, 1, tzinfo=UTC), "x", None, "provider")
+            for n in range(page.SHOWN + 5)]
+    (group,) = page.groups(rows)
+    assert len(group.rows) == group.count == page.SHOWN + 5
