@@ -175,7 +175,8 @@ def test_what_was_stored_before_is_shown_with_what_hides_made_visible(
     [row] = rows(house, ada.person)
     house.database.write(lambda s: s.execute(update(Connection).values(scopes=["accounts:read", f"see{HIDDEN}<i>"])))
     page = ada.get(f"/connections/{row.id}").text
-    assert '<bdi class="mono">see<span class="boxed mono" title="an invisible character">U+202E right-to-left override</span>evas' in page
+    boxed = '<span class="boxed mono" title="an invisible character">U+202E right-to-left override</span>'
+    assert f'<bdi class="mono">see{boxed}evas' in page
     assert "&lt;i&gt;" in page
     assert HIDDEN not in page
 
