@@ -31,24 +31,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A test through the keeper costs seconds, and what it tries is seldom the database: each is run on one of both, chosen by
-    its name, so that every room meets both. What races, what has no keeper, and everything with `--both` is run on both."""
+    """A test through the keeper costs seconds, and what it tries is seldom the database. One that is made for both is run on one,
+    chosen by its name, so that every room meets both. What is marked `both` (races, faults), what has no keeper, what is made
+    for one database alone, and everything with `--both` is never left out."""
     if config.getoption("--both") or any("[" in one for one in config.args):
         return
-    left = [item for item in items if _of_the_other(item)]
-    items[:] = [item for item in items if item not in set(left)]
-    config.hook.pytest_deselected(items=left)
+    there = {item.nodeid for item in items}
+    left = {item for item in items if _on(item) and _twin(item) in there and _on(item) != _chosen(item)}
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=list(left))
 
 
-def _of_the_other(item: pytest.Item) -> bool:
-    call, module = getattr(item, "callspec", None), getattr(item, "module", None)
-    if call is None or "database_url" not in call.params or "keeper" not in getattr(item, "fixturenames", ()):
-        return False
-    if hasattr(module, "threading") or hasattr(module, "Thread"):
-        return False
-    words = [word for word in call.id.split("-") if word not in DATABASES]
-    name = item.nodeid.partition("[")[0] + "-".join(words)
-    return bool(call.params["database_url"] != DATABASES[crc32(name.encode()) % 2])
+def _on(item: pytest.Item) -> str:
+    """The database of a test that may be run on one of both; nothing for any other."""
+    call = getattr(item, "callspec", None)
+    if call is None or "keeper" not in getattr(item, "fixturenames", ()) or item.get_closest_marker("both"):
+        return ""
+    return str(call.params.get("database_url", ""))
+
+
+def _twin(item: pytest.Item) -> str:
+    """The same test on the other database."""
+    here = _on(item)
+    other = DATABASES[1 - DATABASES.index(here)]
+    base, _, words = item.nodeid.partition("[")
+    return f"{base}[{'-'.join(other if word == here else word for word in words.removesuffix(']').split('-'))}]"
+
+
+def _chosen(item: pytest.Item) -> str:
+    return DATABASES[crc32(min(item.nodeid, _twin(item)).encode()) % 2]
 
 
 @pytest.fixture

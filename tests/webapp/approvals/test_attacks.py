@@ -33,6 +33,8 @@ from webapp.errors import Conflict, LogStalled
 from webapp.ids import new_id
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 def run(house: House, action_id: str, server: Server) -> str:
     return execution.run(house, action_id, server, server.recheck).state

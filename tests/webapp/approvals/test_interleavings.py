@@ -32,6 +32,8 @@ from webapp.db.due import Due
 from webapp.errors import CountersealError
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 PEOPLE = {"per_ada": ("user",), "per_bob": ("finance",), "per_cleo": ("finance",)}
 STEPS = ("bob", "bob", "cleo", "cleo", "time", "time", "run")
 """Each approver reads and then writes; time passes and then the sweep comes; somebody runs it."""

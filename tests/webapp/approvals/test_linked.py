@@ -17,6 +17,8 @@ from webapp.people import linking
 from webapp.people.tables import Person
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 def row_of(house: House, person: str) -> Person:
     with house.database.read() as session:

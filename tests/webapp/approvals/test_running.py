@@ -29,6 +29,8 @@ from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

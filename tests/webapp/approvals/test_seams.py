@@ -19,6 +19,8 @@ from webapp.errors import LogStalled, Unavailable
 from webapp.people.tables import Person
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 def run(house: House, action_id: str, server: Server) -> str:
     return execution.run(house, action_id, server, server.recheck).state

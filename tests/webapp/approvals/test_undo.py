@@ -23,6 +23,8 @@ from webapp.config import Approvals, Settings, Undo
 from webapp.db.due import Due
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 def with_undo(house: House, seconds: int) -> House:
     return replace(house, settings=house.settings.model_copy(update={"approvals": Approvals(undo=Undo(money=seconds))}))

@@ -29,6 +29,8 @@ from webapp.db import Base, Database
 from webapp.errors import LogStalled
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def house(database: Database, keeper: KeeperParts, clock: Clock, tmp_path: Path) -> House:

@@ -34,6 +34,8 @@ from webapp.db import Database
 from webapp.people import cookies
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 FAMILIES = {"grace": {"grace": True}, "strict": {}, "jealous": {"reuse_kills": True}, "steady": {"rotates": False}}
 """Providers whose refresh tokens rotate, with a period of grace, without one, and with all of a consent ended when one is shown
 twice; and one whose do not rotate."""

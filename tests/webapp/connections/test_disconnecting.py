@@ -19,6 +19,8 @@ from webapp.connections.tables import Revocation
 from webapp.db.due import Due
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 READ = ("accounts:read",)
 
 

@@ -42,6 +42,8 @@ from webapp.oauth import grants
 from webapp.oauth.tables import Grant
 from webapp.web.viewer import viewer
 
+pytestmark = pytest.mark.both
+
 SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 

@@ -15,6 +15,8 @@ from tests.webapp.exchange.conftest import SCOPES, Scene
 from webapp.broker.tables import Lease
 from webapp.oauth import rfc8693
 
+pytestmark = pytest.mark.both
+
 
 def test_an_agents_token_becomes_a_narrow_short_token_of_the_account(scene: Scene) -> None:
     answer = scene.desk.exchange(scene.subject)

@@ -32,7 +32,7 @@ from webapp.registry.rules import Approval
 from webapp.registry.tables import Server, Tool
 from webapp.web.house import House
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.both]
 WITH_ACCOUNT = Approval("destroy", provider="harbour", scopes=("accounts:read",))
 DESTROYING = 'forbid (principal, action, resource in ToolGroup::"destroy")'
 TWO = f'@id("two")\n@hold("approvers=finance quorum=2")\n@reason("Two of finance")\n{DESTROYING};'

@@ -21,7 +21,7 @@ from webapp.gateway import outcomes
 from webapp.gateway.upstream import IDEMPOTENCY
 from webapp.registry.rules import Approval
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.both]
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 TASKS = {"extensions": {"io.modelcontextprotocol/tasks": {}}}

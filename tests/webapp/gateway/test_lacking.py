@@ -18,7 +18,7 @@ from webapp.gateway.lacking import INPUT
 from webapp.gateway.request_state import Bound
 from webapp.registry.rules import Approval
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.both]
 
 LINKS = {"elicitation": {"url": {}}}
 NEEDS = Approval("destroy", {"recipient": {"pointer": "/what", "kind": "text"}}, provider="harbour", scopes=("payments:send",))

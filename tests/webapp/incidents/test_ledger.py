@@ -25,6 +25,8 @@ from webapp.jobs import Worker, claim, release
 from webapp.policy import active
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 KINDS = {"broker.revoke", "broker.end_tokens", "incidents.forget"}
 

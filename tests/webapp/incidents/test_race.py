@@ -20,6 +20,8 @@ from webapp.oauth import grants
 from webapp.oauth.tables import Grant
 from webapp.people import suspension
 
+pytestmark = pytest.mark.both
+
 
 class Interrupted:
     """The keeper's door; when it is asked whether it is ready, something else happens first."""

@@ -19,6 +19,8 @@ from webapp.people.tables import Person, Session
 from webapp.people.tickets import Tickets
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 
 def cookie(browser: Browser) -> str:
     found = browser.get_cookie("counterseal_session")

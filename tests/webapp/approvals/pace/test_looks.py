@@ -23,6 +23,8 @@ from webapp.approvals.seeing import open_
 from webapp.errors import Conflict
 from webapp.web.house import House
 
+pytestmark = pytest.mark.both
+
 sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
