@@ -7,7 +7,6 @@ from pathlib import Path
 
 from flask import Flask
 
-from vault.door import Door
 from webapp import limits, rotating
 from webapp.approvals import absence_views as absence
 from webapp.approvals import edit_views as edits
@@ -24,11 +23,9 @@ from webapp.broker import jobs as broker_jobs
 from webapp.broker import uses
 from webapp.clients import jobs as clients_jobs
 from webapp.clients import views as clients
-from webapp.config import Settings
 from webapp.connections import idle
 from webapp.connections import jobs as connections_jobs
 from webapp.connections import views as connections
-from webapp.db import Database
 from webapp.evaluation import run as evaluation_run
 from webapp.evaluation import views as evaluation
 from webapp.gateway import jobs as gateway_jobs
@@ -79,14 +76,6 @@ def folder(name: str) -> str:
     """`templates/` and `static/`: inside the package in a wheel, beside it in a checkout."""
     inside = HERE / name
     return str(inside if inside.is_dir() else HERE.parent / name)
-
-
-def make_house(settings: Settings) -> House:
-    return House(
-        settings=settings,
-        database=Database(settings.database),
-        door=Door(settings.socket, timeout=settings.door_timeout),
-    )
 
 
 def job_handlers(handed: Handed) -> dict[str, Handler]:

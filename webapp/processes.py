@@ -50,10 +50,11 @@ def _tls(certfile: Path | None, keyfile: Path | None) -> serving.Tls | None:
 def worker_command() -> None:
     """Work off what is due: expiry, revocations, the log. Any number of these."""
     from webapp.backup import restored
-    from webapp.composition import job_handlers, make_house, plan
+    from webapp.composition import job_handlers, plan
     from webapp.config import Settings
     from webapp.gateway import room
     from webapp.jobs import Worker
+    from webapp.web.house import make_house
 
     house = make_house(Settings())
     restored.settle(house)  # before anything of a copy is worked off

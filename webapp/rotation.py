@@ -10,14 +10,13 @@ from pathlib import Path
 import click
 
 from vault.errors import KeeperError
-from webapp.composition import make_house
 from webapp.config import Settings
 from webapp.errors import CountersealError
 from webapp.rotating import KEYS
 from webapp.secrets.status import status, table
 from webapp.secrets.turning import SECRET_ID, WAYS, turn
 from webapp.supervisor.commands import instance_option
-from webapp.web.house import House
+from webapp.web.house import House, opened
 
 
 @click.command("rotate")
@@ -33,15 +32,11 @@ def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: 
     if bool(names) + every + wanted != 1:
         raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())
-    house = make_house(Settings())
-    try:
+    with opened(Settings()) as house:
         if wanted:
             click.echo(table(status(house), datetime.now(UTC)))
         elif not rotated(house, all_of(house) if every else tuple(dict.fromkeys(names))):
             sys.exit(1)
-    finally:
-        house.database.close()
-        house.door.close()
 
 
 def rotated(house: House, names: tuple[str, ...]) -> bool:

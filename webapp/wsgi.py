@@ -9,12 +9,13 @@ from flask import Flask
 
 from webapp import serving
 from webapp.backup import restored
-from webapp.composition import create_app, make_house
+from webapp.composition import create_app
 from webapp.config import Settings
 from webapp.db.migrate import require_current, upgrade
 from webapp.evaluation import marks
 from webapp.policy import active
 from webapp.policy.errors import PolicyRefused
+from webapp.web.house import make_house
 
 log = logging.getLogger("counterseal")
 

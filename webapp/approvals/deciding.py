@@ -21,8 +21,9 @@ from webapp.approvals import decisions, drift, since, usage
 from webapp.approvals.drift import Drift
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.pace import looks
+from webapp.approvals.part import code_counts
 from webapp.approvals.reasons import OTHER
-from webapp.approvals.rules import Resolution, code_counts, may_reject, resolve
+from webapp.approvals.rules import Resolution, may_reject, resolve
 from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.settling import remember
 from webapp.approvals.tables import Action, Decision

@@ -13,7 +13,8 @@ from vault.evidence import carries, covers, stepped_in
 from webapp.approvals import decisions, payloads
 from webapp.approvals.decisions import Keys, Verified
 from webapp.approvals.envelope import Document, read
-from webapp.approvals.rules import Part, Progress, Resolution, Subject, part_of, resolve
+from webapp.approvals.part import Part, part_of
+from webapp.approvals.rules import Progress, Resolution, Subject, resolve
 from webapp.approvals.tables import Action, ActionGroup, Decision, Usage
 from webapp.errors import Missing
 from webapp.people import linking

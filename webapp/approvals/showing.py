@@ -14,8 +14,9 @@ from webapp.approvals import afresh, page, payloads, records, since
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
+from webapp.approvals.part import Part, code_counts
 from webapp.approvals.records import Records
-from webapp.approvals.rules import Part, Progress, code_counts, may_reject
+from webapp.approvals.rules import Progress, may_reject
 from webapp.approvals.seeing import Opened, open_for, visible_to
 from webapp.approvals.since import Seen
 from webapp.approvals.tables import Action

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,16 +10,15 @@ from typing import TypeVar
 import click
 from sqlalchemy.orm import Session
 
-from vault.door import Certified, Door
+from vault.door import Certified
 from vault.providers.catalogue import load
 from webapp.clients import certificates, keys, lookup, overview, permissions, token_clients
 from webapp.clients.permissions import Allow
 from webapp.clients.token_clients import BY_CERTIFICATE, BY_KEY, Registration
 from webapp.config import Settings
-from webapp.db import Database
 from webapp.errors import BadInput
 from webapp.ids import new_id
-from webapp.web.house import House, utc_now
+from webapp.web.house import House, opened, utc_now
 
 CLI = "cli"
 F = TypeVar("F", bound=click.decorators.FC)  # type: ignore[valid-type]
@@ -35,16 +33,6 @@ class People:
 
     one: Callable[[Session, str], str]
     names: Callable[[Session, Iterable[str]], dict[str, str]]
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[House]:
-    house = House(settings, Database(settings.database), Door(settings.socket, timeout=settings.door_timeout))
-    try:
-        yield house
-    finally:
-        house.database.close()
-        house.door.close()
 
 
 def _permitting(command: F) -> F:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
 
-from vault.door import Door
 from webapp.config import Settings
-from webapp.db import Database
 from webapp.people import linking, lookup
-from webapp.web.house import House
+from webapp.web.house import House, opened
 
 
 @click.group()
@@ -25,7 +20,7 @@ def person() -> None:
 def link(one: str, other: str) -> None:
     """ONE and OTHER are the same human: neither approves what the other asked for, and both together count once. Each is named by
     id, by the identity provider's name, or by e-mail address."""
-    with _house() as house:
+    with opened(Settings()) as house:
         ids, names = _means(house, one, other)
         together = linking.link(house, *ids)
     click.echo(f"{' and '.join(names)} are one human from now on ({len(together)} sign-ins).")
@@ -35,7 +30,7 @@ def link(one: str, other: str) -> None:
 @click.argument("one")
 def unlink(one: str) -> None:
     """ONE is a human of their own again, for what is held from now on."""
-    with _house() as house:
+    with opened(Settings()) as house:
         ids, names = _means(house, one)
         parted = linking.unlink(house, ids[0])
     was = f"was linked to {len(parted)} other{'s' if len(parted) > 1 else ''}" if parted else "was not linked"
@@ -47,14 +42,3 @@ def _means(house: House, *called: str) -> tuple[list[str], list[str]]:
         ids = [lookup.one(session, each) for each in called]
         known = lookup.names(session, ids)
     return ids, [known[each] for each in ids]
-
-
-@contextmanager
-def _house() -> Iterator[House]:
-    settings = Settings()
-    house = House(settings, Database(settings.database), Door(settings.socket, timeout=settings.door_timeout))
-    try:
-        yield house
-    finally:
-        house.database.close()
-        house.door.close()

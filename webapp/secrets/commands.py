@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import click
 
-from vault.door import Door
 from vault.secret import Secret
 from webapp.config import Settings
 from webapp.connections.commands import provider as provider
-from webapp.db import Database
 from webapp.people.commands import idp as idp
 from webapp.secrets import clients
 from webapp.secrets.clients import LONGEST, OVERLAP, Kind
-from webapp.web.house import House
+from webapp.web.house import opened
 
 MOST = 10_000
 """Characters that are read of what should be one line."""
@@ -26,17 +22,6 @@ HOURS = click.option(
     "--overlap", "hours", type=click.IntRange(1, LONGEST), default=OVERLAP, show_default=True,
     help="Hours for which the one before is tried where the new one is not known.",
 )
-
-
-@contextmanager
-def _house() -> Iterator[House]:
-    settings = Settings()
-    made = House(settings, Database(settings.database), Door(settings.socket, timeout=settings.door_timeout))
-    try:
-        yield made
-    finally:
-        made.database.close()
-        made.door.close()
 
 
 @provider.command("secret")
@@ -68,7 +53,7 @@ def _given() -> Secret[str]:
 def _secret(kind: Kind, name: str, fresh: bool, ended: bool, hours: int) -> None:
     if fresh == ended:
         raise click.UsageError("Say --next, or --end.")
-    with _house() as house:
+    with opened(Settings()) as house:
         if ended:
             clients.end(house, kind, name, "cli")
             click.echo("The newest secret alone is shown from now on.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -25,6 +26,21 @@ class House:
     database: Database
     door: Door
     clock: Callable[[], datetime] = utc_now
+
+
+def make_house(settings: Settings) -> House:
+    return House(settings, Database(settings.database), Door(settings.socket, timeout=settings.door_timeout))
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[House]:
+    """A house for one command."""
+    made = make_house(settings)
+    try:
+        yield made
+    finally:
+        made.database.close()
+        made.door.close()
 
 
 def house() -> House:

@@ -13,21 +13,8 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from vault.evidence import Met, Need, Statement, canonical, digest, satisfied
-from webapp.approvals.rules import (
-    STATES,
-    TABLE,
-    TERMINAL,
-    Given,
-    Parties,
-    State,
-    Subject,
-    code_counts,
-    may_become,
-    opens_at,
-    part_of,
-    progress,
-    resolve,
-)
+from webapp.approvals.part import code_counts, opens_at, part_of
+from webapp.approvals.rules import STATES, TABLE, TERMINAL, Given, Parties, State, Subject, may_become, progress, resolve
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SOON = NOW + timedelta(hours=4)

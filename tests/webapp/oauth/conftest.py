@@ -31,7 +31,7 @@ import tests.tables  # noqa: F401 every room's tables on the metadata
 from tests.conftest import Clock
 from tests.processes import ended
 from vault.door import Door, SessionProof
-from webapp.composition import folder, make_house
+from webapp.composition import folder
 from webapp.config import OAuth, Settings
 from webapp.db import Base, Database
 from webapp.oauth import tokens
@@ -43,7 +43,7 @@ from webapp.registry import digest
 from webapp.registry.tables import Server, Tool
 from webapp.web import faults, headers, htmx, show
 from webapp.web.guards import guard_of
-from webapp.web.house import House
+from webapp.web.house import House, make_house
 from webapp.web.viewer import Viewer
 
 ROOT = Path(__file__).parents[3]

@@ -8,13 +8,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 
 from tests.webapp.oauth.conftest import guarded
-from webapp.composition import folder, make_house
+from webapp.composition import folder
 from webapp.config import Settings
 from webapp.oauth import metadata, rfc6750, tokens
 from webapp.oauth.tokens import InvalidToken
 from webapp.oauth.views import blueprint
 from webapp.web import faults, guards, headers, htmx, show
-from webapp.web.house import house
+from webapp.web.house import house, make_house
 
 
 def make() -> Flask:
