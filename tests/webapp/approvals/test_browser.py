@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, look_through, open_page, served
+from tests.browser_parts import chromium, faults, look_through, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import CONFIRM, Server, action, draft, held
+from tests.webapp.approvals.test_undo import with_undo
 from webapp.people import cookies
 from webapp.web.house import House
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+PICTURES = os.environ.get("PICTURES", "")
 FOUR_MINUTES = 4 * 60 * 1000
 
 
@@ -76,3 +79,30 @@ def test_a_page_that_is_open_for_four_minutes_gets_a_fresh_challenge_and_decides
         page.get_by_role("button", name=re.compile("^Confirm")).click()
     assert action(house, held_id).state == "approved"
     assert fresh[1].split("=")[0][:40] in sent[0]
+
+
+def test_what_was_confirmed_counts_down_and_is_stopped_with_one_button(page: Page, house: House, ada: Client) -> None:
+    """For 30 seconds; nothing that a screen reader reads out by itself changes every second, and nothing is left to press after."""
+    house.settings.approvals.dwell_ms = 0
+    held_id = held(with_undo(house, 30), draft(house, ada.person), CONFIRM)
+    page.goto(f"/actions/{held_id}")
+    look_through(page)
+    with page.expect_navigation():
+        page.get_by_role("button", name=re.compile("^Confirm")).click()
+    counting = page.locator("time[data-runs]").first
+    expect(counting).to_have_text(re.compile("^in [0-9]+ s$"))
+    before = counting.text_content()
+    page.clock.run_for(3000)
+    expect(counting).not_to_have_text(before or "")
+    assert page.locator("[role=status] time[data-runs], [aria-live] time[data-runs]").count() == 0
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        assert faults(page) == []
+        if PICTURES:
+            page.screenshot(path=f"{PICTURES}/undo-{scheme}.png", full_page=True)
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    with page.expect_navigation():
+        page.get_by_role("button", name="Stop it").click()
+    assert action(house, held_id).state in ("rejected", "withdrawn")
+    expect(page.get_by_role("button", name="Stop it")).to_have_count(0)
