@@ -82,7 +82,7 @@ def test_a_page_that_is_open_for_four_minutes_gets_a_fresh_challenge_and_decides
 
 
 def test_what_was_confirmed_counts_down_and_is_stopped_with_one_button(page: Page, house: House, ada: Client) -> None:
-    """For 30 seconds; nothing that a screen reader reads out by itself changes every second, and nothing is left to press after."""
+    """For 30 seconds; a screen reader is not told of every second, and nothing is left to press after."""
     house.settings.approvals.dwell_ms = 0
     held_id = held(with_undo(house, 30), draft(house, ada.person), CONFIRM)
     page.goto(f"/actions/{held_id}")
