@@ -128,13 +128,15 @@ class People:
     def subject(self, person: str) -> str:
         return f"{person}-{self.run}"
 
-    def first_step(self, person: str = "ada", *, groups: Iterable[str] = ("user",), browser: Browser | None = None) -> Browser:
-        """Signed in at the identity provider; the second step is still missing."""
+    def first_step(
+        self, person: str = "ada", *, groups: Iterable[str] = ("user",), browser: Browser | None = None, **claims: Any
+    ) -> Browser:
+        """Signed in at the identity provider, which says these `claims` too; the second step is still missing."""
         browser = browser or self.stranger()
         self.meet()
         answer = self.idp.authorize(
             browser.at_idp(), subject=self.subject(person), name=person.title(), email=f"{person}@people.example",
-            groups=list(groups),
+            groups=list(groups), **claims,
         )
         came = browser.back(answer)
         assert came.status_code == 303, came.text

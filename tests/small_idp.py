@@ -24,6 +24,7 @@ from joserfc.jwk import ECKey
 
 CLIENT = "counterseal"
 SECRET = "a-secret-of-the-test"
+LOGOUT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 @dataclass
@@ -67,12 +68,24 @@ class SmallIdp:
         id_token = jwt.encode({"alg": "ES256", "kid": "one"}, body, self.key, algorithms=["ES256"])
         return 200, {"access_token": secrets.token_urlsafe(16), "token_type": "Bearer", "expires_in": 300, "id_token": id_token}
 
+    def logout_token(self, **changes: Any) -> str:
+        """What it posts when somebody signs out there (Back-Channel Logout 1.0 section 2.4). None leaves a claim out."""
+        now = int(time.time())
+        body = {
+            "iss": self.issuer, "aud": CLIENT, "iat": now, "exp": now + 120, "jti": secrets.token_urlsafe(12),
+            "events": {LOGOUT: {}}, **changes,
+        }
+        header = {"alg": "ES256", "kid": "one", "typ": "logout+jwt"}
+        told = {name: value for name, value in body.items() if value is not None}
+        return jwt.encode(header, told, self.key, algorithms=["ES256"])
+
     def metadata(self) -> dict[str, Any]:
         return {
             "issuer": self.issuer, "authorization_endpoint": self.issuer + "/authorize", "token_endpoint": self.issuer + "/token",
             "jwks_uri": self.issuer + "/jwks", "response_types_supported": ["code"], "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"], "authorization_response_iss_parameter_supported": True,
             "token_endpoint_auth_methods_supported": ["client_secret_basic"], "code_challenge_methods_supported": ["S256"],
+            "backchannel_logout_supported": True, "backchannel_logout_session_supported": True,
         }
 
 

@@ -24,9 +24,11 @@ from vault import (
     keys,
     life,
     linking,
+    logout,
     pki,
     rotating,
     secret_ids,
+    signed_out,
     sso,
 )
 from vault.client import Refused
@@ -50,7 +52,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 def table() -> Handlers:
     """Every request there is, by name."""
     return {
-        **life.HANDLERS, **linking.HANDLERS,
+        **life.HANDLERS, **linking.HANDLERS, **signed_out.HANDLERS, **logout.HANDLERS,
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,

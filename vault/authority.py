@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from vault import tickets
+from vault import signed_out, tickets
 from vault.errors import NotSignedIn
 from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, secret, text
@@ -58,7 +58,7 @@ class Proven:
 
 
 def proven(keeper: Keeper, body: Body) -> Proven:
-    """The request's `proof`, verified. Raises NotSignedIn.
+    """The request's `proof`, verified, of a session that nobody ended. Raises NotSignedIn.
 
     Attack: a ticket of before a restore opens what was sealed for its session, a passkey's challenge among them, and the vault of
     the backup does not know that this was spent since."""
@@ -68,6 +68,7 @@ def proven(keeper: Keeper, body: Body) -> Proven:
     restored = keeper.settings.restored_at
     if restored is not None and found.issued_at <= restored:
         raise NotSignedIn("a ticket of before the restore", hint="A backup was restored since you signed in. Sign in again.")
+    signed_out.refuse_ended(keeper, found, session)
     return Proven(found, session)
 
 

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Literal
 
 from vault.door_accounts import begun
-from vault.door_standing import Standing, answer_of, challenge_of, proof_of, refs
+from vault.door_sessions import Sessions
+from vault.door_standing import answer_of, challenge_of, proof_of, refs
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
 from vault.lines import b64, moment, moment_or_none, unb64
@@ -37,6 +38,7 @@ from vault.shapes import (
     KeeperStatus,
     KeyStored,
     KeyVersion,
+    LoggedOut,
     Minted,
     PublicKeys,
     Revoked,
@@ -50,18 +52,17 @@ from vault.tickets import verify as verify_ticket
 
 __all__ = [
     "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Delegation", "Door",
-    "Event",
-    "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "Minted", "PublicKeys", "Revoked",
-    "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
+    "Event", "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "LoggedOut", "Minted",
+    "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
 
 
 @dataclass(frozen=True)
-class Door(Standing):
-    """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), and
-    everything else."""
+class Door(Sessions):
+    """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), sessions
+    that end (`vault.door_sessions`), and everything else."""
 
     @cached_property
     def _authority(self) -> dict[str, tuple[float, str]]:

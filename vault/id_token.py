@@ -88,10 +88,10 @@ def verify(
     4. `exp`, `iat` and `nbf` fit the clock; 5. `nonce` is the one sent; 6. `at_hash`, where present, is the access token's;
     7. `acr`, `amr` and `auth_time`, where they were asked for, are what was asked for.
     """
-    header, claims = _signed(token, keys, keys_url)  # 1
+    header, claims = signed(token, keys, keys_url)  # 1
     if claims.get("iss") != expected.issuer or not _text(claims.get("sub")):  # 2
         _refuse(f"iss {claims.get('iss')!r}")
-    _audience(claims, expected.client_id)  # 3
+    audience(claims, expected.client_id)  # 3
     _times(claims, now.timestamp())  # 4
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), expected.nonce.encode()):  # 5
         _refuse("nonce differs")
@@ -105,7 +105,8 @@ def _text(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 255
 
 
-def _signed(token: Secret[str], keys: Keys, keys_url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def signed(token: Secret[str], keys: Keys, keys_url: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims of a token that one of the issuer's keys signed, by an algorithm of ours. Raises ProviderRefused."""
     try:
         header = extract_compact(token.reveal().encode()).headers()
         if header.get("alg") not in ALGORITHMS:
@@ -119,9 +120,10 @@ def _signed(token: Secret[str], keys: Keys, keys_url: str) -> tuple[dict[str, An
     return dict(found.header), dict(found.claims)
 
 
-def _audience(claims: Mapping[str, Any], client_id: str) -> None:
-    audience = claims.get("aud")
-    several = audience if isinstance(audience, list) else [audience]
+def audience(claims: Mapping[str, Any], client_id: str) -> None:
+    """Raises ProviderRefused for a token that was made for somebody else."""
+    given = claims.get("aud")
+    several = given if isinstance(given, list) else [given]
     if client_id not in several:
         _refuse("not for this client")
     if (len(several) > 1 or "azp" in claims) and claims.get("azp") != client_id:

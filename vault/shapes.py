@@ -106,6 +106,18 @@ class SignedIn:
 
 
 @dataclass(frozen=True)
+class LoggedOut:
+    """A verified logout token: `person` signed out at the identity provider, of its session `sid`, or of all where
+    that is empty. `person` is empty where the token names a session alone. `jti` must not be taken twice until `until`."""
+
+    issuer: str
+    person: str
+    sid: str
+    jti: str
+    until: datetime
+
+
+@dataclass(frozen=True)
 class Factor:
     id: str
     kind: FactorKind

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from vault import authority, tickets
+from vault import authority, signed_out, tickets
 from vault.answers import Tokens
 from vault.client_secrets import before
 from vault.errors import BadRequest, NotKnown, ProviderRefused
@@ -64,7 +64,7 @@ def _check_types(found: Mapping[str, Any]) -> None:
 def sign_in_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.sign_in_begin`."""
     name, redirect_uri = segment(body, "idp"), text(body, "redirect_uri")
-    at, idp = _idp(keeper, name)
+    at, idp = known_idp(keeper, name)
     scopes = tuple(dict.fromkeys(("openid", *(idp.get("scopes") or ("profile", "email")))))
     request = Request()
     url = authorization_url(
@@ -87,7 +87,7 @@ def sign_in_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """
     now = keeper.clock()
     begun = keeper.seal.open(PURPOSE, text(body, "sealed"), now=now)  # 1
-    at, idp = _idp(keeper, begun["idp"])
+    at, idp = known_idp(keeper, begun["idp"])
     iss = text(body, "iss") if body.get("iss") is not None else None
     check_answer(at, expected_state=begun["state"], state=text(body, "state"), iss=iss)  # 2
     code, session = secret(body, "code"), secret(body, "session", limit=512)
@@ -100,7 +100,8 @@ def sign_in_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     auth_time = claims.get("auth_time")
     signed_at = datetime.fromtimestamp(auth_time, UTC) if isinstance(auth_time, int | float) else None
     ticket = tickets.new(
-        person=person.id, name=person.name, email=person.email, groups=person.groups, auth_time=signed_at, now=now
+        person=person.id, name=person.name, email=person.email, groups=person.groups, auth_time=signed_at, now=now,
+        generation=signed_out.generation(keeper, person.id),
     )
     log.info("signed in person=%s issuer=%s", person.id, person.issuer)
     return {
@@ -109,7 +110,7 @@ def sign_in_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     }
 
 
-def _idp(keeper: Keeper, name: str) -> tuple[Endpoints, dict[str, Any]]:
+def known_idp(keeper: Keeper, name: str) -> tuple[Endpoints, dict[str, Any]]:
     found = keeper.kv.read(f"idps/{name}")
     if found is None:
         raise NotKnown(f"idp {name}", hint="No identity provider is set up here yet.")
@@ -171,7 +172,9 @@ def _groups(keeper: Keeper, idp: Mapping[str, Any], subject: str, claims: Mappin
     return tuple(sorted({one for one in groups if isinstance(one, str) and 0 < len(one) <= TEXT_MOST}))[:GROUPS_MOST]
 
 
-PUBLIC = ("iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "amr", "name", "email", "email_verified", "locale", "zoneinfo")
+PUBLIC = (
+    "iss", "sub", "sid", "aud", "exp", "iat", "auth_time", "acr", "amr", "name", "email", "email_verified", "locale", "zoneinfo",
+)
 
 
 def _public(claims: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,14 +39,16 @@ class Ticket:
     factor: str = ""
     """`passkey` or `totp`; empty until a factor was checked in this session."""
     factor_at: datetime | None = None
+    generation: int = 0
+    """Of the person's sessions when they signed in: one of before does not count (`vault.signed_out`)."""
 
 
 def new(
-    *, person: str, name: str, email: str, groups: tuple[str, ...], auth_time: datetime | None, now: datetime
+    *, person: str, name: str, email: str, groups: tuple[str, ...], auth_time: datetime | None, now: datetime, generation: int = 0
 ) -> Ticket:
     """The ticket of a sign-in that has just succeeded, without a factor."""
     now = now.replace(microsecond=0)
-    return Ticket(person, name, email, groups, auth_time, now, now + timedelta(seconds=LIFETIME))
+    return Ticket(person, name, email, groups, auth_time, now, now + timedelta(seconds=LIFETIME), generation=generation)
 
 
 def with_factor(ticket: Ticket, kind: str, now: datetime) -> Ticket:
@@ -61,7 +63,7 @@ def body(ticket: Ticket, session: Secret[str]) -> bytes:
         "v": 1, "kind": "ticket", "person": ticket.person, "name": ticket.name, "email": ticket.email,
         "groups": list(ticket.groups), "auth_time": _seconds(ticket.auth_time), "issued_at": _seconds(ticket.issued_at),
         "expires_at": _seconds(ticket.expires_at), "factor": ticket.factor, "factor_at": _seconds(ticket.factor_at),
-        "session": _hash(session),
+        "session": session_hash(session), "generation": ticket.generation,
     })
 
 
@@ -81,7 +83,7 @@ def verify(ticket: str, session: Secret[str], keys: Mapping[int, bytes], now: da
         raise NotSignedIn("the ticket does not verify") from error
     if not isinstance(found, dict) or found.get("v") != 1 or found.get("kind") != "ticket":  # 3
         raise NotSignedIn("signed, but not a ticket")
-    if not hmac.compare_digest(str(found["session"]), _hash(session)):  # 4
+    if not hmac.compare_digest(str(found["session"]), session_hash(session)):  # 4
         raise NotSignedIn("the ticket belongs to another session")
     if not found["issued_at"] - SKEW <= now.timestamp() < found["expires_at"]:  # 5
         raise NotSignedIn("the ticket has expired")
@@ -97,7 +99,7 @@ def _ticket(found: Mapping[str, Any], now: datetime) -> Ticket:
     assert expires is not None
     return Ticket(
         found["person"], found["name"], found["email"], tuple(found["groups"]), moment("auth_time"), issued, expires,
-        found["factor"], moment("factor_at"),
+        found["factor"], moment("factor_at"), int(found.get("generation", 0)),
     )
 
 
@@ -105,5 +107,6 @@ def _seconds(at: datetime | None) -> int | None:
     return None if at is None else int(at.timestamp())
 
 
-def _hash(session: Secret[str]) -> str:
+def session_hash(session: Secret[str]) -> str:
+    """What names a session to whoever does not have its cookie: hex SHA-256."""
     return hashlib.sha256(session.reveal().encode()).hexdigest()

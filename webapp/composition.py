@@ -39,6 +39,7 @@ from webapp.jobs import Handler
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
 from webapp.people import guard, lookup
+from webapp.people import jobs as people_jobs
 from webapp.people import views as people
 from webapp.policy import preview, schema_check
 from webapp.registry import jobs as registry_jobs
@@ -88,6 +89,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         connections_jobs.jobs,
         incidents_jobs.jobs,
         oauth_jobs.jobs,
+        people_jobs.jobs,
         rotating.jobs,
         registry_jobs.jobs,
     )

@@ -10,6 +10,7 @@ import click
 
 from vault.door import Door
 from webapp.config import Settings
+from webapp.people.backchannel import LOGOUT
 from webapp.people.sign_in import CALLBACK
 
 
@@ -41,3 +42,4 @@ def add(issuer: str, client_id: str, client_secret_file: Path | None, groups_cla
     with closing(Door(settings.socket, timeout=settings.door_timeout)) as door:
         door.idp_put(settings.people.idp, record)
     click.echo(f"Persons sign in at {issuer}. Register this redirect address there:\n{settings.public_url}{CALLBACK}")
+    click.echo(f"And this one for back-channel logout, with its session required:\n{settings.public_url}{LOGOUT}")

@@ -1,24 +1,33 @@
-"""Sessions: opened at sign-in, found by their cookie, ended by the person, by time, or by a change of factors."""
+"""Sessions: opened at sign-in, found by their cookie, ended by the person, by time, by a change of factors, or by the identity
+provider. Each end is told to the keeper too, by a due row of the same transaction: from then on it signs nothing for the ticket
+of that session, whoever has it."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from vault.secret import Secret
 from webapp import audit
 from webapp.config import People
 from webapp.db.count import changed
+from webapp.db.due import enqueue, enqueue_all
 from webapp.errors import Conflict, Missing
 from webapp.ids import new_id
 from webapp.people.rules import alive, fingerprint
 from webapp.people.tables import Person, Session
 
 COOKIE_BYTES = 32
+AT_ONCE = 500
+TELL = "people.session_ended"
+"""Due row, by session: the keeper is told that it was ended."""
+TELL_ALL = "people.signed_out"
+"""Due row, by person: the keeper is told that all they had signed in to is over."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +50,11 @@ def new_cookie() -> Secret[str]:
 
 
 def open_(
-    db: DbSession, *, cookie: Secret[str], person: str, ticket: str, browser: str, settings: People, now: datetime
+    db: DbSession, *, cookie: Secret[str], person: str, ticket: str, browser: str, settings: People, now: datetime, sid: str = ""
 ) -> str:
     """Write a new session and its audit entry; its id."""
     row = Session(
-        id=new_id("ses"), cookie=fingerprint(cookie.reveal()), person=person, ticket=ticket, browser=browser,
+        id=new_id("ses"), cookie=fingerprint(cookie.reveal()), person=person, ticket=ticket, browser=browser, sid=sid,
         created_at=now, seen_at=now, idle_until=now + timedelta(seconds=settings.idle),
         expires_at=now + timedelta(seconds=settings.absolute),
     )
@@ -101,6 +110,7 @@ def end(db: DbSession, *, session: str, person: str, why: str, now: datetime) ->
     if changed(done) != 1:
         raise Missing("That session is over already.")
     _ended(db, session, person, why, now)
+    _tell(db, [session], now)
 
 
 def end_by_cookie(db: DbSession, cookie: Secret[str], why: str, now: datetime) -> None:
@@ -120,22 +130,33 @@ def end_others(db: DbSession, *, person: str, keep: str, why: str, now: datetime
     db.execute(update(Session).where(Session.id.in_(found)).values(ended_at=now, ended_why=why))
     for session in found:
         _ended(db, session, person, why, now)
+    _tell(db, found, now)
     return len(found)
 
 
 def end_all(db: DbSession, *, person: str, why: str, actor: str, now: datetime) -> int:
-    """End every session of somebody's, by another's word; how many that were."""
-    ended = db.scalars(
-        update(Session).where(Session.person == person, Session.ended_at.is_(None)).values(ended_at=now, ended_why=why)
-        .returning(Session.id), execution_options={"synchronize_session": False},
-    ).all()
-    for session in sorted(ended):
-        audit.append(db, kind="session.ended", actor=actor, subject=session, detail={"why": why}, at=now)
+    """End every session of somebody's, and at the keeper everything that they signed in to until then, whether it is known here
+    or not; how many are known."""
+    enqueue(db, TELL_ALL, person, now)
+    return end_where(db, Session.person == person, why=why, actor=actor, now=now, tell=False)
+
+
+def end_where(db: DbSession, *which: ColumnElement[bool], why: str, actor: str, now: datetime, tell: bool = True) -> int:
+    """End these sessions, by another's word; how many that were."""
+    rows = db.execute(
+        update(Session).where(*which, Session.ended_at.is_(None)).values(ended_at=now, ended_why=why)
+        .returning(Session.id, Session.person), execution_options={"synchronize_session": False},
+    )
+    ended = sorted((row.id, row.person) for row in rows)
+    for session, person in ended:
+        audit.append(db, kind="session.ended", actor=actor, subject=session, detail={"why": why, "person": person}, at=now)
+    if tell:
+        _tell(db, [session for session, _person in ended], now)
     return len(ended)
 
 
 def end_every(db: DbSession, why: str, now: datetime) -> int:
-    """End every session there is; how many that were."""
+    """End every session there is; how many that were. After a restore: the keeper knows that all tickets are of before."""
     found = db.execute(select(Session.id, Session.person).where(Session.ended_at.is_(None))).all()
     db.execute(update(Session).where(Session.ended_at.is_(None)).values(ended_at=now, ended_why=why))
     for row in found:
@@ -161,3 +182,8 @@ def of(db: DbSession, person: str, now: datetime) -> list[Session]:
 
 def _ended(db: DbSession, session: str, person: str, why: str, now: datetime) -> None:
     audit.append(db, kind="session.ended", actor=f"person:{person}", subject=session, detail={"why": why}, at=now)
+
+
+def _tell(db: DbSession, ended: Sequence[str], now: datetime) -> None:
+    for start in range(0, len(ended), AT_ONCE):
+        enqueue_all(db, TELL, ended[start:start + AT_ONCE], now)

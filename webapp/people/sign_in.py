@@ -20,7 +20,7 @@ from webapp.db.count import changed
 from webapp.db.once import insert_once
 from webapp.errors import BadInput, Forbidden
 from webapp.ids import new_id
-from webapp.people import cookies, sessions
+from webapp.people import backchannel, cookies, sessions
 from webapp.people.rules import fingerprint, own_path
 from webapp.people.suspension import KEPT_OUT
 from webapp.people.tables import Person, SignIn
@@ -151,7 +151,7 @@ def _open(db: DbSession, house: House, came: Came, signed_in: SignedIn, cookie: 
     )
     sessions.open_(
         db, cookie=cookie, person=signed_in.person, ticket=signed_in.ticket, browser=came.agent,
-        settings=house.settings.people, now=now,
+        settings=house.settings.people, now=now, sid=backchannel.sid(signed_in.issuer, signed_in.claims.get("sid")),
     )
 
 

@@ -72,6 +72,11 @@ def second() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     here, person, now = viewer().session, viewer().person, house().clock()
     house().database.write(lambda db: sessions.end(db, session=here, person=person, why="signed out", now=now))
+    return leave()
+
+
+def leave() -> ResponseReturnValue:
+    """What a browser is answered whose session was just ended by the person in it."""
     session.clear()
     response = make_response(redirect("/sign-in?out=1", 303))
     cookies.drop(response, house().settings, cookies.SESSION)

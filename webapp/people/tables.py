@@ -58,12 +58,24 @@ class Session(Base):
     person: Mapped[str] = mapped_column(ForeignKey("person.id"), index=True)
     ticket: Mapped[str]
     browser: Mapped[str]
+    sid: Mapped[str] = mapped_column(default="", index=True)
+    """Names the session at the identity provider (`backchannel.sid`); empty where it named none."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     idle_until: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     ended_why: Mapped[str | None]
+
+
+class LogoutToken(Base):
+    """A logout token that was taken: it is not taken again. `id` is the hex SHA-256 of issuer and `jti`."""
+
+    __tablename__ = "logout_token"
+    shown = ("id", "until")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    until: Mapped[datetime] = mapped_column(index=True)
 
 
 class SignIn(Base):

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from vault.door import Factor
 from vault.errors import KeeperError
 from webapp.people import sessions, zones
+from webapp.people.sign_in_views import leave
 from webapp.people.tables import Person
 from webapp.web.guards import person
 from webapp.web.house import house
@@ -50,6 +51,14 @@ def end_others() -> ResponseReturnValue:
     house().database.write(lambda db: sessions.end_others(db, person=who.person, keep=who.session, why=why, now=now))
     flash("You are signed out everywhere else.", "good")
     return redirect("/you", 303)
+
+
+@person
+def end_all() -> ResponseReturnValue:
+    """Everywhere, here too: also what this page could not list."""
+    who, now, why = viewer().person, house().clock(), "ended by the person"
+    house().database.write(lambda db: sessions.end_all(db, person=who, why=why, actor=f"person:{who}", now=now))
+    return leave()
 
 
 def _factors(who: str) -> tuple[tuple[Factor, ...], str]:

@@ -354,6 +354,14 @@ def upgrade() -> None:
         batch_op.create_index('ix_leases_connection_planned_at', ['connection', 'planned_at'], unique=False)
         batch_op.create_index('ix_leases_handed_out_until', ['until'], unique=False, sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
 
+    op.create_table('logout_token',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_logout_token'))
+    )
+    with op.batch_alter_table('logout_token', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_logout_token_until'), ['until'], unique=False)
+
     op.create_table('mcp_session',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('grant_id', sa.String(), nullable=False),
@@ -654,6 +662,7 @@ def upgrade() -> None:
     sa.Column('person', sa.String(), nullable=False),
     sa.Column('ticket', sa.String(), nullable=False),
     sa.Column('browser', sa.String(), nullable=False),
+    sa.Column('sid', sa.String(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('idle_until', sa.DateTime(timezone=True), nullable=False),
@@ -667,6 +676,7 @@ def upgrade() -> None:
     with op.batch_alter_table('session', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_session_expires_at'), ['expires_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_session_person'), ['person'], unique=False)
+        batch_op.create_index(batch_op.f('ix_session_sid'), ['sid'], unique=False)
 
     op.create_table('token_client',
     sa.Column('client', sa.String(), nullable=False),
@@ -817,6 +827,7 @@ def downgrade() -> None:
     op.drop_table('token_request')
     op.drop_table('token_client')
     with op.batch_alter_table('session', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_session_sid'))
         batch_op.drop_index(batch_op.f('ix_session_person'))
         batch_op.drop_index(batch_op.f('ix_session_expires_at'))
 
@@ -889,6 +900,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_mcp_session_grant')
 
     op.drop_table('mcp_session')
+    with op.batch_alter_table('logout_token', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_logout_token_until'))
+
+    op.drop_table('logout_token')
     with op.batch_alter_table('leases', schema=None) as batch_op:
         batch_op.drop_index('ix_leases_handed_out_until', sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
         batch_op.drop_index('ix_leases_connection_planned_at')
