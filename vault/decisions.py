@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from vault import decided, delegating, factors, spent, witness
+from vault import decided, delegating, factors, spent, step_up, witness
 from vault.authority import Proven, proven, sign, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
@@ -29,7 +29,7 @@ from vault.hours import read as read_hours
 from vault.mark import mark
 from vault.people import Person, held_at, person
 from vault.standing import stepped_in
-from vault.table import Body, Keeper, mapping, text
+from vault.table import Body, Keeper, mapping, segment, text
 
 REASON = 500
 ENVELOPE = 3_000_000
@@ -62,7 +62,25 @@ def decision_challenge(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     nonce = secrets.token_bytes(32)
     value = decided.challenge(one.verdict, nonce, one.raw)
     more = {"verdict": one.verdict, "challenge_nonce": nonce.hex(), "digest": digest(one.raw)}
-    return factors.offered(keeper, one.who, "decision", value, more)
+    return {**factors.offered(keeper, one.who, "decision", value, more), "again": _again(keeper, one, body)}
+
+
+def _again(keeper: Keeper, one: Asked, body: Body) -> bool:
+    """Whether signing in again, at the identity provider that the caller names, could be enough for this decision."""
+    name = text(body, "idp", limit=128, optional=True)
+    counts = step_up.offers(keeper, segment(body, "idp"), one.person) if name else ""
+    return bool(counts) and one.verdict != "break_glass" and _useful(one, counts)
+
+
+def step_up_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.step_up_begin`."""
+    one = _asked(keeper, body)
+    if one.verdict not in ("approve", "confirm"):
+        raise BadRequest("only for an approval or a confirmation")
+    return step_up.begin(
+        keeper, segment(body, "idp"), one.who, one.person, redirect_uri=text(body, "redirect_uri"), verdict=one.verdict,
+        raw=one.raw,
+    )
 
 
 def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -73,7 +91,7 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     reason = text(body, "reason", limit=REASON, optional=True)
     if one.verdict == "break_glass" and len(reason.strip()) < GLASS_REASON:
         raise BadRequest("reason", hint=f"Write why, in at least {GLASS_REASON} characters.")
-    factor = _rejecting(keeper, one) if one.verdict == "reject" else _checked(keeper, one, mapping(body, "answer"))  # 4
+    factor = _rejecting(keeper, one) if one.verdict == "reject" else _factor(keeper, one, mapping(body, "answer"))  # 4
     signed = decided.body(
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
         groups=one.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
@@ -170,6 +188,21 @@ def _may_decide(one: Asked) -> None:
         raise MayNotDecide(f"{who} has no say in this")
 
 
+def _factor(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
+    if answer.get("idp") is None:
+        return _checked(keeper, one, answer)
+    if one.verdict == "break_glass" or answer.get("assertion") is not None or answer.get("code") is not None:
+        raise BadRequest("signing in again is for an approval or a confirmation, and alone")
+
+    def acceptable(counts: str) -> None:
+        if not _useful(one, counts):
+            raise FactorRefused("a passkey is asked for", hint="This action asks for a passkey.")
+
+    return step_up.answered(
+        keeper, one.who, answer, verdict=one.verdict, envelope_digest=digest(one.raw), acceptable=acceptable
+    )
+
+
 def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
     evaluation, nonces = mark(keeper).evaluation, list[str]()
     assertion = mapping(answer, "assertion") if answer.get("assertion") is not None else None
@@ -214,4 +247,6 @@ def _rejecting(keeper: Keeper, one: Asked) -> Mapping[str, Any]:
     return {"id": "", "kind": one.who.ticket.factor, "created_at": ""}
 
 
-HANDLERS = {"decision_challenge": decision_challenge, "decide": decide, "break_glass": break_glass}
+HANDLERS = {
+    "decision_challenge": decision_challenge, "decide": decide, "break_glass": break_glass, "step_up_begin": step_up_begin,
+}

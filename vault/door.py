@@ -43,6 +43,7 @@ from vault.shapes import (
     PublicKeys,
     Revoked,
     SessionProof,
+    SignedAgain,
     SignedIn,
     TotpOffer,
     WrappingKey,
@@ -53,7 +54,7 @@ from vault.tickets import verify as verify_ticket
 __all__ = [
     "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Delegation", "Door",
     "Event", "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "LoggedOut", "Minted",
-    "PublicKeys", "Revoked", "SessionProof", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
+    "PublicKeys", "Revoked", "SessionProof", "SignedAgain", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
@@ -225,14 +226,26 @@ class Door(Sessions):
 
     def decision_challenge(
         self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "break_glass"],
-        delegations: Iterable[tuple[str, str]] = (),
+        delegations: Iterable[tuple[str, str]] = (), idp: str = "",
     ) -> Challenge:
         """Passkey options whose challenge is SHA-256 over a domain string, the verdict, a nonce and the envelope. `delegations`
-        (lender and id) that stand let somebody speak for a group that they are not in themself."""
+        (lender and id) that stand let somebody speak for a group that they are not in themself. `idp`: say whether signing in
+        again there would do."""
         return challenge_of(
             self._line.ask("decision_challenge", proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict,
-                           delegations=refs(delegations))
+                           delegations=refs(delegations), idp=idp)
         )
+
+    def step_up_begin(
+        self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm"], idp: str, redirect_uri: str,
+        delegations: Iterable[tuple[str, str]] = (),
+    ) -> Begun:
+        """Sign in again for this one decision: afresh, as strongly as the operators asked, with a nonce that is over verdict
+        and envelope. What comes back is `Answer.again`. Raises FactorRefused where it is off."""
+        return begun(self._line.ask(
+            "step_up_begin", self.provider_timeout, proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict, idp=idp,
+            redirect_uri=redirect_uri, delegations=refs(delegations),
+        ))
 
     def decide(
         self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "reject", "break_glass"],
@@ -242,8 +255,9 @@ class Door(Sessions):
         records a factor. Refuses an approval by the principal, the account's owner or the agent's owner, and a
         confirmation by anybody but the account's owner (MayNotDecide). `break_glass` is for those whom the keeper's configuration
         names, by passkey, with a reason."""
+        wait = self.provider_timeout if answer is not None and answer.again is not None else None
         found = self._line.ask(
-            "decide", proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict, reason=reason,
+            "decide", wait, proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict, reason=reason,
             answer=answer_of(answer) if answer else None, delegations=refs(delegations),
         )
         return Statement(found["body"], found["signature"])

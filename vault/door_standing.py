@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from vault.door_accounts import Accounts
 from vault.lines import moment
@@ -61,8 +62,11 @@ def proof_of(proof: SessionProof) -> Json:
 
 def answer_of(answer: Answer) -> Json:
     code = answer.code.reveal() if answer.code is not None else None
-    return {"sealed": answer.sealed, "assertion": answer.assertion, "code": code}
+    found: dict[str, Any] = {"sealed": answer.sealed, "assertion": answer.assertion, "code": code}
+    if answer.again is not None:
+        found["idp"] = {"state": answer.again.state, "code": answer.again.code.reveal(), "iss": answer.again.iss}
+    return found
 
 
 def challenge_of(found: Json) -> Challenge:
-    return Challenge(found["options"], found["sealed"], bool(found.get("codes")))
+    return Challenge(found["options"], found["sealed"], bool(found.get("codes")), bool(found.get("again")))

@@ -162,6 +162,15 @@ STRONG_ENOUGH: Mapping[str, frozenset[str]] = {
 """By what a need asks for: the factors that satisfy it."""
 
 
+def strength(factor: Any) -> str:
+    """What a statement's factor counts as: `passkey` or `totp`. Signing in again at the identity provider (`idp`) counts as the
+    keeper recorded, by what its operators say of that provider; empty for what is no factor."""
+    if not isinstance(factor, dict):
+        return ""
+    found = factor.get("strength") if factor.get("kind") == "idp" else factor.get("kind")
+    return str(found) if found in ("passkey", "totp") else ""
+
+
 LONGEST_UNDO = 60
 LONGEST_STEP = 30 * 86400
 

@@ -33,6 +33,7 @@ from vault.envelope import (
     expiry,
     groups_asked,
     read_envelope,
+    strength,
     undo_over,
 )
 from vault.errors import NotApproved
@@ -46,7 +47,7 @@ __all__ = [
     "GLASS_REASON", "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need",
     "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "canonical", "carries", "confirmer", "covers", "digest",
     "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement", "read_envelope",
-    "read_hours", "satisfied", "standing", "stepped_in", "undo_over",
+    "read_hours", "satisfied", "standing", "stepped_in", "strength", "undo_over",
 ]
 
 GLASS_REASON = 20
@@ -101,7 +102,8 @@ def satisfied(
     5a. Somebody who may broke the glass: that carries it alone (`_alone`).
     6. A confirmation counts from the confirmer alone; an approval from nobody in `excluded`, under whichever of their sign-ins:
        those that the keeper signed (`same_as`) and, with `same_now`, those that it knows now.
-    7. A factor counts where it is strong enough: a passkey satisfies `totp`, not the other way round.
+    7. A factor counts where it is strong enough: a passkey satisfies `totp`, not the other way round; signing in again at the
+       identity provider counts as `vault.envelope.strength` says.
     8. A group counts if the keeper recorded it when it signed and, with `groups_now` (persons' groups as they are now), if
        the person is still in it; one held by delegation, or from a time on, as `vault.standing` says.
     9. A need with hours counts what was said within them.
@@ -213,7 +215,7 @@ def _alone(
     passkey; with a reason in writing; by nobody whom the action keeps out."""
     return (
         body["verdict"] == "break_glass" and (glass_now is None or body["person"] in glass_now)
-        and _strong(body, "passkey") and len(str(body.get("reason", "")).strip()) >= GLASS_REASON
+        and (body.get("factor") or {}).get("kind") == "passkey" and len(str(body.get("reason", "")).strip()) >= GLASS_REASON
         and not same[body["person"]] & excluded(envelope)
     )
 
@@ -237,8 +239,7 @@ def _approvers(
 
 
 def _strong(body: Mapping[str, Any], asked: str) -> bool:
-    factor = body.get("factor")
-    return isinstance(factor, dict) and factor.get("kind") in STRONG_ENOUGH[asked]
+    return strength(body.get("factor")) in STRONG_ENOUGH[asked]
 
 
 def _timely(body: Mapping[str, Any], need: Need) -> bool:

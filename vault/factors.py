@@ -63,14 +63,14 @@ def totp_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     _may_enrol(load(keeper, who.ticket.person), who, now)
     seed = totp.new_seed()
     uri = totp.uri(seed, text(body, "account", limit=200))
-    offer = {"person": who.ticket.person, "session": _bound(who), "seed": seed.reveal()}
+    offer = {"person": who.ticket.person, "session": bound(who), "seed": seed.reveal()}
     sealed = keeper.seal.seal("totp-offer", offer, now=now, lifetime=OFFER)
     return {"sealed": sealed, "uri": uri.reveal(), "svg": totp.drawn(uri).reveal()}
 
 
 def totp_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     who, now = proven(keeper, body), keeper.clock()
-    offer = _opened(keeper, "totp-offer", text(body, "sealed", limit=8192), who)
+    offer = opened(keeper, "totp-offer", text(body, "sealed", limit=8192), who)
     code, name = text(body, "code", limit=16), text(body, "name", limit=80)
     one = {**_new("totp", name, now), "seed": offer["seed"], "counter": -1}
 
@@ -97,13 +97,13 @@ def passkey_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     data = keeper.kv.update(path(person), change)
     challenge = secrets.token_bytes(32)
     options = passkeys.creation_options(keeper.settings, data, text(body, "account", limit=200), who.ticket.name, challenge)
-    offer = {"person": person, "session": _bound(who), "challenge": challenge.hex()}
+    offer = {"person": person, "session": bound(who), "challenge": challenge.hex()}
     return {"options": options, "sealed": keeper.seal.seal("passkey-offer", offer, now=now, lifetime=OFFER)}
 
 
 def passkey_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     who, now = proven(keeper, body), keeper.clock()
-    offer = _opened(keeper, "passkey-offer", text(body, "sealed", limit=8192), who)
+    offer = opened(keeper, "passkey-offer", text(body, "sealed", limit=8192), who)
     answer, name = mapping(body, "attestation"), text(body, "name", limit=80)
     made = passkeys.created(keeper.settings, answer, bytes.fromhex(offer["challenge"]))
     one = {**_new("passkey", name, now), **made}
@@ -168,7 +168,7 @@ def offered(keeper: Keeper, who: Proven, purpose: str, value: bytes, more: Mappi
     """Options whose challenge is `value`, and the sealed nonce. No options where the person has no passkey."""
     data = load(keeper, who.ticket.person)
     options = passkeys.request_options(keeper.settings, data, value) if passkeys.of(data) else None
-    content = {"person": who.ticket.person, "session": _bound(who), **more}
+    content = {"person": who.ticket.person, "session": bound(who), **more}
     codes = any(one["kind"] == "totp" for one in data["factors"])
     sealed = keeper.seal.seal(purpose, content, now=keeper.clock(), lifetime=CHALLENGE)
     return {"options": options, "codes": codes, "sealed": sealed}
@@ -189,8 +189,8 @@ def answered(
         raise BadRequest("exactly one of assertion and code")
     if answer.get("code") is not None:
         return _code(keeper, who, text(answer, "code", limit=16), acceptable)
-    opened = _opened(keeper, purpose, text(answer, "sealed", limit=8192), who)
-    assertion, wanted = mapping(answer, "assertion"), bytes.fromhex(expected(opened))
+    content = opened(keeper, purpose, text(answer, "sealed", limit=8192), who)
+    assertion, wanted = mapping(answer, "assertion"), bytes.fromhex(expected(content))
 
     def change(data: Data) -> One:
         one = passkeys.asserted(keeper.settings, data, assertion, wanted)
@@ -198,7 +198,7 @@ def answered(
         one["last_used_at"] = keeper.clock().isoformat()
         return one
 
-    return spending(keeper, who.ticket.person, opened, change)
+    return spending(keeper, who.ticket.person, content, change)
 
 
 def _code(keeper: Keeper, who: Proven, code: str, acceptable: Callable[[One], None]) -> One:
@@ -224,17 +224,17 @@ def _code(keeper: Keeper, who: Proven, code: str, acceptable: Callable[[One], No
     return found
 
 
-def spending(keeper: Keeper, person: str, opened: Mapping[str, Any], change: Callable[[Data], One]) -> One:
+def spending(keeper: Keeper, person: str, content: Mapping[str, Any], change: Callable[[Data], One]) -> One:
     """Change the record and spend the opened blob's nonce, in one write. Raises Stale where it was spent before."""
     now = keeper.clock().timestamp()
 
     def spend(old: Data | None) -> tuple[Data, One]:
         data = empty(old)
         kept = {nonce: until for nonce, until in data["spent"].items() if until > now}
-        if opened["nonce"] in kept:
+        if content["nonce"] in kept:
             raise Stale("this challenge was used already")
         one = change(data)
-        return {**data, "spent": {**kept, opened["nonce"]: opened["expires"]}}, one
+        return {**data, "spent": {**kept, content["nonce"]: content["expires"]}}, one
 
     return keeper.kv.update(path(person), spend)
 
@@ -250,15 +250,15 @@ def _with_ticket(keeper: Keeper, who: Proven, one: One) -> Mapping[str, Any]:
     return {"factor": public(one), "ticket": issue(keeper, ticket, who.session)}
 
 
-def _opened(keeper: Keeper, purpose: str, sealed: str, who: Proven) -> Mapping[str, Any]:
+def opened(keeper: Keeper, purpose: str, sealed: str, who: Proven) -> Mapping[str, Any]:
     """A sealed blob of this person and this session. Raises BadRequest, Stale."""
     found = keeper.seal.open(purpose, sealed, now=keeper.clock())
-    if found["person"] != who.ticket.person or not hmac.compare_digest(found["session"], _bound(who)):
+    if found["person"] != who.ticket.person or not hmac.compare_digest(found["session"], bound(who)):
         raise BadRequest("sealed for another session")
     return found
 
 
-def _bound(who: Proven) -> str:
+def bound(who: Proven) -> str:
     session: Secret[str] = who.session
     return hashlib.sha256(b"counterseal/sealed-for/v1\n" + session.reveal().encode()).hexdigest()
 

@@ -138,20 +138,32 @@ class TotpOffer:
 @dataclass(frozen=True)
 class Challenge:
     """WebAuthn options (the JSON for `navigator.credentials`) and the sealed nonce that goes back with the answer.
-    `options` is None where the person has no passkey; `codes`: they have an authenticator app."""
+    `options` is None where the person has no passkey; `codes`: they have an authenticator app; `again`: signing in again at the
+    identity provider is enough for this decision."""
 
     options: Json | None
     sealed: str
     codes: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class SignedAgain:
+    """What the identity provider sent back with the browser to which `Door.step_up_begin` sent it."""
+
+    state: str
+    code: Secret[str]
+    iss: str | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A factor's answer: exactly one of `assertion` (WebAuthn JSON) and `code` (TOTP digits)."""
+    """A factor's answer: exactly one of `assertion` (WebAuthn JSON), `code` (TOTP digits) and, for a decision, `again`."""
 
     sealed: str = ""
     assertion: Json | None = None
     code: Secret[str] | None = None
+    again: SignedAgain | None = None
 
 
 @dataclass(frozen=True)

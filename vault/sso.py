@@ -25,7 +25,11 @@ log = logging.getLogger("counterseal.keeper.sso")
 PURPOSE = "sign-in"
 LIFETIME = 900
 LISTS = ("scopes", "acr_values", "amr_values")
-KEYS = frozenset({"issuer", "client_id", "client_secret", "groups_claim", "max_age", "groups_by_subject", *LISTS})
+STEP_UP = ("step_up_acr", "step_up_amr")
+"""By authentication context, and by method (RFC 8176): what signing in again for a decision counts as. Where they are not there,
+nobody decides in this way."""
+STRENGTHS = ("totp", "passkey")
+KEYS = frozenset({"issuer", "client_id", "client_secret", "groups_claim", "max_age", "groups_by_subject", *LISTS, *STEP_UP})
 GROUPS_MOST = 200
 TEXT_MOST = 200
 
@@ -55,6 +59,11 @@ def _check_types(found: Mapping[str, Any]) -> None:
     age = found.get("max_age")
     if not lists or not (age is None or (isinstance(age, int) and not isinstance(age, bool) and age >= 0)):
         raise BadRequest("idp", hint="`scopes`, `acr_values` and `amr_values` are lists, `max_age` is a number of seconds.")
+    for ways in (found.get(key, {}) for key in STEP_UP):
+        if not isinstance(ways, dict) or not all(isinstance(name, str) and name for name in ways) or not all(
+            one in STRENGTHS for one in ways.values()
+        ):
+            raise BadRequest("idp", hint="`step_up_acr` and `step_up_amr` say of each value: it counts as totp, or as passkey.")
     if not isinstance(found.get("groups_by_subject", {}), dict) or not isinstance(found.get("groups_claim", "groups"), str):
         raise BadRequest(
             "idp", hint="`groups_by_subject` maps subjects to lists of groups, `groups_claim` is the name of a claim."

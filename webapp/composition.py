@@ -12,7 +12,7 @@ from webapp.approvals import absence_views as absence
 from webapp.approvals import edit_views as edits
 from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
-from webapp.approvals import undo_views
+from webapp.approvals import step_up_views, undo_views
 from webapp.approvals import views as approvals
 from webapp.approvals.desk import views as desk
 from webapp.approvals.giving import Tokens
@@ -59,6 +59,7 @@ ROOMS = (
     absence.blueprint,
     desk.blueprint,
     undo_views.blueprint,
+    step_up_views.blueprint,
     health.blueprint,
     people.blueprint,
     audit.blueprint,

@@ -48,7 +48,7 @@ def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, reche
     if verdict not in ("confirm", "approve"):
         raise MayNotDecide
     return house.door.decision_challenge(
-        proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, delegations=viewer.named
+        proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, delegations=viewer.named, idp=house.settings.people.idp
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
-from vault.evidence import Envelope, Statement, parse_statement, standing
+from vault.evidence import Envelope, Statement, parse_statement, standing, strength
 from webapp.approvals.rules import Given
 from webapp.approvals.tables import Decision
 from webapp.web.house import House
@@ -89,5 +89,5 @@ def _given(body: Mapping[str, Any]) -> Given:
     return Given(
         person=body["person"], name=body["name"], groups=tuple(body["groups"]), verdict=body["verdict"],
         factor=factor.get("kind", ""), reason=body["reason"], at=datetime.fromisoformat(body["at"].replace("Z", "+00:00")),
-        same_as=tuple(body.get("same_as", ())),
+        same_as=tuple(body.get("same_as", ())), strength=strength(factor),
     )

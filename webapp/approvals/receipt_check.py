@@ -231,6 +231,9 @@ def _factor(body: Mapping[str, Any], document: str, found: Findings) -> None:
         found.verified.append(f"{name}’s passkey (public key, SHA-256: {key}) signed this verdict on this very document, at "
                               f"{factor['webauthn']['origin']}, and verified its user.")
         found.unknown.append(f"Whose passkey that is: the keeper says {name}’s, enrolled at {factor['created_at']}.")
+    elif factor.get("kind") == "idp":
+        found.weaker.append(f"{name} decided by signing in again at {factor.get('issuer', '')} at {factor.get('auth_time', '')} "
+                            f"(acr {factor.get('acr') or 'not said'}). That it was for this document is the keeper’s word alone.")
     elif factor.get("kind") == "totp":
         found.weaker.append(f"{name} decided with an authenticator code. A code signs nothing: that it was given for this "
                             "document is the keeper’s word alone.")

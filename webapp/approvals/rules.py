@@ -76,11 +76,17 @@ class Given:
     groups: tuple[str, ...]
     verdict: Verdict
     factor: str
-    """`passkey` or `totp`."""
+    """`passkey`, `totp` or `idp`."""
     reason: str
     at: datetime
     same_as: tuple[str, ...] = ()
     """Other sign-ins of the same human."""
+    strength: str = ""
+    """What the factor counts as, as the keeper recorded it; empty: as what it is."""
+
+    @property
+    def counts_as(self) -> str:
+        return self.strength or self.factor
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ def counts(need: Need, parties: Parties, given: Given, same: Iterable[str] = ())
         given.verdict == verdict
         and entitled(need, parties, given.person, given.groups)
         and (verdict == "confirm" or not any(parties.excludes(one) for one in same))
-        and strong_enough(need, given.factor)
+        and strong_enough(need, given.counts_as)
     )
 
 

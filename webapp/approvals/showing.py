@@ -138,7 +138,8 @@ def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tupl
         return None, "", False
     try:
         challenge = house.door.decision_challenge(
-            proof=viewer.proof, envelope=opened.document.raw, verdict=part, delegations=viewer.named
+            proof=viewer.proof, envelope=opened.document.raw, verdict=part, delegations=viewer.named,
+            idp=house.settings.people.idp,
         )
         return challenge, "", False
     except (VaultSealed, VaultAway, KeeperAway, Stale) as error:

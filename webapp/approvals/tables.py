@@ -267,3 +267,27 @@ class KnownRecipient(Base):
     times: Mapped[int]
     first_at: Mapped[datetime]
     last_at: Mapped[datetime]
+
+
+class StepUp(Base):
+    """A decision that somebody went to the identity provider for: good once, in the session that began it, until
+    `expires_at`. It gives nothing: the keeper sealed what it is for, and checks all of it again."""
+
+    __tablename__ = "step_up"
+    shown = ("id", "action", "person", "spent_at")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(unique=True)
+    """Hex SHA-256 of the state that the identity provider returns."""
+    session: Mapped[str]
+    person: Mapped[str]
+    action: Mapped[str]
+    page: Mapped[str]
+    """What the page showed when they pressed the button (`Seen.written`)."""
+    sealed: Mapped[str]
+    """By the keeper: whose it is, verdict, the envelope's digest, nonce and verifier."""
+    asked: Mapped[bool]
+    """A detail was asked for, and typed."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    spent_at: Mapped[datetime | None]

@@ -177,7 +177,7 @@ def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Se
         asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
         dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,
         may_edit=lambda: editing.may_edit(shown.opened, who), caps=lambda: caps.shown(the_house, shown.opened, who),
-        base_currency=the_house.settings.policy.base_currency,
+        base_currency=the_house.settings.policy.base_currency, again_title=the_house.settings.people.idp_title,
     )
 
 

@@ -31,7 +31,7 @@ WORDS = {
     "result_shredded": "The stored answer was deleted, its time being over",
 }
 VERDICTS = {"approve": "Approved", "confirm": "Confirmed", "reject": "Rejected", "break_glass": "Passed alone"}
-FACTORS = {"passkey": "by passkey", "totp": "by authenticator code"}
+FACTORS = {"passkey": "by passkey", "totp": "by authenticator code", "idp": "by signing in again"}
 
 
 @dataclass(frozen=True)

@@ -478,6 +478,24 @@ def upgrade() -> None:
     with op.batch_alter_table('sign_in', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_sign_in_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('step_up',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('session', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('page', sa.String(), nullable=False),
+    sa.Column('sealed', sa.String(), nullable=False),
+    sa.Column('asked', sa.Boolean(), nullable=False),
+    sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('spent_at', sa.DateTime(timezone=True), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_step_up')),
+    sa.UniqueConstraint('state', name=op.f('uq_step_up_state'))
+    )
+    with op.batch_alter_table('step_up', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_step_up_expires_at'), ['expires_at'], unique=False)
+
     op.create_table('suspended_provider',
     sa.Column('provider', sa.String(), nullable=False),
     sa.Column('incident', sa.String(), nullable=False),
@@ -876,6 +894,10 @@ def downgrade() -> None:
 
     op.drop_table('action_group')
     op.drop_table('suspended_provider')
+    with op.batch_alter_table('step_up', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_step_up_expires_at'))
+
+    op.drop_table('step_up')
     with op.batch_alter_table('sign_in', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_sign_in_expires_at'))
 
