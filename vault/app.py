@@ -26,6 +26,7 @@ from vault import (
     linking,
     logout,
     pki,
+    recovery,
     rotating,
     secret_ids,
     signed_out,
@@ -52,7 +53,7 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 def table() -> Handlers:
     """Every request there is, by name."""
     return {
-        **life.HANDLERS, **linking.HANDLERS, **signed_out.HANDLERS, **logout.HANDLERS,
+        **life.HANDLERS, **linking.HANDLERS, **signed_out.HANDLERS, **logout.HANDLERS, **recovery.HANDLERS,
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,

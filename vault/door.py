@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from vault.door_accounts import begun
-from vault.door_sessions import Sessions
+from vault.door_recovery import Recovery
 from vault.door_standing import answer_of, challenge_of, proof_of, refs
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
@@ -41,6 +41,8 @@ from vault.shapes import (
     LoggedOut,
     Minted,
     PublicKeys,
+    Recovered,
+    RecoveryLeft,
     Revoked,
     SessionProof,
     SignedAgain,
@@ -48,22 +50,23 @@ from vault.shapes import (
     TotpOffer,
     WrappingKey,
 )
-from vault.tickets import Ticket
+from vault.tickets import RECOVERY, Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState", "Delegation", "Door",
-    "Event", "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion", "LoggedOut", "Minted",
-    "PublicKeys", "Revoked", "SessionProof", "SignedAgain", "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
+    "RECOVERY", "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState",
+    "Delegation", "Door", "Event", "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion",
+    "LoggedOut", "Minted", "PublicKeys", "Recovered", "RecoveryLeft", "Revoked", "SessionProof", "SignedAgain", "SignedIn",
+    "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
 
 
 @dataclass(frozen=True)
-class Door(Sessions):
+class Door(Recovery):
     """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), sessions
-    that end (`vault.door_sessions`), and everything else."""
+    that end (`vault.door_sessions`), recovery codes (`vault.door_recovery`), and everything else."""
 
     @cached_property
     def _authority(self) -> dict[str, tuple[float, str]]:
@@ -159,15 +162,6 @@ class Door(Sessions):
         """Store an identity provider: `{issuer, client_id, client_secret, scopes, groups_claim, acr_values, amr_values, max_age,
         groups_by_subject?}`. `groups_by_subject` (evaluation only) fixes groups whatever the claims say."""
         self._line.ask("idp_put", name=name, record=dict(record))
-
-    def person_link(self, one: str, other: str) -> tuple[str, ...]:
-        """Two sign-ins are one human, and so is whoever is linked to either: all of them. For operators. Raises NotKnown for who
-        never signed in."""
-        return tuple(self._line.ask("person_link", one=one, other=other)["together"])
-
-    def person_unlink(self, person: str) -> tuple[str, ...]:
-        """A sign-in is a human of its own, for what is held from now on; whom it was linked to. For operators."""
-        return tuple(self._line.ask("person_unlink", person=person)["parted"])
 
     def sign_in_begin(self, *, idp: str, redirect_uri: str, login_hint: str = "") -> Begun:
         wait = self.provider_timeout

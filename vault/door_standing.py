@@ -11,7 +11,7 @@ from vault.shapes import Answer, Challenge, Delegation, Json, SessionProof
 
 
 class Standing(Accounts):
-    """Delegations, and who may break the glass."""
+    """Delegations, who is one human, and who may break the glass."""
 
     def delegation_challenge(self, *, proof: SessionProof, delegation: Delegation) -> Challenge:
         """Passkey options whose challenge is SHA-256 over a domain string, a nonce and the delegation. Raises MayNotDecide for a
@@ -34,6 +34,15 @@ class Standing(Accounts):
         """Of these, by lender and id, the ones that stand now for this person."""
         found = self._line.ask("delegations", again=True, person=person, delegations=refs(named))
         return tuple(read(one) for one in found["delegations"])
+
+    def person_link(self, one: str, other: str) -> tuple[str, ...]:
+        """Two sign-ins are one human, and so is whoever is linked to either: all of them. For operators. Raises NotKnown for who
+        never signed in."""
+        return tuple(self._line.ask("person_link", one=one, other=other)["together"])
+
+    def person_unlink(self, person: str) -> tuple[str, ...]:
+        """A sign-in is a human of its own, for what is held from now on; whom it was linked to. For operators."""
+        return tuple(self._line.ask("person_unlink", person=person)["parted"])
 
     def may_break_glass(self, *, proof: SessionProof) -> bool:
         """Whether the keeper's configuration lets this person pass an action alone."""

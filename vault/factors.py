@@ -18,7 +18,7 @@ from vault.errors import BadRequest, FactorRefused, NotKnown, NotSignedIn, Stale
 from vault.kv import Data
 from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, segment, text
-from vault.tickets import with_factor
+from vault.tickets import RECOVERY, with_factor
 
 FRESH = 600
 """Seconds after signing in within which a first factor can be enrolled."""
@@ -139,11 +139,13 @@ def _new(kind: str, name: str, now: datetime) -> One:
 
 
 def _may_enrol(data: Data, who: Proven, now: datetime) -> None:
-    """A first factor needs a sign-in of the last 10 minutes; any further one, a ticket that records a factor: otherwise a stolen
-    session could add a factor of the thief's."""
+    """A first factor needs a sign-in of the last 10 minutes; any further one, a ticket that records a factor or a spent recovery
+    code: otherwise a stolen session could add a factor of the thief's."""
+    recovering = who.ticket.factor == RECOVERY
     if data["factors"]:
-        ticket_with_factor(who)
-        if len(data["factors"]) >= MOST:
+        if not recovering:
+            ticket_with_factor(who)
+        if len(data["factors"]) >= MOST + recovering:
             raise TooMany("factors", hint=f"A person has at most {MOST} factors. Remove one first.")
     elif not who.ticket.factor and (now - who.ticket.issued_at).total_seconds() > FRESH:
         raise NotSignedIn("a first factor needs a fresh sign-in")

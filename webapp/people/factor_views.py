@@ -21,7 +21,7 @@ from webapp.web.viewer import viewer
 
 @signing_in
 def first() -> ResponseReturnValue:
-    if house().door.factors(viewer().person):
+    if not viewer().recovering and house().door.factors(viewer().person):
         return redirect(with_next("/sign-in/second", _wanted()), 303)
     return render_template("people/first.html", next_url=_wanted())
 
@@ -72,8 +72,8 @@ def remove(factor: str) -> ResponseReturnValue:
 
 
 def _second_step_first() -> ResponseReturnValue | None:
-    """A further factor needs one that was checked in this session. The keeper insists on it too."""
-    if viewer().factor_at is None and house().door.factors(viewer().person):
+    """A further factor needs one that was checked in this session, or a recovery code. The keeper insists on it too."""
+    if viewer().factor_at is None and not viewer().recovering and house().door.factors(viewer().person):
         return redirect(with_next("/sign-in/second", request.path), 303)
     return None
 

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import LoginManager
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
-from vault.door import SessionProof
+from vault.door import RECOVERY, SessionProof
 from vault.errors import KeeperAway, NotSignedIn
 from webapp.errors import BadInput, Forbidden, Misdirected
 from webapp.people import cookies, delegations, sessions
@@ -88,7 +88,8 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
     return Viewer(
         person=ticket.person, name=ticket.name, email=ticket.email, groups=tuple(ticket.groups),
         admin=any_of(ticket.groups, people.admin_groups), auditor=any_of(ticket.groups, people.auditor_groups),
-        session=found.id, proof=SessionProof(found.ticket, cookie), factor_at=ticket.factor_at,
+        session=found.id, proof=SessionProof(found.ticket, cookie),
+        factor_at=None if ticket.factor == RECOVERY else ticket.factor_at, recovering=ticket.factor == RECOVERY,
         zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")), same_as=found.same_as,
         lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),
     )

@@ -54,6 +54,8 @@ def callback() -> ResponseReturnValue:
 def second_page() -> ResponseReturnValue:
     if viewer().factor_at is not None:
         return redirect(_wanted(), 303)
+    if viewer().recovering:
+        return redirect(with_next("/you/factors/first", _wanted()), 303)
     return _second("", 200)
 
 

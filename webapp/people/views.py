@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from webapp.people import away_views, backchannel_views, factor_views, sign_in_views, you_views
+from webapp.people import away_views, backchannel_views, factor_views, recovery_views, sign_in_views, you_views
 
 blueprint = Blueprint("people", __name__)
 
@@ -15,12 +15,16 @@ for _rule, _method, _view in (
     ("/sign-in/second", "GET", sign_in_views.second_page),
     ("/sign-in/second", "POST", sign_in_views.second),
     ("/sign-in/backchannel-logout", "POST", backchannel_views.backchannel_logout),
+    ("/sign-in/recovery", "GET", recovery_views.use_page),
+    ("/sign-in/recovery", "POST", recovery_views.use_code),
     ("/sign-out", "POST", sign_in_views.sign_out),
     ("/you", "GET", you_views.page),
     ("/you/zone", "POST", you_views.set_zone),
     ("/you/sessions/<session>/end", "POST", you_views.end_session),
     ("/you/sessions/end-others", "POST", you_views.end_others),
     ("/you/sessions/end-all", "POST", you_views.end_all),
+    ("/you/recovery", "GET", recovery_views.codes_page),
+    ("/you/recovery", "POST", recovery_views.make_codes),
     ("/you/away", "GET", away_views.away_page),
     ("/you/away", "POST", away_views.set_away),
     ("/you/away/delegate", "POST", away_views.review_delegation),

@@ -6,9 +6,10 @@ from flask import flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
-from vault.door import Factor
+from vault.door import Factor, RecoveryLeft
 from vault.errors import KeeperError
 from webapp.people import sessions, zones
+from webapp.people.recovery import FEW
 from webapp.people.sign_in_views import leave
 from webapp.people.tables import Person
 from webapp.web.guards import person
@@ -22,9 +23,10 @@ def page() -> ResponseReturnValue:
     with house().database.read() as db:
         open_sessions = sessions.of(db, who.person, now)
         zone = db.scalar(select(Person.zone).where(Person.id == who.person))
-    factors, problem = _factors(who.person)
+    factors, left, problem = _factors(who.person)
     return render_template(
-        "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem
+        "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem,
+        recovery=left, few=FEW,
     )
 
 
@@ -61,9 +63,9 @@ def end_all() -> ResponseReturnValue:
     return leave()
 
 
-def _factors(who: str) -> tuple[tuple[Factor, ...], str]:
-    """The person's factors, or why they cannot be shown now: signing out works without the vault."""
+def _factors(who: str) -> tuple[tuple[Factor, ...], RecoveryLeft, str]:
+    """The person's factors and recovery codes, or why they cannot be shown now: signing out works without the vault."""
     try:
-        return house().door.factors(who), ""
+        return house().door.factors(who), house().door.recovery_left(person=who), ""
     except KeeperError as away:
-        return (), away.hint
+        return (), RecoveryLeft(0, None), away.hint

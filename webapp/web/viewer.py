@@ -26,6 +26,8 @@ class Viewer:
     proof: SessionProof
     factor_at: datetime | None
     """When a factor was checked in this session; None until then."""
+    recovering: bool = False
+    """Whether a recovery code was spent in this session: they may enrol a factor, and see nothing else before."""
     zone: str = "UTC"
     locale: str = "en"
     same_as: tuple[str, ...] = ()

@@ -1,0 +1,124 @@
+"""A recovery code enrols a new factor, once, and does nothing else; whoever reads the vault's record has no code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.keeper_parts import KeeperParts, SignedPerson, decide, sign_in, with_passkey
+from tests.vault.samples import approvers
+from tests.vault.test_decisions import envelope
+from tests.vault.test_signed_out import again
+from vault import recovery
+from vault.door import SessionProof
+from vault.errors import FactorRefused, FactorTooYoung, NotSignedIn, TooMany
+from vault.factors import ATTEMPTS, WINDOW
+from vault.secret import Secret
+
+
+def made(parts: KeeperParts, person: SignedPerson) -> list[str]:
+    return [one.reveal() for one in parts.door.recovery_make(proof=person.proof)]
+
+
+def used(parts: KeeperParts, person: SignedPerson, code: str) -> tuple[SignedPerson, int]:
+    done = parts.door.recovery_use(proof=person.proof, code=Secret(code))
+    return replace(person, proof=SessionProof(done.ticket, person.proof.session)), done.left
+
+
+@pytest.fixture
+def ada(keeper: KeeperParts) -> SignedPerson:
+    return with_passkey(keeper, sign_in(keeper, ("finance",)))
+
+
+def test_ten_are_made_each_works_once_and_new_ones_void_those_of_before(keeper: KeeperParts, ada: SignedPerson) -> None:
+    before, codes = made(keeper, ada), made(keeper, ada)
+    assert len(set(codes)) == recovery.MANY
+    assert keeper.door.recovery_left(person=ada.id).left == recovery.MANY
+    lost = again(keeper, ada)
+    with pytest.raises(FactorRefused):
+        used(keeper, lost, before[0])
+    assert used(keeper, lost, codes[3])[1] == 9
+    with pytest.raises(FactorRefused):
+        used(keeper, lost, codes[3])
+    assert keeper.door.recovery_left(person=ada.id).left == 9
+
+
+def test_the_record_holds_no_code(keeper: KeeperParts, ada: SignedPerson) -> None:
+    codes = made(keeper, ada)
+    found = keeper.inside().kv.read(recovery.path(ada.id))
+    assert found is not None
+    written = json.dumps(found.data)
+    assert not any(one in written or one.replace("-", "") in written for one in codes)
+
+
+def test_it_enrols_a_new_factor_which_then_is_one(keeper: KeeperParts, ada: SignedPerson) -> None:
+    codes = made(keeper, ada)
+    lost, _left = used(keeper, again(keeper, ada), codes[0])
+    found = with_passkey(keeper, lost)
+    assert len(keeper.door.factors(ada.id)) == 2
+    keeper.door.challenge(proof=found.proof)
+    made(keeper, found)
+
+
+def test_it_decides_nothing_removes_nothing_and_makes_no_codes(keeper: KeeperParts, ada: SignedPerson) -> None:
+    codes = made(keeper, ada)
+    lost, _left = used(keeper, again(keeper, ada), codes[0])
+    raw = envelope(approvers("finance"))
+    for verdict in ("approve", "reject", "break_glass"):
+        with pytest.raises(NotSignedIn):
+            keeper.door.decide(proof=lost.proof, envelope=raw, verdict=verdict, reason="x" * 30)  # type: ignore[arg-type]
+    with pytest.raises(NotSignedIn):
+        keeper.door.decision_challenge(proof=lost.proof, envelope=raw, verdict="approve")
+    with pytest.raises(NotSignedIn):
+        keeper.door.factor_remove(proof=lost.proof, factor=keeper.door.factors(ada.id)[0].id)
+    with pytest.raises(NotSignedIn):
+        keeper.door.recovery_make(proof=lost.proof)
+    with pytest.raises(NotSignedIn):
+        keeper.door.may_break_glass(proof=lost.proof)
+
+
+def test_what_it_enrolled_approves_after_24_hours(ada: SignedPerson, keeper: KeeperParts) -> None:
+    """In an evaluation instance at once, as any new factor; elsewhere `old_enough` says."""
+    from vault.factors import old_enough
+
+    codes = made(keeper, ada)
+    found = with_passkey(keeper, used(keeper, again(keeper, ada), codes[0])[0])
+    assert decide(keeper, found, envelope(approvers("finance")), "approve")
+    newest = max(keeper.door.factors(ada.id), key=lambda one: one.created_at)
+    one = {"created_at": newest.created_at.isoformat()}
+    assert not old_enough(keeper.inside(), one, evaluation=False)
+    later = keeper.inside(lambda: datetime.now(UTC) + timedelta(hours=24, minutes=1))
+    assert old_enough(later, one, evaluation=False)
+    assert FactorTooYoung.code == "factor_too_young"
+
+
+def test_guesses_are_bounded_and_the_bound_passes(keeper: KeeperParts, ada: SignedPerson) -> None:
+    codes, lost = made(keeper, ada), again(keeper, ada)
+    for _ in range(ATTEMPTS):
+        with pytest.raises(FactorRefused):
+            used(keeper, lost, "0000-0000-0000")
+    with pytest.raises(TooMany):
+        used(keeper, lost, codes[0])
+    later = keeper.inside(lambda: datetime.now(UTC) + timedelta(seconds=WINDOW + 5))
+    proof = {"ticket": lost.proof.ticket, "session": lost.proof.session.reveal()}
+    assert recovery.recovery_use(later, {"proof": proof, "code": codes[0]})["left"] == 9
+
+
+@pytest.mark.parametrize("typed", [str.upper, lambda one: one.replace("-", ""), lambda one: f"  {one.replace('-', ' ')} "],
+                         ids=["upper case", "without dashes", "with blanks"])
+def test_it_is_taken_as_people_type_it(keeper: KeeperParts, ada: SignedPerson, typed: object) -> None:
+    codes = made(keeper, ada)
+    assert callable(typed)
+    assert used(keeper, again(keeper, ada), typed(codes[0]))[1] == 9
+
+
+def test_another_persons_code_and_one_where_there_are_none_are_wrong(keeper: KeeperParts, ada: SignedPerson) -> None:
+    codes, ben = made(keeper, ada), with_passkey(keeper, sign_in(keeper, name="Ben"))
+    with pytest.raises(FactorRefused):
+        used(keeper, ben, codes[0])
+    assert (keeper.door.recovery_left(person=ben.id).left, keeper.door.recovery_left(person=ben.id).made_at) == (0, None)
+    with pytest.raises(NotSignedIn):
+        keeper.door.recovery_make(proof=again(keeper, ada).proof)

@@ -1,0 +1,82 @@
+"""Recovery codes: ten on paper, for whoever lost their devices. One signs in, once, to enrol a new factor, and nothing else.
+
+They are made here, shown once, and kept as scrypt hashes under one salt, beside the person's factors; never in the database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from vault.authority import issue, proven, with_factor
+from vault.errors import FactorRefused, TooMany
+from vault.factors import ATTEMPTS, WINDOW
+from vault.kv import Data
+from vault.table import Body, Keeper, segment, text
+from vault.tickets import RECOVERY
+from vault.tickets import with_factor as ticket_with
+
+MANY = 10
+LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Crockford's base 32: none is taken for another."""
+LENGTH = 12
+"""60 bits."""
+COST = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
+"""RFC 7914: some 40 ms and 16 MiB a try."""
+NOT_A_LETTER = re.compile(r"[\s\u00a0-]")
+LOOK_ALIKE = str.maketrans({"o": "0", "i": "1", "l": "1"})
+
+
+def path(who: str) -> str:
+    return f"people/{who}/recovery"
+
+
+def recovery_make(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.recovery_make`. Those of before are void."""
+    who = proven(keeper, body)
+    person = with_factor(who).person
+    codes = ["".join(secrets.choice(LETTERS) for _ in range(LENGTH)) for _ in range(MANY)]
+    salt = os.urandom(16)
+    made = {"salt": salt.hex(), "left": [_hash(one, salt) for one in codes], "made_at": keeper.clock().isoformat(), "misses": []}
+    keeper.kv.update(path(person), lambda _old: (made, None))
+    return {"codes": ["-".join(one[at:at + 4] for at in range(0, LENGTH, 4)) for one in codes]}
+
+
+def recovery_left(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.recovery_left`."""
+    found = keeper.kv.read(path(segment(body, "person")))
+    return {"left": len(found.data["left"]) if found else 0, "made_at": found.data["made_at"] if found else None}
+
+
+def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.recovery_use`. The attempt is counted in the write that tells whether it was right."""
+    who, now = proven(keeper, body), keeper.clock()
+    code = NOT_A_LETTER.sub("", text(body, "code", limit=64)).lower().translate(LOOK_ALIKE)
+
+    def change(old: Data | None) -> tuple[Data, int | None]:
+        data = old or {"salt": "00" * 16, "left": [], "made_at": None, "misses": []}
+        recent = [at for at in data["misses"] if at > now.timestamp() - WINDOW]
+        if len(recent) >= ATTEMPTS:
+            raise TooMany("wrong recovery codes", hint="Too many wrong codes. Wait five minutes and try again.")
+        hashed = _hash(code, bytes.fromhex(data["salt"]))
+        left = [one for one in data["left"] if not hmac.compare_digest(one, hashed)]
+        if len(left) == len(data["left"]):
+            return {**data, "misses": [*recent, now.timestamp()]}, None
+        return {**data, "left": left, "misses": []}, len(left)
+
+    left = keeper.kv.update(path(who.ticket.person), change)
+    if left is None:
+        raise FactorRefused("no such recovery code", hint="That recovery code was not accepted. Each works once.")
+    return {"ticket": issue(keeper, ticket_with(who.ticket, RECOVERY, now), who.session), "left": left}
+
+
+def _hash(code: str, salt: bytes) -> str:
+    return hashlib.scrypt(code.encode(), salt=salt, dklen=32, **COST).hex()
+
+
+HANDLERS = {"recovery_make": recovery_make, "recovery_left": recovery_left, "recovery_use": recovery_use}
