@@ -49,6 +49,11 @@ class Provider:
             url = _location(opener, url)
         raise AssertionError("too many redirects")
 
+    def log_out(self, subject: str, sid: str) -> None:
+        """Have it tell the client that this session ended, as its option `backchannel` says where."""
+        with urllib.request.urlopen(f"{self.issuer}/logged-out?{urlencode({'sub': subject, 'sid': sid})}", timeout=60) as answer:
+            assert answer.read() == b"told"
+
     def introspect(self, token: str) -> Mapping[str, Any]:
         """What the provider itself says of a token."""
         shown = b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
@@ -81,7 +86,7 @@ def _location(opener: urllib.request.OpenerDirector, url: str) -> str:
 @contextmanager
 def serve(redirect_uris: list[str], **options: Any) -> Iterator[Provider]:
     """Options: `scopes`, `people` (claims by subject), `access_lifetime`, `acr`, `alg`, `withheld` (scopes the person
-    declines), `tls` (files: `key`, `certificate`)."""
+    declines), `tls` (files: `key`, `certificate`), `backchannel` (where it tells of logouts)."""
     installed()
     environment = {**os.environ, "OIDC_OPTIONS": json.dumps({"redirect_uris": redirect_uris, **options})}
     process = subprocess.Popen(

@@ -22,6 +22,7 @@ const provider = new Provider(issuer, {
     response_types: ['code'],
     token_endpoint_auth_method: 'client_secret_basic',
     id_token_signed_response_alg: options.alg ?? 'RS256',
+    ...(options.backchannel ? { backchannel_logout_uri: options.backchannel, backchannel_logout_session_required: true } : {}),
   }],
   scopes: ['openid', 'offline_access', 'profile', 'email', ...(options.scopes ?? [])],
   claims: { openid: ['sub', 'groups'], profile: ['name'], email: ['email'] },
@@ -37,6 +38,7 @@ const provider = new Provider(issuer, {
   }),
   features: {
     devInteractions: { enabled: false },
+    backchannelLogout: { enabled: Boolean(options.backchannel) },
     introspection: { enabled: true },
     revocation: { enabled: true },
     userinfo: { enabled: true },
@@ -69,8 +71,19 @@ async function interact(request, response) {
   return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: true });
 }
 
+// Somebody signed out here: told to the client as an end of the session would.
+async function logOut(url, response) {
+  const asked = new URL(url, issuer).searchParams;
+  const client = await provider.Client.find('counterseal');
+  await client.backchannelLogout(asked.get('sub'), asked.get('sid'));
+  response.end('told');
+}
+
 const handle = provider.callback();
 server.on('request', (request, response) => {
+  if (options.backchannel && request.url.startsWith('/logged-out?')) {
+    return logOut(request.url, response).catch((error) => { response.statusCode = 500; response.end(String(error)); });
+  }
   if (!request.url.startsWith('/interaction/')) return handle(request, response);
   return interact(request, response).catch((error) => {
     response.statusCode = error instanceof errors.OIDCProviderError ? error.statusCode : 500;
