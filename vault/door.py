@@ -177,7 +177,7 @@ class Door(Recovery):
         )
         return SignedIn(
             found["person"], found["issuer"], found["subject"], found["name"], found["email"], tuple(found["groups"]),
-            found["claims"], found["ticket"],
+            found["claims"], found["ticket"], found["step_up"],
         )
 
     # -- factors ---------------------------------------------------------------------------------------------------

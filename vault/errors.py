@@ -71,6 +71,13 @@ class NotSignedIn(KeeperError):
     hint = "Sign in again."
 
 
+class SessionEnded(NotSignedIn):
+    """The session was ended here or at the identity provider: its ticket verifies, and counts for nothing."""
+
+    code = "session_ended"
+    hint = "This session was ended. Sign in again."
+
+
 class MayNotDecide(KeeperError):
     """The person may not give this decision on this action: their own request, or not in the group."""
 
@@ -159,7 +166,8 @@ BY_CODE: dict[str, type[KeeperError]] = {
     cls.code: cls
     for cls in (
         VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
-        MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused, ProviderAway, TooMany,
+        SessionEnded, MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused, ProviderAway,
+        TooMany,
         HeadRefused, HeadMoved, NoAuthority,
     )
 }

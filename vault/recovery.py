@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from vault.authority import issue, proven, with_factor
@@ -50,7 +51,8 @@ def recovery_make(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 def recovery_left(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.recovery_left`."""
     found = keeper.kv.read(path(segment(body, "person")))
-    return {"left": len(found.data["left"]) if found else 0, "made_at": found.data["made_at"] if found else None}
+    data = _counting(keeper, found.data if found else None)
+    return {"left": len(data["left"]), "made_at": data["made_at"]}
 
 
 def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -59,7 +61,7 @@ def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     code = NOT_A_LETTER.sub("", text(body, "code", limit=64)).lower().translate(LOOK_ALIKE)
 
     def change(old: Data | None) -> tuple[Data, int | None]:
-        data = old or {"salt": "00" * 16, "left": [], "made_at": None, "misses": []}
+        data = _counting(keeper, old)
         recent = [at for at in data["misses"] if at > now.timestamp() - WINDOW]
         if len(recent) >= ATTEMPTS:
             raise TooMany("wrong recovery codes", hint="Too many wrong codes. Wait five minutes and try again.")
@@ -73,6 +75,15 @@ def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     if left is None:
         raise FactorRefused("no such recovery code", hint="That recovery code was not accepted. Each works once.")
     return {"ticket": issue(keeper, ticket_with(who.ticket, RECOVERY, now), who.session), "left": left}
+
+
+def _counting(keeper: Keeper, old: Data | None) -> Data:
+    """The record, without codes of before a restore: which of them were spent since, the vault of the backup does not know."""
+    data = old or {"salt": "00" * 16, "left": [], "made_at": None, "misses": []}
+    restored = keeper.settings.restored_at
+    if restored is not None and data["made_at"] is not None and datetime.fromisoformat(data["made_at"]) <= restored:
+        return {**data, "left": [], "made_at": None}
+    return data
 
 
 def _hash(code: str, salt: bytes) -> str:

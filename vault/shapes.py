@@ -103,6 +103,8 @@ class SignedIn:
     groups: tuple[str, ...]
     claims: Json
     ticket: str
+    step_up: str = ""
+    """The most that signing in again for a decision counts as here: `passkey`, `totp`, or nothing."""
 
 
 @dataclass(frozen=True)

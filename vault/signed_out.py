@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from vault.errors import BadRequest, NotSignedIn
+from vault.errors import BadRequest, SessionEnded
 from vault.kv import Data
 from vault.people import person
 from vault.secret import Secret
@@ -21,7 +21,6 @@ from vault.tickets import LIFETIME, SKEW, Ticket, session_hash
 MOST = 200
 """Ended sessions that are remembered one by one, each for as long as a ticket lives. Above it, all of the person's are ended."""
 HASH = re.compile(r"[0-9a-f]{64}")
-ENDED = "This session was ended. Sign in again."
 
 
 def path(who: str) -> str:
@@ -35,11 +34,11 @@ def generation(keeper: Keeper, who: str) -> int:
 
 
 def refuse_ended(keeper: Keeper, ticket: Ticket, session: Secret[str]) -> None:
-    """Raises NotSignedIn."""
+    """Raises SessionEnded."""
     found = keeper.kv.read(path(ticket.person))
     data = found.data if found else _none()
     if ticket.generation != data["generation"] or session_hash(session) in data["ended"]:
-        raise NotSignedIn("a ticket of a session that was ended", hint=ENDED)
+        raise SessionEnded("a ticket of a session that was ended")
 
 
 def sessions_end(keeper: Keeper, body: Body) -> Mapping[str, Any]:

@@ -116,7 +116,14 @@ def sign_in_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {
         "person": person.id, "issuer": person.issuer, "subject": person.subject, "name": person.name, "email": person.email,
         "groups": list(person.groups), "claims": _public(claims), "ticket": authority.issue(keeper, ticket, session),
+        "step_up": strongest(idp),
     }
+
+
+def strongest(record: Mapping[str, Any]) -> str:
+    """The most that signing in again for a decision can count as at this provider: `passkey`, `totp`, or nothing."""
+    counted = {one for key in STEP_UP for one in (record.get(key) or {}).values()}
+    return next((one for one in reversed(STRENGTHS) if one in counted), "")
 
 
 def known_idp(keeper: Keeper, name: str) -> tuple[Endpoints, dict[str, Any]]:

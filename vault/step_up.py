@@ -17,7 +17,7 @@ from vault.envelope import digest
 from vault.errors import FactorRefused, ProviderRefused
 from vault.id_token import Asked, verify
 from vault.people import Person
-from vault.sso import known_idp, person_id
+from vault.sso import known_idp, person_id, strongest
 from vault.table import Body, Keeper, mapping, secret, text
 from vault.upstream import Request, authorization_url, check_answer, redeem
 from vault.upstreams import upstreams
@@ -29,12 +29,6 @@ SKEW = 30
 OFF = "Here nobody decides by signing in again. Use your passkey or code."
 OLD = "The identity provider did not ask you to sign in again. Use your passkey or code."
 WEAK = "That sign-in is not strong enough for this decision. Use your passkey or code."
-
-
-def strongest(record: Mapping[str, Any]) -> str:
-    """The most that signing in again can count as at this provider: `passkey`, `totp`, or nothing."""
-    counted = {*(record.get("step_up_acr") or {}).values(), *(record.get("step_up_amr") or {}).values()}
-    return "passkey" if "passkey" in counted else "totp" if counted else ""
 
 
 def offers(keeper: Keeper, name: str, person: Person) -> str:

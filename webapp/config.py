@@ -197,6 +197,8 @@ class Web(BaseModel):
     form_bytes: int = 64_000
     sign_ins_per_minute: int = 60
     """Begun from one IPv4 address or IPv6 /64, in each web process: a coarse limit on what needs no sign-in."""
+    logout_tokens_per_minute: int = 600
+    """The same, of logout tokens: an identity provider sends those of all its people from one address."""
     trusted_proxies: list[str] = []
     """Networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-For` is believed; `unix` for one that comes by a socket."""
     client_certificate_header: str = ""

@@ -14,6 +14,7 @@ from webapp.clients.rules import source_of
 from webapp.config import Settings
 
 SIGN_IN = "people.start"
+LOGOUT = "people.backchannel_logout"
 REGISTER = "oauth.oauth_endpoints.register"
 
 
@@ -22,6 +23,7 @@ def register(app: Flask, settings: Settings) -> None:
     limiter = Limiter(lambda: source_of(request.remote_addr), app=app, storage_uri="memory://", strategy="moving-window")
     limits = {
         SIGN_IN: (f"{settings.web.sign_ins_per_minute} per minute", "Too many sign-ins were begun from here. Wait a minute."),
+        LOGOUT: (f"{settings.web.logout_tokens_per_minute} per minute", "Too many logout tokens from here. Wait a minute."),
         REGISTER: (f"{3 * settings.oauth.registrations_per_source} per minute", "Too many registrations. Try again in a minute."),
     }
     for endpoint, (amount, words) in limits.items():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.keeper_parts import KeeperParts, SignedPerson, decide, sign_in, with_passkey
 from tests.vault.samples import approvers
 from tests.vault.test_decisions import envelope
+from tests.vault.test_factors import afresh
 from tests.vault.test_signed_out import again
 from vault import recovery
 from vault.door import SessionProof
@@ -122,3 +124,17 @@ def test_another_persons_code_and_one_where_there_are_none_are_wrong(keeper: Kee
     assert (keeper.door.recovery_left(person=ben.id).left, keeper.door.recovery_left(person=ben.id).made_at) == (0, None)
     with pytest.raises(NotSignedIn):
         keeper.door.recovery_make(proof=again(keeper, ada).proof)
+
+
+def test_codes_of_before_a_restore_count_no_more(keeper: KeeperParts, ada: SignedPerson, tmp_path: Path) -> None:
+    """Which of them were spent since, the vault of the backup does not know."""
+    codes = made(keeper, ada)
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "vault" / "restored").write_text((datetime.now(UTC) + timedelta(seconds=5)).isoformat())
+    clock = datetime.now(UTC) + timedelta(seconds=10)
+    inside = keeper.inside(lambda: clock)
+    restored = replace(inside, settings=replace(inside.settings, instance=tmp_path), memory={})
+    assert recovery.recovery_left(restored, {"person": ada.id}) == {"left": 0, "made_at": None}
+    proof = afresh(inside, ada.id)
+    with pytest.raises(FactorRefused):
+        recovery.recovery_use(restored, {"proof": {"ticket": proof.ticket, "session": proof.session.reveal()}, "code": codes[0]})

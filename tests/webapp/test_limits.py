@@ -10,6 +10,7 @@ from flask import Flask
 from tests.app_parts import Browser
 from tests.keeper_parts import PUBLIC_URL
 from webapp.composition import create_app
+from webapp.people.backchannel import LOGOUT
 from webapp.web.house import House
 
 
@@ -42,3 +43,13 @@ def test_registrations_are_bounded_before_the_database_is_asked(narrow: Flask) -
     answers = [browser.post("/oauth/register", json={"redirect_uris": ["nonsense"]}) for _ in range(4)]
     assert [one.status_code for one in answers] == [400, 400, 400, 429]
     assert answers[3].is_json
+
+
+def test_logout_tokens_from_one_address_are_bounded(house: House) -> None:
+    """Anybody can send one, and each is a question to the keeper."""
+    settings = house.settings.model_copy(deep=True)
+    settings.web.logout_tokens_per_minute = 2
+    browser = create_app(replace(house, settings=settings)).test_client()
+    sent = [browser.post(LOGOUT, data={"logout_token": "x"}, base_url=PUBLIC_URL) for _ in range(3)]
+    assert [one.status_code for one in sent] == [400, 400, 429]
+    assert sent[2].headers["Cache-Control"] == "no-store"

@@ -28,8 +28,8 @@ def forget(session: Session, person: str, factor: str) -> None:
 
 
 def kinds(person: Person, now: datetime, *, approving: bool, evaluation: bool) -> frozenset[str]:
-    """The kinds of factor by which this person could decide now."""
+    """The kinds of factor by which this person could decide now. Signing in again is as good as what it counts as, for who
+    has a second step to sign in with at all."""
     old_enough = not approving or evaluation
-    return frozenset(
-        one["kind"] for one in person.factors if old_enough or now - datetime.fromisoformat(one["created_at"]) >= YOUNG
-    )
+    found = {one["kind"] for one in person.factors if old_enough or now - datetime.fromisoformat(one["created_at"]) >= YOUNG}
+    return frozenset(found | ({person.step_up} if person.step_up and person.factors else set()))

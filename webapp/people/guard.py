@@ -8,18 +8,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import flask_login
-from flask import Flask, Request, current_app, g, redirect, request
+from flask import Flask, Request, current_app, g, make_response, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from vault.door import RECOVERY, SessionProof
-from vault.errors import KeeperAway, NotSignedIn
+from vault.errors import KeeperAway, NotSignedIn, SessionEnded
 from webapp.errors import BadInput, Forbidden, Misdirected
 from webapp.people import cookies, delegations, sessions
 from webapp.people.answers import with_next
 from webapp.people.form_session import KeeperSigned
 from webapp.people.rules import SAFE_METHODS, admit, any_of, from_our_page, loopback_twin, own_path, same_host
+from webapp.people.tables import Session
 from webapp.people.tickets import Tickets
 from webapp.web import faults
 from webapp.web.guards import GUARDS, guard_of, public
@@ -46,6 +47,7 @@ def register(app: Flask, the_house: House) -> None:
     public(app.view_functions["static"])
     _logins(app, Tickets(the_house.door))
     csrf.init_app(app)
+    app.register_error_handler(SessionEnded, ended_at_the_keeper)
 
     @app.before_request
     def guard() -> ResponseReturnValue | None:
@@ -93,6 +95,20 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")), same_as=found.same_as,
         lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),
     )
+
+
+def ended_at_the_keeper(error: Exception) -> ResponseReturnValue:
+    """The keeper takes this session's ticket no more, though the row here still counts: it was opened while the keeper was being
+    told that everything is over, or the row was put back. It ends here too, and they sign in again."""
+    found, now = g.get("viewer"), house().clock()
+    if found is not None:
+        house().database.write(lambda db: sessions.end_where(
+            db, Session.id == found.session, why="ended at the keeper", actor="system", now=now, tell=False
+        ))
+    g.viewer = None
+    response = make_response(_send_to("/sign-in", 401, SessionEnded.hint, SessionEnded.code))
+    cookies.drop(response, house().settings, cookies.SESSION)
+    return response
 
 
 def ask_to_sign_in() -> ResponseReturnValue:

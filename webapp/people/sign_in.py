@@ -163,6 +163,7 @@ def _remember(db: DbSession, signed_in: SignedIn, now: datetime) -> None:
     person = db.get_one(Person, signed_in.person, with_for_update=True)
     person.name = signed_in.name or signed_in.email or signed_in.subject
     person.email, person.groups, person.seen_at = signed_in.email, sorted(signed_in.groups), now
+    person.step_up = signed_in.step_up
     db.flush()
     if person.suspended:
         raise Forbidden(KEPT_OUT, code="suspended")

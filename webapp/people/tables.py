@@ -40,6 +40,8 @@ class Person(Base):
     session and no token of theirs counts, and no decision of theirs carries anything."""
     factors: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
     """`id`, `kind` and `created_at` of each, as `factor_rows` keeps them: for display and for notices only."""
+    step_up: Mapped[str] = mapped_column(default="")
+    """What signing in again for a decision counted as when they last signed in (`passkey`, `totp`): for notices only, too."""
     away_until: Mapped[datetime | None]
     """They said so: others are asked first."""
     lent_until: Mapped[datetime | None]

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from tests.app_parts import People
 from tests.clock import Clock
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import action, draft, held, need
+from tests.webapp.approvals.parts import ORDER, action, draft, held, need
 from webapp.approvals import jobs
 from webapp.approvals.waiting import snapshot
 from webapp.db.due import Due
@@ -113,3 +113,21 @@ def test_a_removed_factor_is_no_factor(app: Flask, house: House, someone: Enrol,
         kept = session.get_one(Person, bob.person).factors
     assert [one["id"] for one in kept] == [one.id for one in house.door.factors(bob.person)]
     assert len(kept) == 1
+
+
+def test_signing_in_again_counts_as_far_as_the_operators_say(house: House, someone: Enrol, signed_in: People) -> None:
+    """A factor is too young for a day; what the identity provider says is not."""
+    house.settings.evaluation = False
+    ada, _ = someone("ada")
+    signed_in.meet()
+    house.door.idp_put("main", {**signed_in.idp.record, "step_up_acr": {"urn:example:mfa": "totp"}})
+    try:
+        someone("bob", groups=[crew(signed_in)])
+        signed_in.first_step("cas", groups=[crew(signed_in)])  # no factor yet: they cannot even come in
+    finally:
+        house.door.idp_put("main", signed_in.idp.record)
+    asked = {"code": need(group=crew(signed_in)), "passkey": need(group=crew(signed_in), factor="passkey")}
+    short = {name: action(house, held(house, draft(house, ada.person, order={**ORDER, "reference": name}), [one])).short
+             for name, one in asked.items()}
+    assert short["code"] == ""
+    assert "nobody of the 2 known here can decide (2 without a factor that counts)" in short["passkey"]

@@ -126,3 +126,21 @@ def test_the_page_says_where_one_is_signed_in(signed_in: People) -> None:
     assert "Where you are signed in" in page
     assert "This one" in page
     assert "Sign out everywhere" in page
+
+
+def test_a_session_that_only_the_keeper_ended_ends_here_when_it_asks_for_something(signed_in: People, house: House) -> None:
+    """Somebody signed in again while the keeper was being told that everything is over; or a row was put back. They are sent to
+    sign in, and not from one refusal to the next."""
+    ada = signed_in("ada")
+    house.door.sessions_end(person=ada.person, everything=True)
+    answer = ada.get("/you/factors/passkey")
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith("/sign-in?next=")
+    assert ada.get_cookie("counterseal_session") is None
+    with house.database.read() as db:
+        row = db.scalars(select(Session).where(Session.person == ada.person)).one()
+    assert row.ended_why == "ended at the keeper"
+    again = signed_in("ada")
+    house.door.sessions_end(person=ada.person, everything=True)
+    posted = again.send("/you/recovery")
+    assert (posted.status_code, "Sign in again" in posted.text) == (401, True)

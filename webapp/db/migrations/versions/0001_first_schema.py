@@ -415,6 +415,7 @@ def upgrade() -> None:
     sa.Column('same_as', sa.JSON(), nullable=False),
     sa.Column('suspended', sa.String(), nullable=False),
     sa.Column('factors', sa.JSON(), nullable=False),
+    sa.Column('step_up', sa.String(), nullable=False),
     sa.Column('away_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('lent_until', sa.DateTime(timezone=True), nullable=True),
     sa.CheckConstraint('tries >= 0', name=op.f('ck_person_tries')),
