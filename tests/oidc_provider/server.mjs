@@ -44,6 +44,8 @@ const provider = new Provider(issuer, {
     userinfo: { enabled: true },
     rpInitiatedLogout: { enabled: false },
   },
+  // It tells of logouts on loopback here, where it would not go by itself, and waits for a machine that does other things too.
+  ...(options.backchannel ? { fetch: (url, { dispatcher, signal, ...rest }) => globalThis.fetch(url, rest) } : {}),
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
   cookies: { keys: ['only for tests'] },
   renderError: async (ctx, out) => { ctx.type = 'json'; ctx.body = out; },

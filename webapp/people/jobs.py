@@ -20,12 +20,14 @@ def session_ended(house: House, due: Due) -> datetime | None:
     if row is not None:
         with suppress(NotKnown):
             house.door.sessions_end(person=row.person, sessions=[row.cookie])
+    return None
 
 
 def signed_out(house: House, due: Due) -> datetime | None:
     """Everything that they had signed in to. Who signed in again while the keeper did not answer does so once more."""
     with suppress(NotKnown):
         house.door.sessions_end(person=due.key, everything=True)
+    return None
 
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {TELL: session_ended, TELL_ALL: signed_out}
