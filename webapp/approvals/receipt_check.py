@@ -18,14 +18,11 @@ from vault.decided import authority_introduction
 from vault.errors import KeeperError
 from vault.evidence import BadEnvelope, Envelope, Statement, canonical, digest, parse_statement, read_envelope, satisfied
 from vault.witness import BadWitness, check
+from webapp.approvals.receipt_shape import BYTES, FIELDS, FORMAT, MOST
 from webapp.audit import merkle
 from webapp.audit.keys import BadNote, Head, VerifierKey, introduced, open_note
 from webapp.errors import CountersealError
 
-FORMAT = "counterseal-receipt/1"
-BYTES, MOST = 8_000_000, 60
-"""Of a file, and of each of its lists."""
-FIELDS = {"format", "action", "digest", "decisions", "entries", "checkpoint", "keys"}
 SAID = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it", "break_glass": "passed it alone"}
 
 

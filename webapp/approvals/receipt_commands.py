@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from webapp.approvals.receipt_check import BYTES, BadReceipt, Findings, fingerprint, verify
+from webapp.approvals.receipt_check import BadReceipt, Findings, fingerprint, verify
+from webapp.approvals.receipt_shape import BYTES
 from webapp.audit.keys import FILE, VerifierKey, pinned
 from webapp.config import Settings
 from webapp.errors import CountersealError

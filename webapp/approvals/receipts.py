@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from vault.evidence import Statement, canonical
 from webapp import audit
 from webapp.approvals import decisions
-from webapp.approvals.receipt_check import FORMAT, MOST
+from webapp.approvals.receipt_shape import FORMAT, MOST
 from webapp.approvals.rules import STATES
 from webapp.approvals.seeing import Opened, open_for
 from webapp.audit import merkle
