@@ -5,21 +5,45 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from werkzeug.exceptions import HTTPException
 
 from tests.browser_parts import chromium, faults, go, open_page
-from tests.real.walk import PATIENCE, SMALL, Walk
-from tests.up_parts import Up, start
+from tests.real.steps import PATIENCE, SMALL
+from tests.real.walk import Walk
+from tests.up_parts import ROOT, Up, start
+from vault.door import Door
+from webapp.composition import create_app
+from webapp.config import Settings
+from webapp.db import Database
+from webapp.web.house import House
 
 pytestmark = pytest.mark.real
 NARROW = 320
 REFUSALS = re.compile(r"Failed to load resource: the server responded with a status of (400|403|404|503)")
 """The browser's own note on a page that is an error page, and meant to be one."""
+ELSEWHERE = {
+    "/actions/<action_id>/alone": "tests/webapp/approvals/test_browser_absence.py",
+    "/sign-in/second": "tests/webapp/people/test_browser.py",
+    "/connections/keys/new": "tests/webapp/connections/test_keys_browser.py",
+    "/connections/keys/<connection>": "tests/webapp/connections/test_keys_browser.py",
+    "/connections/consents/new": "tests/webapp/exchange/test_page.py",
+}
+"""Pages that an evaluation instance does not come to, and the test that looks at each in the same way."""
+NO_PAGES = {
+    "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource/mcp/<name>", "/healthz", "/mcp/<server>",
+    "/openapi.json", "/static/<path:filename>", "/sign-in/callback", "/connections/callback", "/connections/callback/<provider>",
+    "/start", "/actions/<action_id>/now", "/actions/count", "/actions/rows", "/connections/now", "/connections/<connection>/now",
+    "/actions/<action_id>/receipt", "/actions/export.csv", "/actions/export.json", "/connections/uses.<kind>",
+    "/connections/<connection>/uses.<kind>",
+}
+"""Parts that live, files and answers to programs."""
 CLICKED = ("action-rejecting",)
 """Stops where the walk itself has just opened something on the page."""
 FACTS = """() => ({
@@ -61,6 +85,7 @@ class Inspector:
     def __init__(self) -> None:
         self.wrong: list[str] = []
         self.stop = ""
+        self.paths: set[str] = set()
 
     def watch(self, page: Page) -> None:
         """The console also tells what the content security policy stopped."""
@@ -80,6 +105,7 @@ class Inspector:
         if before:
             page.set_viewport_size(before)
         self.stop = name
+        self.paths.add(urlsplit(page.url).path)
         for true, what in (
             (found["wide"] <= NARROW, f"scrolls sideways at {NARROW} px: {found['wide']}"),
             (not found["inline"], "has inline styles"),
@@ -101,6 +127,25 @@ def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
     with instance(tmp_path) as up:
         Walk(up, browser, inspector.look, inspector.watch).all()
     assert inspector.wrong == []
+    every, seen = routes(tmp_path / "routes", inspector.paths)
+    assert every - seen - set(ELSEWHERE) - NO_PAGES == set(), "a page that nobody looks at: add a stop to the walk"
+    assert {rule for rule, test in ELSEWHERE.items() if rule in seen or "faults(" not in (ROOT / test).read_text()} == set()
+
+
+def routes(folder: Path, paths: set[str]) -> tuple[set[str], set[str]]:
+    """Of the app's rules those that a person gets something from, and those to which the paths belong."""
+    database = Database(f"sqlite:///{folder}.sqlite")
+    try:
+        rules = create_app(House(Settings(instance=folder, database_url=database.url), database, Door(folder / "none"))).url_map
+    finally:
+        database.close()
+    every = {rule.rule for rule in rules.iter_rules() if "GET" in (rule.methods or ())}
+    at, seen = rules.bind("localhost"), set()
+    for path in paths:
+        with suppress(HTTPException):
+            seen.add(at.match(path, return_rule=True)[0].rule)
+    return every, seen
+
 
 
 def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 
 import psutil
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser_parts import go, look_through, open_page
-from tests.up_parts import Up, until
+from tests.browser_parts import go
+from tests.real.around import Around
+from tests.real.steps import LARGE, PATIENCE, SMALL
+from tests.up_parts import until
 
-PATIENCE = 60_000
-"""Milliseconds for what another process has to do first."""
-SMALL, LARGE = "Pay 480.00 EUR", "Pay 4,800.00 EUR"
 QUEUE = (
     # rank, flags, amount, what the agent calls the recipient, the recipient
     (0, ["unreadable", "new"], None, "Møller & Søn A/S", "DK5000400440116243"),
@@ -31,14 +29,8 @@ QUEUE = (
 )
 
 
-@dataclass
-class Walk:
-    up: Up
-    browser: Browser
-    look: Callable[[Page, str], None]
-    watch: Callable[[Page], None] = lambda _page: None
-    pages: dict[str, Page] = field(default_factory=dict)
 
+class Walk(Around):
     def all(self) -> None:
         self.entrance()
         self.first_steps()
@@ -52,37 +44,6 @@ class Walk:
         self.strangers()
         self.errors()
         self.incident()
-
-    def opened(self) -> Page:
-        page = open_page(self.browser, base_url=self.up.url)
-        self.watch(page)
-        return page
-
-    def visit(self, page: Page, path: str, name: str) -> Page:
-        go(page, path)
-        self.look(page, name)
-        return page
-
-    def enter(self, name: str, *, looks: bool = False) -> Page:
-        """By a link of their own in a profile of their own, as this person, with a passkey of a new authenticator."""
-        see = self.look if looks else (lambda *_: None)
-        page = self.pages[name] = self.opened()
-        page.set_default_timeout(PATIENCE)
-        go(page, self.up.link())
-        page.wait_for_url("**/evaluation/people")
-        see(page, "entrance-people")
-        page.get_by_role("button", name=name).click()
-        page.wait_for_url("**/you/factors/first")
-        see(page, "factor-first")
-        if looks:
-            self.visit(page, "/you/factors/totp", "factor-totp")
-            go(page, "/you/factors/first")
-        page.get_by_role("link", name="Set up a passkey").click()
-        page.wait_for_url(re.compile("/you/factors/passkey"))  # with its script: without it the form would go as it is
-        see(page, "factor-passkey")
-        page.get_by_role("button", name="Create the passkey").click()
-        page.wait_for_url(self.up.url + "/")
-        return page
 
     def entrance(self) -> None:
         stranger = self.opened()
@@ -139,6 +100,8 @@ class Walk:
         with self.queue_of_many():
             self.visit(jonas, "/actions", "queue")
             self.visit(ada, "/actions?tab=others", "queue-others")
+        self.visit(jonas, f"{url}/edit", "action-edit")
+        self.visit(jonas, f"{url}/life", "action-life")
         self.visit(jonas, url, "action")
         self.press(jonas, re.compile("^Approve"))
         self.reach(jonas, "done")
@@ -153,6 +116,7 @@ class Walk:
         self.look(ada, "action-withdrawn")
         self.by_fault(ada, ada.url.rsplit("/", 1)[1])
         self.hold(ada, LARGE)
+        self.several(jonas)
         self.visit(jonas, ada.url, "action-again")
         jonas.get_by_text("Reject…").click()
         jonas.get_by_label("Why not?").fill("The invoice was paid last week.")
@@ -162,6 +126,15 @@ class Walk:
         self.visit(ada, "/", "agent-card-refused")
         self.visit(ada, "/actions?tab=mine", "queue-mine")
         self.visit(ada, "/history", "history")
+
+    def several(self, page: Page) -> None:
+        """What can be done with the ticked; left before it is done."""
+        go(page, "/actions")
+        page.locator("input[name=pick]").first.check()
+        self.look(page, "queue-ticked")
+        page.get_by_role("button", name=re.compile("^Reject")).first.click()
+        page.get_by_role("heading", level=1).filter(has_text="Reject").wait_for()
+        self.look(page, "reject-several")
 
     def by_fault(self, page: Page, action: str) -> None:
         """States of the last action that time, or the bank's word, brings about."""
@@ -228,114 +201,6 @@ class Walk:
         go(ada, "/connections")
         self.press(ada, re.compile("^Resume"))
 
-    def faults_of_accounts(self) -> None:
-        ada = self.pages["Ada"]
-        self.visit(ada, "/connections", "accounts")
-        ada.get_by_role("link", name=re.compile("^See every use")).click()
-        ada.wait_for_url("**/connections/con_**")
-        self.look(ada, "account")
-        one = ada.url
-        self.sql("UPDATE connections SET status = 'needs_consent'")
-        self.visit(ada, "/connections", "accounts-needs_consent")
-        self.visit(ada, one, "account-needs_consent")
-        self.sql("UPDATE connections SET status = 'active'")
-        self.visit(ada, f"{one}/disconnect", "account-disconnect")
-        ada.get_by_role("button", name="Disconnect Harbour Bank").click()
-        ada.wait_for_url(re.compile("/connections"))
-        self.look(ada, "accounts-ended")
-        self.visit(ada, one, "account-ended")
-        self.try_to(ada, "Check the balance")
-        expect(ada.locator("#agent")).to_contain_text("Needs an account.", timeout=PATIENCE)
-        self.look(ada, "agent-card-disconnected")
-        self.press(ada, "Stop the agent")
-
-    def admin(self) -> None:
-        ada = self.pages["Ada"]
-        for path, name in (
-            ("/you/agents", "agents"), ("/clients", "clients"), ("/servers", "servers"), ("/servers/bank", "server"),
-            ("/servers/bank/tools/send_payment", "tool"), ("/log", "log"), ("/log?kind=nothing.", "log-empty"),
-        ):
-            self.visit(ada, path, name)
-        self.drift("send_payment")
-        self.sql("UPDATE tool SET status = 'new', approved = '', decided_at = NULL WHERE name = 'get_balance'")
-        for path, name in (("/servers", "servers-drift"), ("/servers/bank", "server-drift"),
-                           ("/servers/bank/tools/send_payment", "tool-drift"), ("/servers/bank/tools/get_balance", "tool-new")):
-            self.visit(ada, path, name)
-        self.visit(ada, "/you", "you")
-        self.visit(ada, "/you/factors/passkey", "factor-another")
-
-    def strangers(self) -> None:
-        """Who may not, and who is not there."""
-        mira = self.enter("Mira")
-        for path, name in (("/servers", "error-403"), ("/nowhere", "error-404"), ("/actions/act_none", "error-404-action"),
-                           ("/", "start-mira")):
-            self.visit(mira, path, name)
-        go(mira, "/you")
-        mira.get_by_role("button", name="Sign out", exact=True).click()
-        mira.wait_for_url(re.compile("/sign-in"))
-        self.look(mira, "signed-out")
-
-    def errors(self) -> None:
-        """The vault does not answer."""
-        ada = self.pages["Ada"]
-        with self.vault_away():
-            self.visit(ada, "/you", "you-vault-away")
-            self.visit(ada, "/you/factors/totp", "error-503")
-            self.visit(ada, "/connections/new?provider=harbour", "account-new-vault-away")
-
-    def incident(self) -> None:
-        """The bank's server may be compromised; then it was not."""
-        ada = self.pages["Ada"]
-        for path, name in (
-            ("/incidents", "incidents-empty"), ("/incidents/new", "incident-kinds"),
-            ("/incidents/new?kind=server", "incident-which"), ("/incidents/new?kind=server&name=bank", "incident-reach"),
-        ):
-            self.visit(ada, path, name)
-        ada.get_by_label("Why").fill("Its operator reports a break-in.")
-        self.press(ada, "Suspend it now")
-        self.look(ada, "incident")
-        one = ada.url
-        for path, name in (
-            ("/incidents", "incidents"), ("/incidents/ledger", "incident-ledger"), ("/servers/bank", "server-suspended"),
-            ("/", "start-incident"), ("/connections", "accounts-incident"),
-        ):
-            self.visit(ada, path, name)
-        go(ada, one)
-        self.press(ada, re.compile("^Resume"))
-        ada.get_by_label("What it was, and what was done").fill("A false alarm: it was their test machine.")
-        self.press(ada, re.compile("^Close"))
-        self.look(ada, "incident-closed")
-
-    def try_to(self, page: Page, words: str) -> None:
-        go(page, "/")
-        stop = page.get_by_role("button", name="Stop the agent")
-        if stop.count():
-            expect(stop).to_have_count(0, timeout=PATIENCE)
-        page.get_by_role("button", name=words).click()
-
-    def hold(self, page: Page, words: str, look: str = "") -> None:
-        self.try_to(page, words)
-        link = page.get_by_role("link", name="See what it wants to do")
-        link.wait_for()
-        if look:
-            self.look(page, look)
-        link.click()
-        page.wait_for_url("**/actions/act_**")
-
-    def press(self, page: Page, button: str | re.Pattern[str]) -> None:
-        """Until the answer to the form is there: the live page may show the outcome before it, and be left too early."""
-        page.wait_for_load_state()
-        look_through(page)
-        with page.expect_navigation():
-            page.get_by_role("button", name=button).first.click()
-
-    def reach(self, page: Page, state: str) -> None:
-        page.locator(f"[data-state={state}]").wait_for()
-
-    def sql(self, statement: str, *values: object) -> None:
-        with closing(sqlite3.connect(self.up.instance / "counterseal.sqlite", timeout=10)) as database, database:
-            database.execute(statement, values)
-
     @contextmanager
     def queue_of_many(self) -> Iterator[None]:
         """Beside the one that is really held, rows of other ranks: for the list alone."""
@@ -354,19 +219,3 @@ class Walk:
         yield
         self.sql("DELETE FROM action_group WHERE action LIKE 'act_queue%'")
         self.sql("DELETE FROM action WHERE id LIKE 'act_queue%'")
-
-    def drift(self, tool: str) -> None:
-        """As if its server had changed the description and the name of an argument."""
-        said = "replace(approved, 'cannot be taken back', 'is confirmed by mail to the address in the reference')"
-        listed = f"replace({said}, '\"reference\"', '\"note\"')"
-        self.sql(f"UPDATE tool SET status = 'drifted', listed = {listed} WHERE name = ?", tool)
-
-    @contextmanager
-    def vault_away(self) -> Iterator[None]:
-        """OpenBao stopped in its tracks, as a machine that hangs would."""
-        vault = self.up.part("bao server")
-        vault.suspend()
-        try:
-            yield
-        finally:
-            vault.resume()
