@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import socket
 import subprocess
+import time
+from pathlib import Path
 from typing import Any
 
 BELOW_EPHEMERAL = range(15_000, 32_000)
@@ -32,3 +36,12 @@ def ended(process: subprocess.Popen[Any], seconds: float = 20.0) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         return process.wait()
+
+
+def freeze(pid: int) -> None:
+    """Stop it, and return when it has: a signal is on its way for a moment, in which a busy process answers still."""
+    os.kill(pid, signal.SIGSTOP)
+    end = time.monotonic() + 20
+    while not all(one.read_text().rpartition(")")[2].split()[0] in "Tt" for one in Path(f"/proc/{pid}/task").glob("*/stat")):
+        assert time.monotonic() < end, f"{pid} does not stop"
+        time.sleep(0.002)

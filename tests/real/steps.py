@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser_parts import go, look_through, open_page
+from tests.processes import freeze
 from tests.up_parts import Up
 
 PATIENCE = 60_000
@@ -93,7 +94,7 @@ class Steps:
     def vault_away(self) -> Iterator[None]:
         """OpenBao stopped in its tracks, as a machine that hangs would."""
         vault = self.up.part("bao server")
-        vault.suspend()
+        freeze(vault.pid)
         try:
             yield
         finally:

@@ -8,10 +8,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import psutil
 import pytest
 from sqlalchemy import text
 
 from tests.keeper_parts import until
+from tests.processes import freeze
 from tests.real.running import PATIENCE
 from tests.real.scripted import Scripted
 from tests.real.standing import LEDGER, READ, Standing, health
@@ -192,7 +194,9 @@ def frozen(stand: Standing) -> Iterator[Callable[[], None]]:
                 os.killpg(running.pid, signal.SIGCONT)
 
     for running in stand.worker:
-        os.killpg(running.pid, signal.SIGSTOP)
+        main = psutil.Process(running.pid)
+        for one in (main, *main.children(recursive=True)):
+            freeze(one.pid)
     try:
         yield wake
     finally:

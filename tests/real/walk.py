@@ -17,6 +17,7 @@ import psutil
 from playwright.sync_api import Page, expect
 
 from tests.browser_parts import go
+from tests.processes import freeze
 from tests.real.around import Around
 from tests.real.steps import LARGE, PATIENCE, SMALL
 from tests.up_parts import until
@@ -153,7 +154,7 @@ class Walk(Around):
         ada = self.pages["Ada"]
         self.hold(ada, SMALL)
         url, server = ada.url, self.up.part("bank_mcp")
-        server.suspend()
+        freeze(server.pid)
         self.press(ada, re.compile("^Confirm"))
         self.reach(ada, "executing")
         self.look(ada, "action-executing")
@@ -177,7 +178,7 @@ class Walk(Around):
         bank = self.up.part("evaluation.parts")
         until(lambda: any(one.raddr and one.raddr.port == port for child in self.up.children()
                           for one in child.net_connections("tcp")), "the call was sent")
-        bank.suspend()
+        freeze(bank.pid)
         server.resume()
         until(lambda: any(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED
                           for one in server.net_connections("tcp")), "the server has it")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.keeper_parts import until
+from tests.processes import freeze
 from tests.scripted_provider import Scripted, serve
 from tests.vault.accounts import OWNER, connected, mint
 from tests.vault_nodes import Node, Nodes, keeper_on, running, settings
@@ -282,14 +283,14 @@ def test_the_leader_freezes_steps_down_and_is_killed_again_under_load(cluster: C
     """Long: three elections; a frozen leader that keeps its connections keeps each request waiting for its whole timeout, and a
     claim that nobody heard of its half minute."""
 
-    def freeze(node: Node) -> None:
+    def frozen(node: Node) -> None:
         assert node.process
-        node.process.send_signal(signal.SIGSTOP)
+        freeze(node.process.pid)
 
     def step_down(node: Node) -> None:
         assert cluster.nodes.ask("PUT", "sys/step-down", node=node)[0] == 204
 
-    for fault, words in ((freeze, "frozen"), (step_down, "stepped down"), (Node.kill, "killed again")):
+    for fault, words in ((frozen, "frozen"), (step_down, "stepped down"), (Node.kill, "killed again")):
         under_load(cluster, fault, words, patient=True)
         for node in cluster.nodes.nodes:
             if node.process is None:

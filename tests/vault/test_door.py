@@ -20,6 +20,7 @@ import pytest
 
 from tests.clock import Clock
 from tests.keeper_parts import ROOT, KeeperParts, ask, sign_in, until, with_passkey
+from tests.processes import freeze
 from vault import life
 from vault.app import LARGEST, application
 from vault.door import Door, KeeperStatus
@@ -229,7 +230,7 @@ def test_it_works_under_gevent(keeper: KeeperParts):
 def test_a_frozen_keeper_is_away_in_time(keeper: KeeperParts):
     children = psutil.Process(keeper.keeper_pid).children()
     for child in children:
-        child.send_signal(signal.SIGSTOP)
+        freeze(child.pid)
     try:
         with pytest.raises(KeeperAway):
             Door(keeper.door.socket, timeout=0.3).app_key("cookies")

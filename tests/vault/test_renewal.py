@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts, until
+from tests.processes import freeze
 from tests.scripted_provider import Fault, Scripted, cut_off, error, hang_up, late, serve, then
 from tests.vault.accounts import OWNER, connected, finish, mint, name_of, stored
 from vault import accounts, connecting, grants
@@ -405,7 +406,7 @@ def test_kill_9_while_the_vault_does_not_take_the_answer(keeper: KeeperParts, pr
     assert keeper._vault is not None
     frozen = keeper._vault.pid
     folder = keeper.instance / "keeper" / "spool"
-    provider.after.append(then(lambda: os.kill(frozen, signal.SIGSTOP)))
+    provider.after.append(then(lambda: freeze(frozen)))
 
     def strike() -> None:
         until(lambda: any(folder.glob(f"{connection}.*")), "the answer is spooled")

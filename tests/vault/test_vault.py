@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.keeper_parts import KeeperParts
+from tests.processes import freeze
 from vault.client import Refused, Vault
 from vault.errors import BadRequest, KeeperError, VaultAway, VaultSealed
 from vault.kv import CasConflict, checked
@@ -208,7 +209,7 @@ def test_a_frozen_vault_keeps_nobody_waiting_for_the_sum_of_all_timeouts(keeper:
         except KeeperError as error:
             errors.append(error.code)
 
-    keeper._vault.send_signal(signal.SIGSTOP)
+    freeze(keeper._vault.pid)
     try:
         threads = [threading.Thread(target=read, daemon=True) for _ in range(8)]
         [one.start() for one in threads]

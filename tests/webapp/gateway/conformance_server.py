@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 
 import uvicorn
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import AudioContent, EmbeddedResource, ImageContent, TextContent, TextResourceContents
 
@@ -57,14 +56,6 @@ def test_multiple_content_types() -> list[TextContent | ImageContent | EmbeddedR
 @server.tool(description="It fails")
 def test_error_handling() -> str:
     raise ToolError("This tool intentionally returns an error for testing")
-
-
-@server.tool(description="It takes a while")
-async def test_tool_with_progress(ctx: Context) -> str:
-    for done in (0, 50, 100):
-        await ctx.report_progress(done, 100)
-        await asyncio.sleep(0.05)
-    return "done"
 
 
 @server.tool(description="Tool with JSON Schema 2020-12 features")
