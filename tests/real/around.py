@@ -53,7 +53,7 @@ class Around(Steps):
         """Who may not, and who is not there."""
         mira = self.enter("Mira")
         for path, name in (("/servers", "error-403"), ("/nowhere", "error-404"), ("/actions/act_none", "error-404-action"),
-                           ("/", "start-mira")):
+                           ("/you/incident?kind=person", "incident-own"), ("/", "start-mira")):
             self.visit(mira, path, name)
         go(mira, "/you")
         mira.get_by_role("button", name="Sign out", exact=True).click()
