@@ -8,11 +8,11 @@ from typing import Any
 
 from cryptography import x509
 
-from vault import secret_ids
+from vault import issuers, secret_ids
 from vault.app_keys import generations
 from vault.client_secrets import before
 from vault.errors import NoAuthority
-from vault.pki import client_ca
+from vault.issuers import CA
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
@@ -66,13 +66,22 @@ def _login(keeper: Keeper) -> Iterator[Age]:
 
 
 def _authority(keeper: Keeper) -> Iterator[Age]:
-    """For client certificates, where the vault has one: since when, and its end."""
+    """For client certificates, where the vault has one: since when there is the newest; of an operator's own, its end."""
     try:
-        chain = x509.load_pem_x509_certificates(client_ca(keeper, {})["pem"].encode())
-    except (NoAuthority, ValueError):
+        found = issuers.of(keeper)
+    except NoAuthority:
         return
-    ends = min(one.not_valid_after_utc for one in chain)
-    yield Age("ca", "client certificates", chain[0].not_valid_before_utc, ends)
+    name, newest, now, lead = "client certificates", found[-1], keeper.clock(), issuers.lead(keeper)
+    if not newest.own:
+        ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates("\n".join(newest.chain).encode()))
+        yield Age(CA, name, newest.made, ends, "by an operator: counterseal vault doctor says when and how")
+        return
+    how = "by the worker, or counterseal rotate ca"
+    if issuers.signing(found, now, lead) != newest:
+        how += f"; the newest signs from {issuers.signs_from(found, len(found) - 1, lead):%Y-%m-%d %H:%M} UTC"
+    elif len(issuers.believed(found, now, lead)) > 1:
+        how += "; the one before is believed until all that it signed has ended"
+    yield Age(CA, name, newest.made, None, how)
 
 
 HANDLERS = {"ages": ages}

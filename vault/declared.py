@@ -11,6 +11,8 @@ from pathlib import Path
 from vault.settings import ROLE, Settings
 
 CA_LIFETIME = "87600h"
+AUTHORITY = "Counterseal client authority"
+"""The name of the authority for client certificates; of later ones with a number."""
 CLIENT_ROLE = {
     "key_type": "any", "use_csr_common_name": False, "use_csr_sans": False, "require_cn": False, "cn_validations": ["disabled"],
     "allow_any_name": False, "allow_localhost": False, "allow_ip_sans": False, "allowed_uri_sans": ["spiffe://*/client/*"],
@@ -62,7 +64,7 @@ def engines(prefix: str, approle: str = "") -> list[Request]:
         *(Request(name, f"{transit}/keys/{name}", {"type": kind}) for name, kind in KEYS.items()),
         Request("pki", f"sys/mounts/{pki}", {"type": "pki", "config": {"max_lease_ttl": CA_LIFETIME}}),
         Request("pki-root", f"{pki}/root/generate/internal", {
-            "common_name": "Counterseal client authority", "ttl": CA_LIFETIME, "key_type": "ec", "key_bits": 256,
+            "common_name": AUTHORITY, "ttl": CA_LIFETIME, "key_type": "ec", "key_bits": 256,
             "max_path_length": 0,
         }),
         Request("pki-role", f"{pki}/roles/client", CLIENT_ROLE),

@@ -69,7 +69,7 @@ class Door(Recovery):
     that end (`vault.door_sessions`), recovery codes (`vault.door_recovery`), and everything else."""
 
     @cached_property
-    def _authority(self) -> dict[str, tuple[float, str]]:
+    def _authority(self) -> dict[str, tuple[float, tuple[str, tuple[str, ...]]]]:
         """What is public and read with every certificate: when it was asked for, and the answer."""
         return {}
 
@@ -107,9 +107,9 @@ class Door(Recovery):
         )
 
     def rotate(self, key: str) -> KeyVersion:
-        """A new version of `payload`, `authority`, `audit` or `app`; all that older ones signed or wrapped stays good. Raises
-        TooMany within an hour of the last (`app`: a day); KeeperError, with what an operator types, where the vault does not let
-        the keeper."""
+        """A new version of `payload`, `authority`, `audit`, `app` or `ca`; all that older ones signed or wrapped stays good.
+        Raises TooMany within an hour of the last (`app`, `ca`: a day, or longer); KeeperError, with what an operator types, where
+        the vault does not let the keeper."""
         return _version(self._line.ask("rotate", key=key))
 
     def rotate_secret_id(self) -> datetime:
@@ -258,14 +258,22 @@ class Door(Recovery):
 
     # -- client certificates ---------------------------------------------------------------------------------------
 
-    def client_ca(self) -> str:
-        """The certificate (PEM, with any above it) of the authority for client certificates, asked for again after five minutes.
-        Raises NoAuthority."""
-        at, pem = self._authority.get("pem", (0.0, ""))
-        if not pem or time.monotonic() > at + CA_KEPT:
-            pem = str(self._line.ask("client_ca", again=True)["pem"])
-            self._authority["pem"] = (time.monotonic(), pem)
-        return pem
+    def client_ca(self, *, fresh: bool = False) -> str:
+        """The certificates (PEM, with any above them) of the authorities for client certificates that are believed, the newest
+        first, asked for again after five minutes, or at once (`fresh`). Raises NoAuthority."""
+        return self._believed(fresh)[0]
+
+    def client_anchors(self) -> tuple[str, ...]:
+        """Each authority's own certificate (PEM), without those above it."""
+        return self._believed()[1]
+
+    def _believed(self, fresh: bool = False) -> tuple[str, tuple[str, ...]]:
+        kept = self._authority.get("ca")
+        if kept is None or fresh or time.monotonic() > kept[0] + CA_KEPT:
+            found = self._line.ask("client_ca", again=True)
+            kept = (time.monotonic(), (str(found["pem"]), tuple(str(one) for one in found["anchors"])))
+            self._authority["ca"] = kept
+        return kept[1]
 
     def certify(self, *, client: str, csr: str, lifetime: int = 24 * 3600) -> Certified:
         """A certificate for the key of a request (PKCS#10, PEM), named `spiffe://<host of public_url>/client/<client>` and good

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from cryptography import x509
 
-from vault import declared, secret_ids
+from vault import declared, issuers, secret_ids
 from vault.client import Refused, Vault
-from vault.errors import KeeperError
+from vault.errors import KeeperError, NoAuthority
 from vault.kv import Kv
 from vault.mark import CONFIG, PATH
 from vault.settings import ROLE, Settings
@@ -48,7 +48,9 @@ OF_MOUNTS = {
     "pki": (
         "root", "root/generate/internal", "root/generate/exported", "issue/client", "sign/x", "sign-verbatim",
         "sign-verbatim/client", "sign-self-issued", "config/ca", "config/urls", "issuers/import/bundle",
-        "intermediate/generate/exported", "tidy", "roles/x",
+        "intermediate/generate/exported", "tidy", "roles/x", "root/rotate/exported", "root/rotate/existing", "root/replace",
+        "issuers/generate/root/internal", "issuer/x", "issuer/x/issue/client", "issuer/x/sign-verbatim", "issuer/x/sign/x",
+        "config/issuers", "keys", "key/x",
     ),
 }
 """Of what must be denied: what would let a stolen token read on, export a key, widen itself or unmake a record."""
@@ -231,16 +233,14 @@ def client_authority(vault: Vault, prefix: str, now: datetime) -> Iterator[Findi
 
 def _authority(vault: Vault, prefix: str, now: datetime) -> Finding:
     try:
-        chain = (vault.read(f"{prefix}pki/cert/ca_chain") or {}).get("data") or {}
-    except Refused:  # 400 where there is no issuer
-        chain = {}
-    pem = str(chain.get("ca_chain") or chain.get("certificate") or "")
-    if "BEGIN CERTIFICATE" not in pem:
+        newest = issuers.all_of(vault, prefix)[-1]
+    except NoAuthority:
         return Finding("certificates", "wrong", f"{prefix}pki has no authority.", "{policy} | grep root/generate")
-    ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates(pem.encode()))
+    ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates("\n".join(newest.chain).encode()))
+    mend = "counterseal rotate ca" if newest.own else "Make another issuer in this mount and set it as the default one."
     state: State = "good" if ends > now + SOON else "wrong" if ends <= now else "look"
     return Finding("certificates", state, f"The authority for client certificates ends on {ends:%Y-%m-%d}.",
-                   "" if state == "good" else "Make another issuer in this mount and set it as the default one.")
+                   "" if state == "good" else mend)
 
 
 def _same(found: Any, wanted: Any) -> bool:
@@ -280,7 +280,7 @@ def expected(settings: Settings) -> dict[str, frozenset[str]]:
         *(f"auth/{settings.mount}/role/{path}" for path in OF_ROLES),
     ]
     found = {path: frozenset[str]() for path in denied}
-    return {**found, **{path.replace("*", "doctor"): allowed for path, allowed in granted.items()}}
+    return {**found, **{path.replace("*", "doctor").replace("+", "doctor"): allowed for path, allowed in granted.items()}}
 
 
 def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
@@ -291,7 +291,8 @@ def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
             "; they are declared in the configuration of each server." if openbao else "; {root} audit enable file file_path=…"
         ),
     )
-    allowed = " and ".join(f"{settings.prefix}{path}" for path in ("kv/config", "transit/keys/payload/config", "pki/sign/client"))
+    bounded = ("kv/config", "transit/keys/payload/config", "pki/sign/client", "pki/root/rotate/internal")
+    allowed = " and ".join(f"{settings.prefix}{path}" for path in bounded)
     yield Finding(
         "parameters", "look", f"Vault does not say which parameters the keeper may give at {allowed}: compare the policy.",
         f"{{cli}} policy read {ROLE} | diff - <({{policy}} --hcl)",

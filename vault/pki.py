@@ -1,4 +1,4 @@
-"""The authority for client certificates: a PKI mount whose key never leaves Vault (https://openbao.org/api-docs/secret/pki).
+"""Client certificates, signed in a PKI mount whose keys never leave Vault (https://openbao.org/api-docs/secret/pki).
 
 Of a certificate request only the public key counts, and the proof that the sender has its private key. The name is ours to give:
 one SPIFFE URI (https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md), for client authentication alone, for a day.
@@ -13,37 +13,31 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from vault import issuers
 from vault.client import Refused
-from vault.errors import BadRequest, KeeperError, NoAuthority
+from vault.errors import BadRequest, NoAuthority
+from vault.issuers import LONGEST, SLACK, Issuer, not_set_up
 from vault.table import Body, Keeper, number, segment, text
 
 log = logging.getLogger("counterseal.keeper")
 
 ROLE = "client"
-LONGEST = 24 * 3600
-"""Seconds that a certificate lives at most."""
-SLACK = timedelta(minutes=5)
 SERIAL = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){0,19}")
 CURVES = (ec.SECP256R1, ec.SECP384R1)
 KEYS = "a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits"
-MISSING = (403, 404)
 
 
 def client_ca(keeper: Keeper, body: Body) -> Mapping[str, Any]:
-    """The authority's own certificate and those above it, PEM."""
-    try:
-        found = keeper.vault.read(f"{_mount(keeper)}/cert/ca_chain")
-    except Refused as error:
-        raise _not_set_up(error) from error
-    chain = str(((found or {}).get("data") or {}).get("ca_chain") or ((found or {}).get("data") or {}).get("certificate") or "")
-    if "BEGIN CERTIFICATE" not in chain:
-        raise NoAuthority("no issuer in the mount")
-    return {"pem": chain.strip() + "\n"}
+    """What is believed: `anchors`, each authority's own certificate, the newest first; `pem`, these with those above them."""
+    found = issuers.of(keeper)
+    good = issuers.believed(found, keeper.clock(), issuers.lead(keeper))[::-1]
+    pem = dict.fromkeys(one for issuer in good for one in issuer.chain)
+    return {"pem": "\n".join(pem) + "\n", "anchors": [issuer.chain[0] + "\n" for issuer in good]}
 
 
 def certify(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -53,20 +47,28 @@ def certify(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """
     client, lifetime = segment(body, "client"), number(body, "lifetime", most=LONGEST)
     request = read_request(text(body, "csr", limit=16_384))
-    name = f"spiffe://{keeper.settings.host}/client/{client}"
+    name, issuer, path = f"spiffe://{keeper.settings.host}/client/{client}", *_signing(keeper)
     asked = {"csr": request.public_bytes(Encoding.PEM).decode(), "uri_sans": name, "ttl": f"{lifetime}s"}
     try:
-        answer = keeper.vault.write(f"{_mount(keeper)}/sign/{ROLE}", asked)["data"]
+        answer = keeper.vault.write(path, asked)["data"]
     except Refused as error:
-        raise _not_set_up(error) from error
+        raise not_set_up(error) from error
     serial = str(answer["serial_number"])
-    wrong = departs(answer["certificate"], request, name, keeper.clock() + timedelta(seconds=lifetime))
+    wrong = departs(answer["certificate"], request, name, keeper.clock() + timedelta(seconds=lifetime), issuer)
     if wrong:
         revoke_certificate(keeper, {"serial": serial})
         raise NoAuthority(wrong, hint=f"The vault's role for client certificates is too wide: it gave {wrong}.")
     log.info("certified %s as %s", serial, name)
     until = datetime.fromtimestamp(answer["expiration"], UTC)
     return {"pem": str(answer["certificate"]).strip() + "\n", "serial": serial, "not_after": until.isoformat()}
+
+
+def _signing(keeper: Keeper) -> tuple[Issuer, str]:
+    """Which one signs now, and where. One that is alone is asked for as the default: a policy from before there could be two
+    lets the keeper do no other."""
+    found = issuers.of(keeper)
+    issuer = issuers.signing(found, keeper.clock(), issuers.lead(keeper))
+    return issuer, f"{_mount(keeper)}/{f'issuer/{issuer.id}/' if len(found) > 1 else ''}sign/{ROLE}"
 
 
 def revoke_certificate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -79,7 +81,7 @@ def revoke_certificate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     except Refused as error:
         if error.status == 400:
             raise BadRequest(error.detail, hint="The authority gave no certificate with this serial number.") from error
-        raise _not_set_up(error) from error
+        raise not_set_up(error) from error
     return {}
 
 
@@ -102,7 +104,7 @@ def read_request(pem: str) -> x509.CertificateSigningRequest:
     return request
 
 
-def departs(pem: str, request: x509.CertificateSigningRequest, name: str, until: datetime) -> str:
+def departs(pem: str, request: x509.CertificateSigningRequest, name: str, until: datetime, issuer: Issuer) -> str:
     """How a certificate differs from what was asked for, in words; empty when it does not."""
     given = x509.load_pem_x509_certificate(pem.encode())
     names = _extension(given, x509.SubjectAlternativeName)
@@ -116,6 +118,10 @@ def departs(pem: str, request: x509.CertificateSigningRequest, name: str, until:
         return "a longer life"
     if _der(given.public_key()) != _der(request.public_key()):
         return "another key"
+    try:
+        given.verify_directly_issued_by(issuer.certificate)
+    except (ValueError, TypeError, InvalidSignature):
+        return "the word of another authority"
     return ""
 
 
@@ -133,13 +139,6 @@ def _der(key: Any) -> bytes:
 
 def _mount(keeper: Keeper) -> str:
     return keeper.settings.prefix + "pki"
-
-
-def _not_set_up(error: Refused) -> KeeperError:
-    """No mount, issuer, role or right to it: an operator's to mend. Vault says 403 or 404, and 400 for no role or no issuer."""
-    if error.status in MISSING or "unknown role" in error.detail or "no default issuer" in error.detail:
-        return NoAuthority(error.detail)
-    return error
 
 
 HANDLERS = {"client_ca": client_ca, "certify": certify, "revoke_certificate": revoke_certificate}

@@ -12,21 +12,23 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from vault import app_keys
+from vault import app_keys, issuers
 from vault.authority import LEAD, sign
 from vault.checkpoints import origin, verifier_key
 from vault.client import Refused
 from vault.decided import authority_introduction
 from vault.declared import KEYS
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
+from vault.issuers import CA
 from vault.settings import ROLE
 from vault.signatures import split
 from vault.table import Body, Keeper, strings, text
 from vault.transit import Versions
 
 log = logging.getLogger("counterseal.keeper")
+T = TypeVar("T")
 
 APP = "app"
 """The roots of what the web process signs and seals with: no key in transit (`vault.app_keys`)."""
@@ -49,6 +51,8 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
     if name == APP:
         return _generation(app_keys.rotate(keeper))
+    if name == CA:
+        return _allowed(keeper, lambda: issuers.rotate(keeper))
     before = _there(keeper, name)
     age = keeper.clock() - before.made[before.newest]
     if before.newest > 1 and age < SELDOM:
@@ -64,6 +68,8 @@ def key_version(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
     if name == APP:
         return _generation(app_keys.latest(keeper))
+    if name == CA:
+        return issuers.version(keeper)
     return _said(name, _there(keeper, name))
 
 
@@ -121,8 +127,8 @@ def retire_payload(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def _name(body: Body) -> str:
     name = text(body, "key", limit=20)
-    if name not in (*KEYS, APP):
-        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(KEYS)}, {APP}.")
+    if name not in (*KEYS, APP, CA):
+        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(KEYS)}, {APP}, {CA}.")
     return name
 
 
@@ -144,9 +150,9 @@ def _generation(made: app_keys.Generation) -> Mapping[str, Any]:
     return {"version": made.version, "since": made.made.isoformat(), "used_from": made.used_from.isoformat(), "oldest": 1}
 
 
-def _allowed(keeper: Keeper, ask: Callable[[], None]) -> None:
+def _allowed(keeper: Keeper, ask: Callable[[], T]) -> T:
     try:
-        ask()
+        return ask()
     except Refused as error:
         if error.status != 403:
             raise

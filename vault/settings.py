@@ -29,6 +29,8 @@ RESTORED = "restored"
 """File in the instance's vault folder with the time at which it was restored from a backup, where it was."""
 LOCAL = "http://localhost:8000"
 ROLE = "counterseal-keeper"
+SPANS = {"secret_id_days": ("days", 3650), "ca_lead_hours": ("hours", 2160)}
+"""Whole numbers from 1 to so many."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,9 @@ class Settings:
     """Seconds to wait for Vault: less than the door's callers wait for us, so that they hear which of the two is away."""
     secret_id_days: int = 30
     """How old the keeper lets its secret-id get (`vault.secret_ids`)."""
+    ca_lead_hours: int = 168
+    """How long a new authority for client certificates is believed before it signs (`vault.issuers`): whoever copies its
+    certificate to a proxy has that long."""
     workers: int = 1
     mints_per_minute: int = 60_000
     """Of one connection, in each keeper process: what a web process that was taken over could get at most."""
@@ -172,13 +177,7 @@ def load(instance: Path, *, evaluation: bool, environ: Mapping[str, str] = os.en
 
 def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
     """The sets of users. Raises BadSettings for what is of another kind than its setting."""
-    for name in ("mints_per_minute", "refreshes_per_minute", "workers"):
-        if name in own and (type(own[name]) is not int or own[name] < 1):
-            raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
-    if type(own.get("secret_id_days", 1)) is not int or not 1 <= own.get("secret_id_days", 1) <= 3650:
-        raise BadSettings("keeper.toml: secret_id_days is a number of days from 1 to 3650")
-    if "timeout" in own and (type(own["timeout"]) not in (int, float) or not 0 < own["timeout"] < math.inf):
-        raise BadSettings("keeper.toml: timeout is a number of seconds above 0")
+    _check_numbers(own)
     if not isinstance(own.get("group", ""), str):
         raise BadSettings("keeper.toml: group is a group's name")
     widen = own.get("widen", {})
@@ -193,6 +192,17 @@ def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
             raise BadSettings(f"keeper.toml: {name} is a list of user ids, numbers")
     sets: dict[str, frozenset[Any]] = {name: frozenset(found) for name, found in users.items()}
     return {**sets, "break_glass": frozenset(glass)}
+
+
+def _check_numbers(own: Mapping[str, Any]) -> None:
+    for name in ("mints_per_minute", "refreshes_per_minute", "workers"):
+        if name in own and (type(own[name]) is not int or own[name] < 1):
+            raise BadSettings(f"keeper.toml: {name} is a number of at least 1")
+    for name, (unit, most) in SPANS.items():
+        if type(own.get(name, 1)) is not int or not 1 <= own.get(name, 1) <= most:
+            raise BadSettings(f"keeper.toml: {name} is a number of {unit} from 1 to {most}")
+    if "timeout" in own and (type(own["timeout"]) not in (int, float) or not 0 < own["timeout"] < math.inf):
+        raise BadSettings("keeper.toml: timeout is a number of seconds above 0")
 
 
 def _texts(found: Sequence[Any]) -> bool:

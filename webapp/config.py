@@ -59,6 +59,8 @@ class Clients(BaseModel):
     """A certificate lives this long, a day at most; its client renews it by itself."""
     renewals_per_hour: int = 12
     """Of one client's certificate."""
+    authority_look: int = Field(default=60, ge=1, le=1800)
+    """A web process that ends TLS looks so often which authorities for client certificates are believed."""
     requests_per_minute: int = Field(default=600, ge=1)
     """Of one client at the token endpoint, in each web process. Beyond it nothing is judged and nothing written."""
 
@@ -172,6 +174,8 @@ class Rotation(BaseModel):
 
     keys_days: int = Field(default=90, ge=1, le=3650)
     """How old a version of a key gets."""
+    ca_days: int = Field(default=365, ge=1, le=3000)
+    """How old the authority for client certificates gets before the next one is made. Each lives for ten years."""
 
 
 class Incidents(BaseModel):

@@ -19,14 +19,16 @@ from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
 from webapp import audit
 from webapp.approvals.tables import Payload
 from webapp.audit import keys
+from webapp.config import Settings
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
 from webapp.web.house import House
 
 log = logging.getLogger("counterseal.rotation")
 
-KEYS = ("authority", "audit", "payload", "app")
-"""The last is what the web process signs and seals with: cookies, forms, `requestState`."""
+CA = "ca"
+KEYS = ("authority", "audit", "payload", "app", CA)
+"""`app` is what the web process signs and seals with: cookies, forms, `requestState`; `ca` signs client certificates."""
 KIND = "rotation.key"
 REWRAP = "rotation.rewrap"
 BATCH = 200
@@ -86,9 +88,14 @@ def plan(house: House) -> None:
     house.database.write(rows)
 
 
-def due(house: House, made: KeyVersion) -> datetime:
+def due(house: House, key: str, made: KeyVersion) -> datetime:
     """When the newest version of a key is to be replaced."""
-    return made.since + timedelta(days=house.settings.rotation.keys_days)
+    return made.since + timedelta(days=days(house.settings, key))
+
+
+def days(settings: Settings, key: str) -> int:
+    """How old it gets."""
+    return settings.rotation.ca_days if key == CA else settings.rotation.keys_days
 
 
 def _by_age(house: House, row: Due) -> datetime:
@@ -97,16 +104,16 @@ def _by_age(house: House, row: Due) -> datetime:
     now = house.clock()
     if row.key not in KEYS:
         return now + AGAIN
-    made = house.door.key_version(row.key)
-    if due(house, made) <= now:
-        try:
+    try:
+        made = house.door.key_version(row.key)
+        if due(house, row.key, made) <= now:
             made = rotate(house, row.key, "system")
-        except (KeeperAway, VaultAway, VaultSealed):
-            raise
-        except KeeperError as error:
-            log.warning("%s was not rotated: %s", row.key, error.hint)
-            return now + AGAIN
-    return min(max(due(house, made), now + SETTLED), now + AGAIN)
+    except (KeeperAway, VaultAway, VaultSealed):
+        raise
+    except KeeperError as error:
+        log.warning("%s was not rotated: %s", row.key, error.hint)
+        return now + AGAIN
+    return min(max(due(house, row.key, made), now + SETTLED), now + AGAIN)
 
 
 def _rewrap(house: House, _row: Due) -> datetime | None:

@@ -12,7 +12,7 @@ import click
 from vault.errors import KeeperError
 from webapp.config import Settings
 from webapp.errors import CountersealError
-from webapp.rotating import KEYS
+from webapp.rotating import CA, KEYS
 from webapp.secrets.status import status, table
 from webapp.secrets.turning import SECRET_ID, WAYS, turn
 from webapp.supervisor.commands import instance_option
@@ -20,15 +20,15 @@ from webapp.web.house import House, opened
 
 
 @click.command("rotate")
-@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|app|secret-id]...")
-@click.option("--all", "every", is_flag=True, help="The four keys, and the keeper's secret-id where it is its own to replace.")
+@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|app|ca|secret-id]...")
+@click.option("--all", "every", is_flag=True, help="All that is the keeper's own to replace.")
 @click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
 @instance_option
 def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: Path) -> None:
     """Replace the keys in the vault that sign decisions and tickets (authority), sign the audit log (audit) and wrap the keys of
-    stored documents (payload), the one that cookies and forms are signed with (app), and what the keeper logs in with
-    (secret-id); or look how old the secrets are. What older keys signed and wrapped stays good. Needs the running keeper; the
-    worker finishes what `payload` begins."""
+    stored documents (payload), the one that cookies and forms are signed with (app), the authority for client certificates (ca),
+    and what the keeper logs in with (secret-id); or look how old the secrets are. What older keys signed and wrapped stays good.
+    Needs the running keeper; the worker finishes what `payload` begins."""
     if bool(names) + every + wanted != 1:
         raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())
@@ -55,5 +55,7 @@ def rotated(house: House, names: tuple[str, ...]) -> bool:
 
 def all_of(house: House) -> tuple[str, ...]:
     """What `--all` replaces. Raises the keeper's errors."""
-    own = any(one.kind == SECRET_ID and one.next is not None for one in house.door.ages())
-    return (*KEYS, SECRET_ID) if own else KEYS
+    ages = house.door.ages()
+    without = () if any(one.kind == CA and one.next is None for one in ages) else (CA,)
+    own = (SECRET_ID,) if any(one.kind == SECRET_ID and one.next is not None for one in ages) else ()
+    return (*(key for key in KEYS if key not in without), *own)

@@ -9,10 +9,14 @@ import os
 import ssl
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vault.door import Door
+    from webapp.config import Settings
 
 SWITCH = 0.0005
 """Seconds after which a thread lets another run (Python's own default is ten times that). On SQLite the writer's thread gives
@@ -64,10 +68,26 @@ forwarded_allow_ips = ""
 server_software = "counterseal"
 
 
+CONTEXTS: list[ssl.SSLContext] = []
+"""Of this worker's listening sockets."""
+
+
+def ssl_context(_config: Any, make: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """gunicorn's own, kept: the authorities are loaded into it while it serves."""
+    context = make()
+    CONTEXTS.append(context)
+    return context
+
+
 def post_worker_init(worker: Any) -> None:
     """After the app was made in this worker: its loop for due rows, where this process has one."""
     sys.setswitchinterval(SWITCH)
     _warm()
+    if worker.cfg.is_ssl:
+        import gevent
+
+        house = worker.app.wsgi().extensions["counterseal"]
+        gevent.spawn(_follow, house.door, house.settings)
     if os.environ.get(WORKER_LOOP) == "1":
         from webapp.composition import job_handlers, plan
         from webapp.jobs import Worker
@@ -82,6 +102,17 @@ def post_worker_init(worker: Any) -> None:
         loop = Worker(house, job_handlers(app.extensions["approvals"]), plan)
         worker.counterseal_loop = loop
         threading.Thread(target=loop.run, name="worker", daemon=True).start()
+
+
+def _follow(door: Door, settings: Settings) -> None:
+    import gevent
+
+    from webapp import authority
+
+    seen = ""
+    while True:
+        gevent.sleep(settings.clients.authority_look)
+        seen = authority.follow(door, settings, CONTEXTS, seen)
 
 
 def _warm() -> None:

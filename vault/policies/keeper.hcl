@@ -50,9 +50,28 @@ path "counterseal-pki/sign/client" {
   capabilities       = ["update"]
   allowed_parameters = { "csr" = [], "uri_sans" = ["spiffe://*"], "ttl" = [] }
 }
-path "counterseal-pki/revoke"        { capabilities = ["update"] }
-path "counterseal-pki/cert/ca_chain" { capabilities = ["read"] }
-path "counterseal-pki/roles/client"  { capabilities = ["read"] }
+path "counterseal-pki/revoke"       { capabilities = ["update"] }
+path "counterseal-pki/roles/client" { capabilities = ["read"] }
+
+# The next authority for them: made beside the one before, under its own name, with a key that never leaves the vault. The keeper
+# can neither take one away, nor change one, nor say which is the default.
+path "counterseal-pki/root/rotate/internal" {
+  capabilities       = ["update"]
+  allowed_parameters = {
+    "common_name"     = ["Counterseal client authority *"]
+    "issuer_name"     = ["client-authority-*"]
+    "ttl"             = ["87600h"]
+    "key_type"        = ["ec"]
+    "key_bits"        = ["256"]
+    "max_path_length" = ["0"]
+  }
+}
+path "counterseal-pki/issuers"       { capabilities = ["list"] }
+path "counterseal-pki/issuer/+/json" { capabilities = ["read"] }
+path "counterseal-pki/issuer/+/sign/client" {
+  capabilities       = ["update"]
+  allowed_parameters = { "csr" = [], "uri_sans" = ["spiffe://*"], "ttl" = [] }
+}
 
 # Its own token, which comes without the default policy.
 path "auth/token/renew-self"  { capabilities = ["update"] }

@@ -99,7 +99,7 @@ def _by_assertion(house: House, request: Request, assertion: str) -> Authenticat
 def _by_certificate(house: House, request: Request) -> Authenticated:
     if request.peer is None:
         raise BadCertificate("This client must prove itself: by its client certificate, or by a client_assertion.")
-    presented = rfc8705.read(request.peer, house.door.client_ca())
+    presented = rfc8705.read(request.peer, house.door.client_anchors())
     now = house.clock()
     with house.database.look() as session:
         client = _active(session, request, rfc8705.named(presented.uri, house.settings), rfc8705.METHOD)

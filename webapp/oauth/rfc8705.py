@@ -40,9 +40,9 @@ class Presented:
 
 
 @lru_cache(maxsize=1024)
-def read(der: bytes, authority: str) -> Presented:
-    """Check a certificate's chain to the authority (its PEM; the first certificate in it alone is trusted) and read it. Raises
-    BadCertificate, which is not kept; that a good one is in time is for the caller to see, each time.
+def read(der: bytes, authorities: tuple[str, ...]) -> Presented:
+    """Check that one of the authorities (PEM, each one certificate) signed a certificate, and read it. Raises BadCertificate,
+    which is not kept; that a good one is in time is for the caller to see, each time.
 
     RFC 5280 by cryptography's client verifier: signature, basic constraints, key usage, and clientAuth among the uses.
     """
@@ -50,9 +50,9 @@ def read(der: bytes, authority: str) -> Presented:
         raise BadCertificate("This client certificate is too large.")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        anchor = x509.load_pem_x509_certificates(authority.encode())[0]
+        anchors = [x509.load_pem_x509_certificate(one.encode()) for one in authorities]
         verifier = (
-            PolicyBuilder().store(Store([anchor])).max_chain_depth(0).time(certificate.not_valid_after_utc)
+            PolicyBuilder().store(Store(anchors)).max_chain_depth(0).time(certificate.not_valid_after_utc)
             .build_client_verifier()
         )
         names = verifier.verify(certificate, []).subjects

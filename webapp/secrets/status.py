@@ -13,8 +13,10 @@ from vault.door import Age
 from vault.providers.catalogue import Catalogue, ProviderFacts, load
 from webapp.audit.tables import Entry
 from webapp.clients.tables import Certificate, Client, ClientKey
+from webapp.config import Rotation
 from webapp.connections import idle
 from webapp.connections.tables import Connection
+from webapp.rotating import CA, KEYS
 from webapp.secrets.turning import SECRET_ID
 from webapp.web.house import House
 
@@ -31,7 +33,7 @@ OF_KEEPER = {
     "idp": ("Client secret at identity provider", BY_HAND),
     "secret-id": ("AppRole secret-id of", ""),
     "own-secret-id": ("AppRole secret-id of", ""),
-    "ca": ("Authority for", "by an operator: counterseal vault doctor says when and how"),
+    "ca": ("Authority for", ""),
 }
 RESULTS = ("key.rotating", "key.rotated", "secret.replacing", "secret.replaced", "secret.overlap_ending")
 RESULTS_READ = 500
@@ -68,22 +70,31 @@ class Row:
 
 
 def rows(
-    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, keys_days: int
+    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, limits: Rotation
 ) -> list[Row]:
-    """All of them, the oldest first. `renewed`: when accounts were, by connection. `keys_days`: how old a key of the vault
-    gets."""
+    """All of them, the oldest first. `renewed`: when accounts were, by connection. `limits`: how old a key of the vault gets."""
     last = _results(session)
-    of_keeper = [_of_keeper(one, keys_days, last) for one in ages]
+    of_keeper = [_of_keeper(one, limits, last) for one in ages]
     found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
     return sorted(found, key=lambda row: (row.since, row.what))
 
 
-def _of_keeper(one: Age, keys_days: int, last: Mapping[str, Result]) -> Row:
+def _of_keeper(one: Age, limits: Rotation, last: Mapping[str, Result]) -> Row:
     title, how = OF_KEEPER[one.kind]
-    due = one.since + timedelta(days=keys_days) if one.kind == "key" else one.next
-    turned = one.name if one.kind == "key" else SECRET_ID if one.kind == SECRET_ID and one.next is not None else ""
+    turned = _turned(one)
+    days = limits.ca_days if turned == CA else limits.keys_days
+    due = one.since + timedelta(days=days) if turned in KEYS else one.next
     subject = turned or f"{one.kind} {one.name}"
     return Row(f"{title} {one.name}", one.since, one.how or how, due, one.kind, one.name, turned, last.get(subject))
+
+
+def _turned(one: Age) -> str:
+    """Under which name it is replaced on demand; nothing where that is an operator's."""
+    if one.kind == "key":
+        return one.name
+    if one.kind == CA and one.next is None:
+        return CA
+    return SECRET_ID if one.kind == SECRET_ID and one.next is not None else ""
 
 
 def _results(session: Session) -> dict[str, Result]:
@@ -147,4 +158,4 @@ def status(house: House) -> list[Row]:
         found = house.door.connections(ids[start:start + AT_ONCE])
         renewed |= {name: one.renewed_at for name, one in found.items() if one.renewed_at is not None}
     with house.database.read() as session:
-        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation.keys_days)
+        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation)
