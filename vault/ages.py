@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
 
-from vault import issuers, secret_ids
-from vault.app_keys import generations
+from vault import issuers, secret_ids, unseal_keys
 from vault.client_secrets import before
 from vault.errors import NoAuthority
 from vault.issuers import CA
+from vault.rotating import ROOTS
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
@@ -23,7 +23,7 @@ MOST = 1000
 
 
 def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
-    found = [*_keys(keeper), *_clients(keeper), *_login(keeper), *_authority(keeper)]
+    found = [*_keys(keeper), *_clients(keeper), *_login(keeper), *_authority(keeper), *_unseal(keeper)]
     return {"secrets": [{
         "kind": one.kind, "name": one.name, "since": one.since.isoformat(), "next": one.next.isoformat() if one.next else None,
         "how": one.how,
@@ -31,12 +31,13 @@ def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 def _keys(keeper: Keeper) -> Iterator[Age]:
-    """Of each transit key the newest version, and of what the web process signs with."""
+    """Of each transit key the newest version, and of what the web process signs with and the keeper seals with."""
     for name in KEYS:
         made = keeper.transit.versions(name).made
         if made:
             yield Age("key", name, made[max(made)])
-    yield Age("key", "app", generations(keeper)[-1].made)
+    for roots in ROOTS:
+        yield Age("key", roots.name, roots.all(keeper)[-1].made)
 
 
 def _clients(keeper: Keeper) -> Iterator[Age]:
@@ -82,6 +83,17 @@ def _authority(keeper: Keeper) -> Iterator[Age]:
     elif len(issuers.believed(found, now, lead)) > 1:
         how += "; the one before is believed until all that it signed has ended"
     yield Age(CA, name, newest.made, None, how)
+
+
+def _unseal(keeper: Keeper) -> Iterator[Age]:
+    """What the instance's own vault opens itself with."""
+    folder = keeper.settings.instance / "vault"
+    found = [] if keeper.settings.vault_address else unseal_keys.keys(folder)
+    if found:
+        how = "by hand: counterseal rotate unseal; the vault is away for some seconds"
+        if unseal_keys.unfinished(folder):
+            how += "; this was begun and not finished, and goes on when it is typed again"
+        yield Age("unseal", "this instance's own OpenBao", datetime.fromtimestamp(found[-1][1].stat().st_mtime, UTC), None, how)
 
 
 HANDLERS = {"ages": ages}

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from vault import unseal_keys
 from vault.client import Vault
 from vault.declared import CLIENT_ROLE as CLIENT_ROLE
 from vault.declared import Request as Request
@@ -35,6 +36,7 @@ SECRET_ID = "COUNTERSEAL_KEEPER_SECRET_ID"  # noqa: S105 the variable's name
 BACKUP_ROLE = "counterseal-backup"
 BACKUP_SECRET_ID = "COUNTERSEAL_BACKUP_SECRET_ID"  # noqa: S105 the variable's name
 BACKUP_FILE = "backup-secret-id"
+UNSEAL_SECRET_ID = "COUNTERSEAL_UNSEAL_SECRET_ID"  # noqa: S105 the variable's name
 LONGEST_SOCKET = 100
 """Bytes. The kernel's limit on a socket's path is 108."""
 
@@ -67,12 +69,12 @@ def prepare(instance: Path, extra: Sequence[Request] = ()) -> None:
         one.chmod(0o700)
     if len(os.fsencode(socket_path(instance))) > LONGEST_SOCKET:
         raise KeeperError(hint=f"The instance folder's path is too long for a socket: {instance}")
-    _keep(folder / "seal.key", secrets.token_bytes(32))
-    for name in ("secret-id", BACKUP_FILE):
+    unseal_keys.first(folder)
+    for name in ("secret-id", BACKUP_FILE, unseal_keys.ROLE_FILE):
         _keep(folder / name, secrets.token_urlsafe(32).encode())
     if not (folder / "closed.pem").exists():
         _close(folder)
-    put(folder / "config.hcl", _config(instance, [*declared(), *backup_role(), *extra]).encode())
+    put(folder / "config.hcl", _config(instance, [*declared(), *own_roles(), *extra]).encode())
 
 
 def command(instance: Path) -> list[str]:
@@ -82,7 +84,9 @@ def command(instance: Path) -> list[str]:
 def environment(instance: Path) -> dict[str, str]:
     """All the server gets: it must not inherit tokens or addresses from whoever starts us."""
     folder = home(instance)
-    own = {SECRET_ID: folder / "secret-id", BACKUP_SECRET_ID: folder / BACKUP_FILE}
+    own = {
+        SECRET_ID: folder / "secret-id", BACKUP_SECRET_ID: folder / BACKUP_FILE, UNSEAL_SECRET_ID: folder / unseal_keys.ROLE_FILE,
+    }
     return {
         "PATH": os.environ.get("PATH", ""), "HOME": str(folder), **{name: path.read_text().strip() for name, path in own.items()}
     }
@@ -112,12 +116,16 @@ def declared(prefix: str = "counterseal-") -> list[Request]:
     ]
 
 
-def backup_role() -> list[Request]:
-    """Who may take a snapshot: nobody but a role of its own, which can do nothing else. The keeper, which runs all the time and
-    hears the web process, cannot. The role gives nobody anything new: its secret-id lies beside the seal key and the vault's own
-    files, so whoever reads it could copy those; and what it takes is noted in the vault's audit log, and shut without the seal
-    key."""
-    return short_role(BACKUP_ROLE, BACKUP_SECRET_ID, (Path(__file__).parent / "policies" / "backup.hcl").read_text())
+def own_roles() -> list[Request]:
+    """Who may take a snapshot, and who may have the root key made anew: nobody but a role of its own for each, which can do
+    nothing else. The keeper, which runs all the time and hears the web process, cannot. The roles give nobody anything new: their
+    secret-ids lie beside the seal key and the vault's own files, so whoever reads one could copy those; what they do is noted in
+    the vault's audit log, and a snapshot is shut without the seal key."""
+    policies = Path(__file__).parent / "policies"
+    return [
+        *short_role(BACKUP_ROLE, BACKUP_SECRET_ID, (policies / "backup.hcl").read_text()),
+        *short_role(unseal_keys.ROLE, UNSEAL_SECRET_ID, (policies / "unseal.hcl").read_text()),
+    ]
 
 
 def short_role(name: str, variable: str, policy: str) -> list[Request]:
@@ -154,7 +162,7 @@ def _config(instance: Path, requests: Sequence[Request]) -> str:
         f"  tls_cert_file = {closed}\n  tls_key_file = {closed}\n  tls_client_ca_file = {closed}\n"
         "  tls_require_and_verify_client_cert = true\n}",
         'api_addr = "http://127.0.0.1:8200"\ncluster_addr = "http://127.0.0.1:0"\nlog_level = "warn"\nui = false',
-        f'seal "static" {{\n  current_key_id = "1"\n  current_key = {json.dumps("file://" + str(folder / "seal.key"))}\n}}',
+        unseal_keys.block(folder),
         f'audit "file" "{_device(folder)}" {{\n  options {{\n'
         f'    file_path = {json.dumps(str(folder / "audit.log"))}\n    mode = "0600"\n  }}\n}}',
         'initialize "counterseal" {\n' + "\n".join(_request(one) for one in requests) + "\n}",

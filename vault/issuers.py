@@ -56,6 +56,12 @@ class Issuer:
         return self.certificate.not_valid_before_utc
 
     @property
+    def number(self) -> int:
+        """Of those that `rotate` made; their times are whole seconds, in which there may be two."""
+        match = NAMED.fullmatch(self.name)
+        return int(match[1]) if match else 1
+
+    @property
     def own(self) -> bool:
         """Made as `vault.declared` and `rotate` make one: its own root, under our name for it."""
         names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -78,7 +84,7 @@ def all_of(vault: Vault, prefix: str, known: dict[str, Any] | None = None) -> tu
         raise NoAuthority("no default issuer in the mount")
     if not default.own:
         return (default,)
-    return tuple(sorted((one for one in found if one.own), key=lambda one: (one.made, one.id)))
+    return tuple(sorted((one for one in found if one.own), key=lambda one: (one.made, one.number, one.id)))
 
 
 def of(keeper: Keeper) -> tuple[Issuer, ...]:
@@ -136,8 +142,7 @@ def rotate(keeper: Keeper) -> Mapping[str, Any]:
     if len(found) > 1 and found[-1].made + wait > keeper.clock():
         again = f"{found[-1].made + wait:%Y-%m-%d %H:%M} UTC"
         raise TooMany("the newest issuer is too new", hint=f"ca was rotated not long ago, and can be again from {again}.")
-    names = [int(match[1]) for one in found if (match := NAMED.fullmatch(one.name))]
-    number = max([len(found), *names]) + 1
+    number = max(len(found), *(one.number for one in found)) + 1
     wanted = {
         "common_name": f"{AUTHORITY} {number}", "issuer_name": f"client-authority-{number}", "ttl": CA_LIFETIME, "key_type": "ec",
         "key_bits": "256", "max_path_length": "0",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from vault.app_keys import derived, held, said, used
+from vault.app_keys import APP, derived, said
 from vault.errors import BadRequest, VaultAway
 from vault.secret import Secret
 from vault.table import Body, Keeper, text
@@ -24,13 +24,13 @@ def status(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 def app_key(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.app_key`: of the generation that signs now."""
     purpose = _purpose(body)
-    return {"key": base64.b64encode(derived(used(keeper), purpose).reveal()).decode()}
+    return {"key": base64.b64encode(derived(APP.used(keeper), purpose).reveal()).decode()}
 
 
 def app_keys(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.app_keys`."""
     purpose = _purpose(body)
-    return {"keys": [said(one, purpose, until) for one, until in held(keeper)]}
+    return {"keys": [said(one, purpose, until) for one, until in APP.good(keeper)]}
 
 
 def _purpose(body: Body) -> str:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from vault import app_keys, issuers
+from vault import issuers
+from vault.app_keys import APP
 from vault.authority import LEAD, sign
 from vault.checkpoints import origin, verifier_key
 from vault.client import Refused
@@ -22,6 +23,7 @@ from vault.decided import authority_introduction
 from vault.declared import KEYS
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
 from vault.issuers import CA
+from vault.roots import SEALS, Generation
 from vault.settings import ROLE
 from vault.signatures import split
 from vault.table import Body, Keeper, strings, text
@@ -30,8 +32,8 @@ from vault.transit import Versions
 log = logging.getLogger("counterseal.keeper")
 T = TypeVar("T")
 
-APP = "app"
-"""The roots of what the web process signs and seals with: no key in transit (`vault.app_keys`)."""
+ROOTS = (APP, SEALS)
+"""What the web process signs and seals with, and what the keeper seals: no keys in transit (`vault.roots`)."""
 SELDOM = timedelta(hours=1)
 """Between two rotations of one key: the app asks for them, and each version stays in the vault for good."""
 RETIRED = timedelta(days=1)
@@ -49,8 +51,9 @@ NOT_ALLOWED = (
 
 def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
-    if name == APP:
-        return _generation(app_keys.rotate(keeper))
+    for roots in ROOTS:
+        if name == roots.name:
+            return _generation(roots.rotate(keeper))
     if name == CA:
         return _allowed(keeper, lambda: issuers.rotate(keeper))
     before = _there(keeper, name)
@@ -66,8 +69,9 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def key_version(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     name = _name(body)
-    if name == APP:
-        return _generation(app_keys.latest(keeper))
+    for roots in ROOTS:
+        if name == roots.name:
+            return _generation(roots.latest(keeper))
     if name == CA:
         return issuers.version(keeper)
     return _said(name, _there(keeper, name))
@@ -127,8 +131,9 @@ def retire_payload(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 def _name(body: Body) -> str:
     name = text(body, "key", limit=20)
-    if name not in (*KEYS, APP, CA):
-        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(KEYS)}, {APP}, {CA}.")
+    names = (*KEYS, *(roots.name for roots in ROOTS), CA)
+    if name not in names:
+        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(names)}.")
     return name
 
 
@@ -146,7 +151,7 @@ def _said(name: str, known: Versions) -> Mapping[str, Any]:
     return {"version": known.newest, "since": since.isoformat(), "used_from": used.isoformat(), "oldest": known.oldest}
 
 
-def _generation(made: app_keys.Generation) -> Mapping[str, Any]:
+def _generation(made: Generation) -> Mapping[str, Any]:
     return {"version": made.version, "since": made.made.isoformat(), "used_from": made.used_from.isoformat(), "oldest": 1}
 
 

@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,16 +38,14 @@ class Keeper:
     clock: Callable[[], datetime] = utc_now
     memory: dict[str, Any] = field(default_factory=dict, repr=False)
     """What may be forgotten at any time: caches, by the name of the module that keeps them."""
-    _seal: Seal | None = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def seal(self) -> Seal:
         """Under a key of the keeper's own, the same in every keeper process. Raises VaultAway, VaultSealed."""
-        with self._lock:
-            if self._seal is None:
-                self._seal = Seal(own_key(self, "seal"))
-            return self._seal
+        from vault.roots import SEALS
+
+        used = SEALS.used(self)
+        return Seal(used.root, *(one.root for one, _ in reversed(SEALS.good(self)) if one != used))
 
 
 Handler = Callable[[Keeper, Body], Mapping[str, Any]]
@@ -66,11 +63,6 @@ def session(settings: Settings) -> Vault:
     return Vault(
         settings.address, login=settings.login(), timeout=settings.timeout, namespace=settings.namespace, tls=settings.tls
     )
-
-
-def own_key(keeper: Keeper, name: str) -> Secret[bytes]:
-    """A key of the keeper's own, never handed out. Not `app/keys`, from which the app gets what it asks for."""
-    return random_once(keeper, f"keeper/{name}")
 
 
 def random_once(keeper: Keeper, path: str) -> Secret[bytes]:

@@ -27,8 +27,9 @@ from webapp.web.house import House
 log = logging.getLogger("counterseal.rotation")
 
 CA = "ca"
-KEYS = ("authority", "audit", "payload", "app", CA)
-"""`app` is what the web process signs and seals with: cookies, forms, `requestState`; `ca` signs client certificates."""
+KEYS = ("authority", "audit", "payload", "app", "keeper", CA)
+"""`app` is what the web process signs and seals with: cookies, forms, `requestState`; `keeper` what the keeper itself seals with:
+begun sign-ins and challenges; `ca` signs client certificates."""
 KIND = "rotation.key"
 REWRAP = "rotation.rewrap"
 BATCH = 200

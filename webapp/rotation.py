@@ -20,15 +20,16 @@ from webapp.web.house import House, opened
 
 
 @click.command("rotate")
-@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar="[authority|audit|payload|app|ca|secret-id]...")
-@click.option("--all", "every", is_flag=True, help="All that is the keeper's own to replace.")
+@click.argument("names", nargs=-1, type=click.Choice([*WAYS]), metavar=f"[{'|'.join(WAYS)}]...")
+@click.option("--all", "every", is_flag=True, help="All that is the keeper's own to replace, but `unseal`.")
 @click.option("--status", "wanted", is_flag=True, help="Each secret's age, and when it is replaced next.")
 @instance_option
 def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: Path) -> None:
     """Replace the keys in the vault that sign decisions and tickets (authority), sign the audit log (audit) and wrap the keys of
-    stored documents (payload), the one that cookies and forms are signed with (app), the authority for client certificates (ca),
-    and what the keeper logs in with (secret-id); or look how old the secrets are. What older keys signed and wrapped stays good.
-    Needs the running keeper; the worker finishes what `payload` begins."""
+    stored documents (payload), the one that cookies and forms are signed with (app), the one that the keeper seals begun sign-ins
+    and challenges with (keeper), the authority for client certificates (ca), what the keeper logs in with (secret-id), and what
+    an instance's own OpenBao unseals itself with (unseal: it is away for some seconds); or look how old the secrets are. What
+    older keys signed and wrapped stays good. Needs the running keeper; the worker finishes what `payload` begins."""
     if bool(names) + every + wanted != 1:
         raise click.UsageError("Say which keys, or --all; or --status.")
     os.environ["COUNTERSEAL_INSTANCE"] = str(instance.resolve())

@@ -53,7 +53,9 @@ def test_no_root_token_or_recovery_key_is_anywhere(keeper: KeeperParts):
 def test_it_inherits_nothing_of_our_environment(keeper: KeeperParts, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("VAULT_TOKEN", "s.somebodys")
     monkeypatch.setenv("BAO_ADDR", "http://evil.example")
-    assert set(embedded.environment(keeper.instance)) == {"PATH", "HOME", embedded.SECRET_ID, embedded.BACKUP_SECRET_ID}
+    assert set(embedded.environment(keeper.instance)) == {
+        "PATH", "HOME", embedded.SECRET_ID, embedded.BACKUP_SECRET_ID, embedded.UNSEAL_SECRET_ID,
+    }
 
 
 def test_the_port_that_raft_insists_on_answers_nobody(keeper: KeeperParts):

@@ -70,6 +70,9 @@ def test_a_new_authority_is_believed_before_it_signs_and_the_old_one_until_all_i
     assert door.rotate("ca").version == 2
     with pytest.raises(TooMany):
         door.rotate("ca")
+    (age,) = [one for one in door.ages() if one.kind == "ca"]
+    assert age.next is None
+    assert "the newest signs from" in age.how
     lately = [first]
     for step in range(16):  # to eight days, and a day and some minutes
         for _ in both:
@@ -88,9 +91,6 @@ def test_a_new_authority_is_believed_before_it_signs_and_the_old_one_until_all_i
     assert good(door, certified(door))
     assert door.key_version("ca").oldest == 2
     assert door.rotate("ca").version == 3
-    (age,) = [one for one in door.ages() if one.kind == "ca"]
-    assert age.next is None
-    assert "the newest signs from" in age.how
 
 
 def test_two_keepers_that_rotate_at_once_make_one(alone: KeeperParts, clock: Clock) -> None:
@@ -157,7 +157,7 @@ def test_a_policy_from_before_goes_on_signing_and_says_what_to_type(place: Place
 
     asked = {"client": CLIENT, "csr": csr(new_key()), "lifetime": 600}
     assert certify(old, asked)["serial"]
-    with pytest.raises(KeeperError, match="policy") as refused:
+    with pytest.raises(KeeperError) as refused:
         rotate(old, {"key": "ca"})
     assert POLICY in refused.value.hint
     place.policy(lambda text: text)
@@ -204,6 +204,6 @@ def test_which_signs_and_which_are_believed(day: float, signs: int, good: tuple[
 
 
 def test_an_unknown_key_is_said_with_those_there_are(alone: KeeperParts) -> None:
-    with pytest.raises(BadRequest, match="") as refused:
+    with pytest.raises(BadRequest) as refused:
         rotate(alone.inside(), {"key": "seal"})
-    assert "app, ca" in refused.value.hint
+    assert "app, keeper, ca" in refused.value.hint

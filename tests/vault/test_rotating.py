@@ -17,6 +17,8 @@ from vault.authority import LEAD, keys, sign
 from vault.client import Refused
 from vault.door import Door
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
+from vault.roots import SEALS
+from vault.seal import Seal
 from vault.signatures import check, split
 from vault.table import Keeper
 from vault.transit import Transit
@@ -120,3 +122,26 @@ def test_the_policy_lets_the_keeper_rotate_and_retire_and_no_more(both: Both) ->
         with pytest.raises(Refused) as caught:
             one.vault.write(f"counterseal-transit/{path}", body)
         assert caught.value.status == 403, path
+
+
+def test_what_one_keeper_sealed_opens_at_the_other_before_and_after_its_key_is_replaced(both: Both, clock: Clock) -> None:
+    """Begun sign-ins and challenges, at each moment; and the old key seals and opens nothing when none of them can live."""
+    (one, other), door = both
+    lately = [one.seal.seal("offer", {"n": 0}, now=clock(), lifetime=900)]
+    assert other.seal.open("offer", lately[0], now=clock())
+    assert door.rotate("keeper").version == 2
+    with pytest.raises(TooMany):
+        door.rotate("keeper")
+    for _step in range(13):
+        clock.forward(seconds=55)
+        lately = [*lately, *(each.seal.seal("offer", {"n": 1}, now=clock(), lifetime=900) for each in (one, other))][-24:]
+        for blob in lately:
+            assert one.seal.open("offer", blob, now=clock())
+            assert other.seal.open("offer", blob, now=clock())
+    first = SEALS.all(one)[0]
+    assert SEALS.used(one).version == 2
+    old = Seal(first.root).seal("offer", {"n": 0}, now=clock(), lifetime=10**6)
+    clock.forward(hours=1)
+    with pytest.raises(BadRequest):
+        one.seal.open("offer", old, now=clock())
+    assert one.kv.read("keeper/seal") is not None, "the policy lets nobody take one back"

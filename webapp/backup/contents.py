@@ -24,11 +24,14 @@ MANIFEST = "manifest.json"
 DATABASE = "counterseal.sqlite"
 SNAPSHOT = "vault.snapshot"
 BANK = "evaluation/bank.sqlite"
-SEAL_KEY = "vault/seal.key"
-VAULT = (SEAL_KEY, "vault/secret-id", "vault/backup-secret-id")
+VAULT = ("vault/secret-id", "vault/backup-secret-id")
+SEALING = re.compile(r"vault/seal(?:-[1-9][0-9]{0,5})?\.key")
+"""The vault's unseal key: one, or two where a rotation of it is not finished (`vault.unseal_keys`)."""
 REQUIRED = frozenset({DATABASE, SNAPSHOT, *VAULT})
 SPOOL = "keeper/spool"
-SETTINGS = ("counterseal.toml", "keeper.toml", "audit.vkey", "evaluation/ports.json", "keeper/spool.key")
+SETTINGS = (
+    "counterseal.toml", "keeper.toml", "vault/unseal-secret-id", "audit.vkey", "evaluation/ports.json", "keeper/spool.key",
+)
 NAMED = re.compile(r"(?:policies/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.cedar|providers/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.yaml"
                    r"|keeper/spool/[A-Za-z0-9_-]{1,128}\.[0-9]{1,18})")
 LARGEST_MANIFEST = 16_000_000
@@ -76,7 +79,7 @@ class Manifest:
 
 
 def known(name: str) -> bool:
-    return name in REQUIRED or name in (*SETTINGS, BANK) or NAMED.fullmatch(name) is not None
+    return name in REQUIRED or name in (*SETTINGS, BANK) or any(one.fullmatch(name) for one in (NAMED, SEALING))
 
 
 def put(archive: tarfile.TarFile, name: str, file: BinaryIO, size: int, changed: float = 0) -> None:
@@ -104,7 +107,7 @@ def inside(instance: Path) -> list[str]:
     """The names of the instance's own files that are copied as they are. Raises BadInput for a link: it is not followed, for it
     may lead anywhere, and left out it would be missed too late."""
     found = [name for name in (*SETTINGS, *VAULT) if os.path.lexists(instance / name)]
-    for folder, pattern in (("policies", "*.cedar"), ("providers", "*.yaml")):
+    for folder, pattern in (("vault", "seal*.key"), ("policies", "*.cedar"), ("providers", "*.yaml")):
         files = sorted(path for path in (instance / folder).glob(pattern) if not path.name.startswith("."))
         found += [f"{folder}/{path.name}" for path in files]
     strange = [name for name in found if not _plain(instance / name) or not known(name)]

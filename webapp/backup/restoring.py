@@ -32,7 +32,7 @@ from webapp.audit.keys import FILE as VERIFIER_KEY
 from webapp.audit.keys import kept, pinned
 from webapp.backup import contents, sealed
 from webapp.backup.alone import started, wait
-from webapp.backup.contents import DATABASE, MANIFEST, REQUIRED, SNAPSHOT, Manifest
+from webapp.backup.contents import DATABASE, MANIFEST, REQUIRED, SEALING, SNAPSHOT, Manifest
 from webapp.backup.restored import Mark, write
 from webapp.backup.taking import log_of
 from webapp.errors import BadInput
@@ -119,7 +119,8 @@ def _files(stream: BinaryIO, staging: Path) -> Manifest:
             _copy(content, staging / name)
             os.utime(staging / name, (changed, changed))
             found.append(name)
-    if manifest is None or tuple(found) != manifest.files or not REQUIRED.issubset(found):
+    whole = REQUIRED.issubset(found) and any(map(SEALING.fullmatch, found))
+    if manifest is None or tuple(found) != manifest.files or not whole:
         raise BadInput(contents.FOREIGN, detail="files are missing")
     return manifest
 

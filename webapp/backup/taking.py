@@ -12,7 +12,6 @@ All of it goes through the encryption into one file, which has its name only whe
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -42,8 +41,9 @@ from webapp.backup.contents import Manifest
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.db.migrate import HEAD
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput
 from webapp.ids import new_id
+from webapp.supervisor import lock
 
 COVERED = 5.0
 """Seconds to wait for a checkpoint. A copy without it is whole too."""
@@ -108,12 +108,7 @@ def _workplace(instance: Path) -> Iterator[Path]:
     """A folder for the copies that have to be whole before they can be packed: the database's and the vault's, as they are on
     this disk anyway. One backup at a time; what one left behind that was killed is removed."""
     run = instance / "run"
-    run.mkdir(mode=0o700, exist_ok=True)
-    with os.fdopen(os.open(run / "backup.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Conflict("Another backup of this instance is being taken.") from error
+    with lock.copying(instance):
         for left in run.glob("backup-*"):
             shutil.rmtree(left)
         work = run / f"backup-{secrets.token_hex(4)}"

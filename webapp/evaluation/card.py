@@ -13,10 +13,10 @@ from sqlalchemy import exists, select
 from webapp.connections.tables import Connection
 from webapp.errors import BadInput, Conflict
 from webapp.evaluation import steps
-from webapp.evaluation.control import ask
 from webapp.evaluation.scenarios import SCENARIOS, Scenario
 from webapp.evaluation.seed import PROVIDER
 from webapp.evaluation.steps import Step
+from webapp.web.control import ask
 from webapp.web.house import House
 
 LOOK = 0.25

@@ -26,6 +26,11 @@ KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "authority": (
         ("ca",), "The authority for client certificates", "What token clients show who they are with is signed by it.",
     ),
+    "unseal": (
+        ("unseal",), "The vault’s unseal key",
+        "The instance’s own OpenBao opens itself with it. To replace it, the vault is started anew twice: for some seconds, who "
+        "asks is told to try again. A backup that was made before carries the key that it needs.",
+    ),
     "accounts": (("account",), "Connected accounts", "Their refresh tokens, since the last renewal or the consent."),
     "api": (("api-key",), "API keys", "Pasted by the people they belong to."),
     "token": (

@@ -17,7 +17,7 @@ from webapp.config import Rotation
 from webapp.connections import idle
 from webapp.connections.tables import Connection
 from webapp.rotating import CA, KEYS
-from webapp.secrets.turning import SECRET_ID
+from webapp.secrets.turning import SECRET_ID, UNSEAL
 from webapp.web.house import House
 
 AT_USE = "by itself, at the next use after its access token ended"
@@ -34,6 +34,7 @@ OF_KEEPER = {
     "secret-id": ("AppRole secret-id of", ""),
     "own-secret-id": ("AppRole secret-id of", ""),
     "ca": ("Authority for", ""),
+    "unseal": ("Unseal key of", ""),
 }
 RESULTS = ("key.rotating", "key.rotated", "secret.replacing", "secret.replaced", "secret.overlap_ending")
 RESULTS_READ = 500
@@ -94,6 +95,8 @@ def _turned(one: Age) -> str:
         return one.name
     if one.kind == CA and one.next is None:
         return CA
+    if one.kind == UNSEAL:
+        return UNSEAL
     return SECRET_ID if one.kind == SECRET_ID and one.next is not None else ""
 
 

@@ -7,9 +7,13 @@ from collections.abc import Callable, Mapping
 from webapp import audit
 from webapp.errors import Missing
 from webapp.rotating import KEYS, rotate
+from webapp.web.control import ask
 from webapp.web.house import House
 
 SECRET_ID = "secret-id"  # noqa: S105 a name
+UNSEAL = "unseal"
+PATIENCE = 200.0
+"""Seconds for the supervisor to start the vault anew, three times at most."""
 
 
 def turn(house: House, name: str, actor: str) -> str:
@@ -33,9 +37,17 @@ def _secret_id(house: House, name: str, actor: str) -> str:
     return f"a new one is in use; the one before ends at {until:%Y-%m-%d %H:%M} UTC."
 
 
+def _unseal(house: House, name: str, actor: str) -> str:
+    """The supervisor's to do: it started the vault, and starts it anew."""
+    _note(house, "key.rotating", name, actor, {})
+    ask(house.settings.instance, PATIENCE, do=UNSEAL)
+    _note(house, "key.rotated", name, actor, {})
+    return "the vault opens with a new key, and the one before is gone."
+
+
 def _note(house: House, kind: str, subject: str, actor: str, detail: Mapping[str, object]) -> None:
     now = house.clock()
     house.database.write(lambda s: audit.append(s, kind=kind, actor=actor, subject=subject, detail=detail, at=now))
 
 
-WAYS: dict[str, Callable[[House, str, str], str]] = {**dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id}
+WAYS: dict[str, Callable[[House, str, str], str]] = {**dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id, UNSEAL: _unseal}

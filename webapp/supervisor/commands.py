@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from webapp.evaluation.control import ask
 from webapp.supervisor.up import show_link, up
+from webapp.web.control import ask
 
 PORT = 8000
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from webapp.errors import CountersealError
-from webapp.evaluation.control import LONGEST, short_path
+from webapp.web.control import LONGEST, short_path
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[dict[str, Any]]]
 

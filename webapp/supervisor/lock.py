@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from webapp.errors import Conflict
+
+
+@contextmanager
+def copying(instance: Path) -> Iterator[None]:
+    """Of those that copy the vault's keys, and that replace them, one at a time. Raises Conflict."""
+    run = instance / "run"
+    run.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(run / "backup.lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            words = "Another backup of this instance is being taken, or its unseal key replaced. Try again later."
+            raise Conflict(words) from error
+        yield
 
 
 def take(instance: Path) -> int:

@@ -58,6 +58,8 @@ class Keeper:
     failures: int = 0
     process: Process | None = None
     stopping: bool = False
+    again: bool = False
+    """It is ended to be started anew, and not because something is wrong."""
 
     @property
     def log(self) -> Path:
@@ -84,6 +86,9 @@ class Keeper:
             watch = asyncio.create_task(self._until_ready())
             code = await process.wait()
             watch.cancel()
+            if self.again:
+                self.failures, self.again = 0, False
+                continue
             self.failures = 0 if time.monotonic() - began > STABLE else self.failures + 1
             if self.up.is_set() and not self.stopping:
                 self.say(f"{self.part.words}: stopped ({_reason(code)}), starting it again.")
@@ -95,6 +100,24 @@ class Keeper:
         if self.up.is_set():
             self.say(f"{self.part.words}: back.")
         self.up.set()
+
+    async def restart(self, patience: float) -> bool:
+        """Once more, in order. Whether the one process that was started then answers, within so many seconds: not another that
+        had to take its place."""
+        before, fresh, until = self.process, None, time.monotonic() + patience
+        self.again = True
+        if before is not None:
+            await end(before)
+        while time.monotonic() < until and not self.stopping:
+            await asyncio.sleep(POLL)
+            if self.process is before:
+                continue
+            fresh = fresh or self.process
+            if self.process is not fresh or fresh is None or fresh.returncode is not None:
+                return False
+            if await asyncio.to_thread(self.part.ready):
+                return self.process is fresh
+        return False
 
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL to its whole group after the grace."""

@@ -19,7 +19,7 @@ from vault.settings import load
 from webapp.errors import BadInput, Unavailable
 from webapp.evaluation import links
 from webapp.evaluation import run as runs
-from webapp.supervisor import control, lock, plan, sockets
+from webapp.supervisor import control, lock, plan, sockets, unsealing
 from webapp.supervisor.agents import Agents
 from webapp.supervisor.part import Keeper
 
@@ -87,7 +87,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop.set)
         self.agents.prepare()
-        server = await control.serve(self.house.instance, {"link": self._link, "agent": self._agent})
+        server = await control.serve(self.house.instance, {"link": self._link, "agent": self._agent, "unseal": self._unseal})
         tasks = [asyncio.create_task(keeper.run()) for keeper in self.keepers]
         try:
             await self._until_up()
@@ -136,6 +136,10 @@ class Supervisor:
         if self.house.run is None:
             raise BadInput("Only an evaluation instance has sign-in links. Sign in at " + self.house.public_url)
         return {"link": links.make(self.house.run, time.time())}
+
+    async def _unseal(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        await unsealing.replace(self.house.instance, next(one for one in self.keepers if one.part.name == "vault"))
+        return {"replaced": True}
 
     async def _agent(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if self.house.run is None:

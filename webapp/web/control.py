@@ -27,11 +27,11 @@ def short_path(instance: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def ask(instance: Path, **request: Any) -> dict[str, Any]:
+def ask(instance: Path, timeout: float = TIMEOUT, /, **request: Any) -> dict[str, Any]:
     """Raises Unavailable when no supervisor answers, Conflict with its words when it refuses."""
     try:
         with short_path(instance) as path, socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(timeout)
             connection.connect(path)
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer: dict[str, Any] = json.loads(connection.makefile("rb").readline(LONGEST))
