@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -89,11 +90,36 @@ def _comes_back(before: Up) -> None:
 
 
 def test_a_part_that_is_killed_comes_back_and_so_does_the_work(started: Up) -> None:
+    """And the vault gets another unseal key: it is away for seconds, and says so."""
+    _another_unseal_key(started)
     for word in ("/bao", "vault.keeper", "gunicorn"):
         victim = started.part(word)
         victim.kill()
         victim.wait(PATIENCE)
         until(lambda: started.get("/healthz")[0] == 200, f"it is well again after {word} was killed")
+
+
+def _another_unseal_key(running: Up) -> None:
+    folder, heard, stop = running.instance / "vault", set[int](), threading.Event()
+
+    def asking() -> None:
+        while not stop.wait(0.05):
+            heard.add(running.get("/healthz")[0])
+
+    thread = threading.Thread(target=asking)
+    thread.start()
+    command = [*COMMAND, "rotate", "unseal", "--instance", str(running.instance)]
+    environment = {**os.environ, "COUNTERSEAL_EVALUATION": "true", "COUNTERSEAL_PUBLIC_URL": running.url}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False, env=environment
+    )
+    stop.set()
+    thread.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "opens with a new key" in done.stdout
+    assert [path.name for path in folder.glob("seal*")] == ["seal-2.key"]
+    assert heard <= {200, 503}, "every answer is right, or says to ask again"
+    until(lambda: running.get("/healthz")[0] == 200, "it is well again")
 
 
 def test_a_supervisor_that_is_killed_leaves_no_process_behind(started: Up) -> None:

@@ -187,7 +187,7 @@ def test_an_operators_own_authority_is_the_operators_to_replace(place: Place) ->
 
 def _made(*days: float) -> list[Any]:
     class At(Issuer):
-        made = property(lambda self: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=float(self.name)))  # type: ignore[assignment]
+        made = property(lambda self: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=float(self.name)))
 
     return [At(str(day), str(day), False, (), None) for day in days]  # type: ignore[arg-type]
 
