@@ -100,7 +100,8 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 OURS = {
-    "class": "Class", "changes_recipients": "Changes recipients", "pointers": "Where its facts are", "credential": "Credential",
+    "class": "Class", "changes_recipients": "Changes recipients", "outside": "Brings in what strangers write",
+    "pointers": "Where its facts are", "credential": "Credential",
 }
 
 

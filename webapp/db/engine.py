@@ -78,6 +78,8 @@ class Database:
         self._guard = threading.Lock()
         self._connection: Connection | None = None
         self._readers: list[Any] = []
+        self.ending: list[Callable[[], None]] = []
+        """Asked before it closes: whoever writes beside the requests ends first."""
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -122,6 +124,8 @@ class Database:
         return result
 
     def close(self) -> None:
+        for end in self.ending:
+            end()
         self.changes.close()
         if self._thread is not None:
             self._thread.close()

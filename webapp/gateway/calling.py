@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -27,11 +27,12 @@ from webapp.canonical import canonical
 from webapp.connections.lookup import NoConnection
 from webapp.db.direct import Where, session_of
 from webapp.errors import BadInput, CountersealError
-from webapp.gateway import holding, lacking, mirrored
+from webapp.gateway import holding, lacking, mirrored, tainting
 from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
 from webapp.gateway.judging import Case, Who, groups, judge, open_case
 from webapp.gateway.negotiation import Target
+from webapp.gateway.origins import LARGEST, Noted
 from webapp.gateway.outcomes import REASON
 from webapp.gateway.request_state import Bound, State
 from webapp.gateway.room import Room
@@ -177,6 +178,8 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None
     usage.record(session, case.counted(), now, call_id)
     if case.pin.changes_recipients and case.connection is not None:
         void_to_recipients(session_of(session), case.connection.id, now)
+    if case.pin.outside:
+        tainting.taint(session_of(session), case.who.grant, case.pin, now, room.house.settings.gateway.tainted)
     detail |= {"lease": lease.id if lease else None}
     audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
     return Allowed(call_id, lease)
@@ -212,8 +215,15 @@ def _run(room: Room, ask: Ask, case: Case, allowed: Allowed, state: State) -> Re
     target = Target(case.pin.url, f"{case.who.person} {case.who.grant}", token, placement)
     sent = ToolCall(case.pin.tool, case.raw, allowed.id, dict(case.pin.input_schema), state.upstream or None)
     outcome = room.upstreams.call(target, sent)
-    _ended(room, ask, allowed, outcome)
-    return _answer(room, ask, outcome)
+    size = _ended(room, ask, allowed, outcome)
+    answer = _answer(room, ask, outcome)
+    return replace(answer, written=lambda: _note(room, case, outcome.result)) if 0 < size <= LARGEST else answer
+
+
+def _note(room: Room, case: Case, result: Json) -> None:
+    """What it said, for the page of a later call that uses it: after the answer left."""
+    who, pin = case.who, case.pin
+    room.origins.note(Noted(who.grant, pin.server, pin.tool, pin.outside, case.arguments, result, room.house.clock()))
 
 
 def _mint(room: Room, allowed: Allowed) -> Secret[str] | None:
@@ -229,9 +239,10 @@ LEASE: Final[Mapping[str, str]] = {
 }
 
 
-def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
-    now = room.house.clock()
-    result = hashlib.sha256(dump(outcome.result)).hexdigest() if outcome.result else None
+def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> int:
+    """Written down. How large the result is, in bytes; 0 where there is none."""
+    now, raw = room.house.clock(), dump(outcome.result) if outcome.result else b""
+    result = hashlib.sha256(raw).hexdigest() if raw else None
 
     def write(session: Where) -> None:
         if allowed.lease is not None:
@@ -244,6 +255,7 @@ def _ended(room: Room, ask: Ask, allowed: Allowed, outcome: Outcome) -> None:
         )
 
     room.house.database.commit(write)
+    return len(raw) if outcome.kind == "answered" else 0
 
 
 def _answer(room: Room, ask: Ask, outcome: Outcome) -> Result:

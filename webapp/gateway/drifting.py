@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -116,7 +117,13 @@ def case_of(session: Session, house: House, envelope: Envelope, pin: PinnedTool,
     client, person = envelope["client"], envelope["principal"]["person"]
     vouched = bool(session.scalar(select(Client.verified).where(Client.id == client["id"])))
     who = Who(person, groups(session, person), client["id"], vouched, client["grant"], by_mtls(session, client["id"]))
-    return open_case(session, house.settings.policy, who, pin, parse(canonical(arguments)))
+    case = open_case(session, house.settings.policy, who, pin, parse(canonical(arguments)))
+    return replace(case, tainted=was_tainted(envelope))
+
+
+def was_tainted(envelope: Envelope) -> bool:
+    """As it was when the call came: what the agent read later did not steer it."""
+    return bool((envelope["facts"].get("session") or {}).get("tainted"))
 
 
 def _account(envelope: Envelope) -> str:

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 from vault.evidence import Envelope
 from webapp.approvals.envelope import Draft, facts_document
 from webapp.approvals.outcome import Editor
+from webapp.approvals.usage import Used
 from webapp.errors import Conflict
 from webapp.gateway.drifting import caller, case_of, same_pin
-from webapp.gateway.judging import judge
+from webapp.gateway.judging import Case, judge
+from webapp.gateway.origins import carried
 from webapp.policy import active
 from webapp.policy.calls import Verdict
 from webapp.registry.pins import PinnedTool, pinned
@@ -34,11 +36,17 @@ def editor(house: House) -> Editor:
         return verdict, Draft(
             server=envelope["server"], tool=envelope["tool"], arguments=case.arguments, principal=envelope["principal"],
             client=envelope["client"], connection=envelope["connection"], scopes=case.scopes,
-            facts=facts_document(case.facts, used) | {"caller": caller(case.who)}, pointers=dict(pin.pointers),
+            facts=_facts(envelope, case, used), pointers=dict(pin.pointers),
             pinned=pin.document,
         )
 
     return Editor(schema, judged)
+
+
+def _facts(envelope: Envelope, case: Case, used: Used) -> dict[str, Any]:
+    before, read = envelope["facts"], facts_document(case.facts, used)
+    session = {"session": before["session"]} if "session" in before else {}
+    return read | {"caller": caller(case.who)} | session | carried(before, read)
 
 
 def _pin(session: Session, envelope: Envelope) -> PinnedTool:

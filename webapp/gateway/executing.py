@@ -9,13 +9,15 @@ from webapp.approvals.outcome import Executor
 from webapp.approvals.outcome import Upstream as Answer
 from webapp.gateway.drifting import same_pin
 from webapp.gateway.negotiation import Target
+from webapp.gateway.origins import LARGEST, Noted, Origins
+from webapp.gateway.tainting import taint
 from webapp.gateway.upstream import Outcome, ToolCall, Upstreams
-from webapp.gateway.wire import Json
-from webapp.registry.pins import ToolRefused, pinned
+from webapp.gateway.wire import Json, dump
+from webapp.registry.pins import PinnedTool, ToolRefused, pinned
 from webapp.web.house import House
 
 
-def executor(house: House, upstreams: Upstreams) -> Executor:
+def executor(house: House, upstreams: Upstreams, origins: Origins) -> Executor:
     """Sends the envelope's call: its arguments, byte for byte, to the server and tool that were approved, with the action id as
     idempotency key, over a connection of its own."""
 
@@ -30,12 +32,24 @@ def executor(house: House, upstreams: Upstreams) -> Executor:
         account = envelope["connection"]
         if pin.changes_recipients and account is not None:
             house.database.write(lambda s: void_to_recipients(s, account["id"], house.clock()))
+        grant = envelope["client"]["grant"]
+        if pin.outside:
+            house.database.write(lambda s: taint(s, grant, pin, house.clock(), house.settings.gateway.tainted))
         placement = pin.credential.placement if pin.credential else "authorization"
         target = Target(pin.url, action_id, token, placement)
         call = ToolCall(pin.tool, canonical(envelope["arguments"]), action_id, dict(pin.input_schema))
-        return _answer(upstreams.call(target, call, fresh=True))
+        outcome = upstreams.call(target, call, fresh=True)
+        _note(house, origins, envelope, pin, outcome)
+        return _answer(outcome)
 
     return execute
+
+
+def _note(house: House, origins: Origins, envelope: Envelope, pin: PinnedTool, outcome: Outcome) -> None:
+    if outcome.kind == "answered" and outcome.result and len(dump(outcome.result)) <= LARGEST:
+        origins.note(Noted(
+            envelope["client"]["grant"], pin.server, pin.tool, pin.outside, envelope["arguments"], outcome.result, house.clock()
+        ))
 
 
 def _answer(outcome: Outcome) -> Answer:

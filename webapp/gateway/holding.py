@@ -7,7 +7,8 @@ seconds. When the waiting is over before the decision is made, an error result s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -21,7 +22,7 @@ from webapp.approvals.outcome import Snapshot
 from webapp.approvals.same_call import Existing
 from webapp.approvals.usage import Used
 from webapp.errors import LimitReached
-from webapp.gateway import tasks
+from webapp.gateway import tainting, tasks
 from webapp.gateway.drifting import caller as asks
 from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
@@ -39,15 +40,23 @@ AGAIN: Final = "It has not run yet. Call again with identical arguments to go on
 def storing(room: Room, ask: Ask, case: Case) -> Callable[[Session, Hold, Used], Held]:
     """Stores the action and tells those who may decide, in the transaction that judged it; made before it. Raises KeeperError;
     what it returns raises LimitReached."""
-    sealer = payloads.sealer(room.house)
+    sealer, now = payloads.sealer(room.house), room.house.clock()
+    origins = room.origins.of(ask.caller.grant, case.facts, now)
 
     def store(session: Session, verdict: Hold, used: Used) -> Held:
+        draft = _draft(ask, case, used, _before(session, ask, origins, now))
         return actions.hold(
-            session, draft=_draft(ask, case, used), verdict=verdict, sealer=sealer, settings=room.house.settings.approvals,
+            session, draft=draft, verdict=verdict, sealer=sealer, settings=room.house.settings.approvals,
             now=room.house.clock(), evaluation=room.house.settings.evaluation,
         )
 
     return store
+
+
+def _before(session: Session, ask: Ask, origins: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """What the agent had read when it asked: where the call's values were, and whether strangers may have written some of it."""
+    tainted = tainting.tainted(session, ask.caller.grant, now)
+    return {"origins": dict(origins), **({"session": {"tainted": True}} if tainted else {})}
 
 
 def held(room: Room, ask: Ask, held: Held, bound: Bound, spent: int = 0) -> Step:
@@ -70,7 +79,7 @@ def resume(room: Room, ask: Ask, state: State, bound: Bound) -> Step:
     yield from _wait(room, ask, state, bound)
 
 
-def _draft(ask: Ask, case: Case, used: Used) -> Draft:
+def _draft(ask: Ask, case: Case, used: Used, before: Mapping[str, Any]) -> Draft:
     caller, pin, connection = ask.caller, case.pin, case.connection
     account: Account | None = None if connection is None else {
         "id": connection.id, "owner": connection.person, "provider": connection.provider, "account": connection.account,
@@ -81,7 +90,7 @@ def _draft(ask: Ask, case: Case, used: Used) -> Draft:
         tool={"name": pin.tool, "pin": pin.pin, "title": pin.title, "cls": pin.cls},
         arguments=case.arguments, principal={"person": caller.person, "name": caller.person_name},
         client={"id": caller.client, "grant": caller.grant, "name": caller.client_name, "owner": caller.person},
-        connection=account, scopes=case.scopes, facts=facts_document(case.facts, used) | {"caller": asks(case.who)},
+        connection=account, scopes=case.scopes, facts=facts_document(case.facts, used) | {"caller": asks(case.who), **before},
         server_title=pin.server_title, runs="approval" if ask.tasks else "return", pointers=dict(pin.pointers),
         pinned=pin.document,
     )

@@ -19,6 +19,7 @@ from webapp.config import Policy
 from webapp.connections import lookup
 from webapp.connections.tables import Connection
 from webapp.db.direct import Made, Where, direct
+from webapp.gateway import tainting
 from webapp.people.tables import Person
 from webapp.policy import facts, schema_check
 from webapp.policy.calls import Account, Agent, Call, Verdict
@@ -53,6 +54,8 @@ class Case:
     raw: bytes
     facts: Facts
     connection: Connection | None
+    tainted: bool | None = None
+    """Whether the agent had read what strangers can write; None: what is known of its grant now."""
 
     @property
     def digest(self) -> str:
@@ -75,13 +78,13 @@ class Case:
             base_minor=amount.base_minor if readable and amount else None,
         )
 
-    def call(self, used: Used, now: datetime) -> Call:
+    def call(self, used: Used, now: datetime, *, tainted: bool = False) -> Call:
         account = Account(self.connection.id, self.connection.provider, self.connection.person) if self.connection else None
         agent = Agent(self.who.client, verified=self.who.verified, mtls=self.who.mtls)
         return Call(
             person=self.who.person, groups=self.who.groups, agent=agent,
             server=self.pin.server, tool=self.pin.tool, cls=self.pin.cls, now=now, facts=self.facts,
-            usage=used.for_policy(), account=account, hints=self.pin.hints,
+            usage=used.for_policy(), account=account, hints=self.pin.hints, tainted=tainted,
         )
 
 
@@ -110,4 +113,7 @@ def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, exclud
     not both pass under one cap."""
     usage.one_at_a_time(session, case.who.person)
     used = usage.facts(session, case.counted(), now, excluding=excluding, wanted=rules.counted(case.pin.cls))
-    return rules.decide(case.call(used, now)), used
+    tainted = case.tainted
+    if tainted is None:
+        tainted = rules.asks_session(case.pin.cls) and tainting.tainted(session, case.who.grant, now)
+    return rules.decide(case.call(used, now, tainted=tainted)), used

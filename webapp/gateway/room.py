@@ -8,6 +8,7 @@ from webapp.approvals.outcome import Handed
 from webapp.gateway.drifting import recheck
 from webapp.gateway.editing import editor
 from webapp.gateway.executing import executor
+from webapp.gateway.origins import Origins
 from webapp.gateway.request_state import RequestStates
 from webapp.gateway.upstream import Upstreams
 from webapp.web.house import House
@@ -24,12 +25,14 @@ class Room:
     places: Seats
     states: RequestStates
     handed: Handed
+    origins: Origins
 
 
 def make(house: House) -> Room:
     settings = house.settings.gateway
-    upstreams = Upstreams(settings)
+    upstreams, origins = Upstreams(settings), Origins(house)
     return Room(
         house=house, upstreams=upstreams, places=Seats(settings.waiting_per_person, settings.waiting_total),
-        states=RequestStates(house.door), handed=Handed(executor(house, upstreams), recheck(house), editor(house)),
+        states=RequestStates(house.door), handed=Handed(executor(house, upstreams, origins), recheck(house), editor(house)),
+        origins=origins,
     )

@@ -28,3 +28,32 @@ class McpSession(Base):
     """Name and version as the client gave them, shortened: for display."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class HeardResult(Base):
+    """What one answered call of a grant said, as keyed digests of its values (`gateway.origins`): nothing of it can be read."""
+
+    __tablename__ = "heard_result"
+    __table_args__ = (Index("ix_heard_result_grant", "grant_id", "id"),)
+    shown = ("id", "grant_id", "server", "tool")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    grant_id: Mapped[str]
+    server: Mapped[str]
+    tool: Mapped[str]
+    outside: Mapped[bool]
+    """By a tool that brings in what strangers can write."""
+    at: Mapped[datetime] = mapped_column(index=True)
+    digests: Mapped[bytes]
+
+
+class Tainted(Base):
+    """A grant whose agent called a tool that brings in what strangers can write. A row only tightens."""
+
+    __tablename__ = "tainted_grant"
+    shown = ("grant_id", "until")
+
+    grant_id: Mapped[str] = mapped_column(primary_key=True)
+    server: Mapped[str]
+    tool: Mapped[str]
+    until: Mapped[datetime]

@@ -121,6 +121,10 @@ class PolicySet:
         """The counters that rules for this class of tool read: what has to be known of use before one is judged."""
         return self._counted.get(cls, frozenset())
 
+    def asks_session(self, cls: str) -> bool:
+        """Whether rules for this class of tool read what the agent did before (`session`), or may."""
+        return any("session" in (part[cls]._read or ("session",)) for part in (self._rules, self._holds) if cls in part)
+
     def limits(self, cls: str) -> tuple[counters.Limit, ...]:
         """The plainly written limits of this class."""
         return self._limits.get(cls, ())
@@ -147,9 +151,7 @@ class PolicySet:
         second = self._holds[request.cls].ask(request, facts)
         if second.errors:
             return self._erred(second.errors)
-        if second.allowed:
-            return []
-        return sorted(second.reasons) or [""]
+        return [] if second.allowed else sorted(second.reasons) or [""]
 
     def _erred(self, errors: Sequence[str]) -> Deny:
         ids = tuple(rule.id for rule in self.rules if any(f"`{rule.id}`" in error for error in errors))

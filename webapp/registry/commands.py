@@ -69,6 +69,7 @@ def list_command(name: str | None) -> None:
 @click.option("--class", "cls", type=click.Choice(CLASSES), required=True, help="What the tool does; when in doubt, the worse.")
 @click.option("--pointers", default="{}", help="""JSON: {"amount": {"pointer": "/sum", "unit": "major"}, "currency": "/cur"}.""")
 @click.option("--changes-recipients", is_flag=True, help="It changes who can receive something.")
+@click.option("--outside", is_flag=True, help="It brings in what strangers can write: mail, web pages, tickets.")
 @click.option("--provider", default="", help="Whose account's token it gets; none by default.")
 @click.option("--scope", "scopes", multiple=True, help="A scope of that token; may be given several times.")
 @click.option("--placement", default="authorization", help="Where the token goes: authorization, or header:NAME.")
@@ -77,7 +78,7 @@ def approve_command(name: str, tool: str, cls: str, pointers: str, yes: bool, **
     """Approve TOOL of server NAME as it is listed now, after showing what the server says about it."""
     approval = Approval(
         cls, _json(pointers), changes_recipients=use["changes_recipients"], provider=use["provider"], scopes=tuple(use["scopes"]),
-        placement=use["placement"],
+        placement=use["placement"], outside=use["outside"],
     )
     with _house() as house:
         with house.database.read() as session:

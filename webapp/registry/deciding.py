@@ -59,12 +59,13 @@ def approve(
         raise BadInput(f"This tool cannot be pinned, so it cannot be approved. {why}")
     pin = digest.pin(
         found.listed, cls=approval.cls, pointers=approval.pointers, changes_recipients=approval.changes_recipients,
-        credential=approval.credential,
+        credential=approval.credential, outside=approval.outside,
     )
     moved = session.execute(
         update(Tool).where(Tool.id == found.id, Tool.listed == found.listed, Tool.status == found.status).values(
             status="approved", approved=found.listed, cls=approval.cls, pointers=dict(approval.pointers), pin=pin,
-            changes_recipients=approval.changes_recipients, credential=approval.credential, decided_at=now, decided_by=actor,
+            changes_recipients=approval.changes_recipients, outside=approval.outside, credential=approval.credential,
+            decided_at=now, decided_by=actor,
         ), execution_options={"synchronize_session": False},
     )
     _moved_one(moved)
@@ -72,7 +73,8 @@ def approve(
         session, kind="tool.approved", actor=actor, subject=found.id, at=now,
         detail={
             "server": server, "tool": tool, "description": seen, "class": approval.cls, "pointers": dict(approval.pointers),
-            "changes_recipients": approval.changes_recipients, "credential": approval.credential, "pin": pin, "before": found.pin,
+            "changes_recipients": approval.changes_recipients, "outside": approval.outside, "credential": approval.credential,
+            "pin": pin, "before": found.pin,
         },
     )
     remanifest(session, owner)

@@ -54,18 +54,24 @@ def of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def pin(text: str, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None) -> str:
+def pin(
+    text: str, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None, outside: bool = False
+) -> str:
     """Over the canonical description and all that an admin decided about the tool: any change of either is another pin."""
     return of(document(
-        json.loads(text), cls=cls, pointers=pointers, changes_recipients=changes_recipients, credential=credential
+        json.loads(text), cls=cls, pointers=pointers, changes_recipients=changes_recipients, credential=credential,
+        outside=outside,
     ))
 
 
-def document(listed: Json, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None) -> str:
+def document(
+    listed: Json, *, cls: str, pointers: Json, changes_recipients: bool, credential: Json | None, outside: bool = False
+) -> str:
     """What a pin is the digest of, as canonical JSON text."""
+    marked = {"outside": True} if outside else {}
     return canonical({
         "v": 1, "description": listed, "class": cls, "pointers": pointers, "changes_recipients": changes_recipients,
-        "credential": credential,
+        "credential": credential, **marked,
     }).decode()
 
 

@@ -27,6 +27,7 @@ class ToolForm:
     kind: str = "text"
     time: str = ""
     changes_recipients: bool = False
+    outside: bool = False
     provider: str = ""
     scopes: str = ""
     placement: str = "authorization"
@@ -34,7 +35,8 @@ class ToolForm:
     @classmethod
     def sent(cls, form: Mapping[str, str]) -> ToolForm:
         texts = {name: form.get(name, "").strip()[:LONGEST] for name in TEXTS}
-        return cls(**texts, changes_recipients=form.get("changes_recipients") == "yes")
+        marks = {name: form.get(name) == "yes" for name in ("changes_recipients", "outside")}
+        return cls(**texts, **marks)
 
     @classmethod
     def of(cls, approval: Approval) -> ToolForm:
@@ -47,7 +49,7 @@ class ToolForm:
             cls=approval.cls, amount=part("amount", "pointer"), unit=part("amount", "unit"), currency=part("currency", "pointer"),
             currency_is=part("currency", "is"), recipient=part("recipient", "pointer"), kind=part("recipient", "kind", "text"),
             time=part("time", "pointer"), changes_recipients=approval.changes_recipients, provider=approval.provider,
-            scopes=" ".join(approval.scopes), placement=approval.placement,
+            scopes=" ".join(approval.scopes), placement=approval.placement, outside=approval.outside,
         )
 
     def pointers(self) -> dict[str, dict[str, str]]:
@@ -71,4 +73,5 @@ class ToolForm:
         return Approval(
             self.cls, self.pointers(), changes_recipients=self.changes_recipients, provider=self.provider,
             scopes=tuple(self.scopes.replace(",", " ").split()), placement=self.placement or "authorization",
+            outside=self.outside,
         )

@@ -159,7 +159,7 @@ def _filled(row: Tool, listed: Mapping[str, Any], provider: str, unreadable: boo
         use = row.credential or {}
         return ToolForm.of(Approval(
             row.cls, row.pointers, row.changes_recipients, use.get("provider", ""), tuple(use.get("scopes", ())),
-            use.get("placement", "authorization"),
+            use.get("placement", "authorization"), row.outside,
         )), ()
     if unreadable:
         return ToolForm(provider=provider), ()

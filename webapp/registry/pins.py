@@ -69,6 +69,8 @@ class PinnedTool:
     credential: Credential | None
     pin: str
     manifest: str
+    outside: bool = False
+    """It brings in what strangers can write."""
 
     @property
     def hints(self) -> Mapping[str, Any]:
@@ -86,12 +88,13 @@ class PinnedTool:
         }
         return digest.document(
             self.description, cls=self.cls, pointers=self.pointers, changes_recipients=self.changes_recipients,
-            credential=credential,
+            credential=credential, outside=self.outside,
         )
 
 
 TOOL_COLUMNS = (
     Tool.name, Tool.status, Tool.approved, Tool.cls, Tool.pointers, Tool.changes_recipients, Tool.credential, Tool.pin,
+    Tool.outside,
 )
 SERVER_COLUMNS = (Server.id, Server.name, Server.title, Server.url, Server.status, Server.provider, Server.manifest)
 PINNED = Made(
@@ -138,7 +141,7 @@ def listed(session: Session, server_name: str, tool_name: str) -> str | None:
         return None
     return digest.document(
         json.loads(row.listed), cls=row.cls, pointers=row.pointers, changes_recipients=row.changes_recipients,
-        credential=row.credential,
+        credential=row.credential, outside=row.outside,
     )
 
 
@@ -157,22 +160,27 @@ def _active(found: ServerPin) -> None:
 
 
 def _tool(owner: ServerPin, row: Row[Any] | Sequence[Any]) -> PinnedTool:
-    name, _, text, cls, pointers, changes, credential, pin = tuple(row)
-    listed = _parsed(pin, text, cls, json.dumps(pointers, sort_keys=True), changes, json.dumps(credential, sort_keys=True))
+    name, _, text, cls, pointers, changes, credential, pin, outside = tuple(row)
+    kept = json.dumps(pointers, sort_keys=True), changes, json.dumps(credential, sort_keys=True), outside
+    listed = _parsed(pin, text, cls, *kept)
     return PinnedTool(
         server_id=owner.id, server=owner.name, server_title=owner.title, url=owner.url, manifest=owner.manifest,
         tool=name, title=title(listed), description=listed, input_schema=listed["inputSchema"],
         cls=cls, pointers=pointers, changes_recipients=changes, credential=credential_of(credential), pin=pin,
+        outside=outside,
     )
 
 
 @lru_cache(maxsize=1024)
-def _parsed(pin: str, text: str, cls: str, pointers: str, changes_recipients: bool, credential: str) -> dict[str, Any]:
+def _parsed(
+    pin: str, text: str, cls: str, pointers: str, changes_recipients: bool, credential: str, outside: bool
+) -> dict[str, Any]:
     """The listing, shared between calls: nobody writes to it. Raises ToolRefused unless the pin is over all of this.
 
     Attack: a class, a pointer or the scopes of a token, changed in the database beside a pin that was left as it was."""
     made = digest.pin(
-        text, cls=cls, pointers=json.loads(pointers), changes_recipients=changes_recipients, credential=json.loads(credential)
+        text, cls=cls, pointers=json.loads(pointers), changes_recipients=changes_recipients, credential=json.loads(credential),
+        outside=outside,
     )
     if made != pin:
         raise ToolRefused("This tool is not stored as it was approved. An admin has to approve it again.", code="drifted")

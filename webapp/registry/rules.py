@@ -39,6 +39,8 @@ class Approval:
     provider: str = ""
     scopes: tuple[str, ...] = ()
     placement: str = "authorization"
+    outside: bool = False
+    """It brings in what strangers can write."""
 
     def __post_init__(self) -> None:
         if self.cls not in CLASSES:

@@ -59,7 +59,7 @@ def _server(session: Session, name: str, url: str, title: str, provider: str, by
 def _stands(session: Session, server_id: str, tool: str, text: str, approval: Approval) -> bool:
     pin = digest.pin(
         text, cls=approval.cls, pointers=approval.pointers, changes_recipients=approval.changes_recipients,
-        credential=approval.credential,
+        credential=approval.credential, outside=approval.outside,
     )
     found = session.execute(select(Tool.status, Tool.pin).where(Tool.server_id == server_id, Tool.name == tool)).one()
     return tuple(found) == ("approved", pin)

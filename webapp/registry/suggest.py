@@ -35,6 +35,10 @@ RECIPIENTS: Mapping[str, str] = {
     "recipient": "text", "payee": "text", "beneficiary": "text", "to": "text", "channel": "text", "destination": "text",
 }
 TIMES = ("scheduled_at", "execute_at", "execution_date", "start_time", "start", "when", "date")
+OUTSIDE = (
+    "email", "emails", "mail", "mails", "inbox", "message", "messages", "web", "page", "pages", "url", "site", "issue", "issues",
+    "ticket", "tickets", "comment", "comments", "feed", "news",
+)
 CHANGES = ("payee", "payees", "recipient", "recipients", "beneficiary", "beneficiaries", "contact", "contacts")
 
 
@@ -53,7 +57,17 @@ def suggest(listed: Mapping[str, Any]) -> Suggestion:
     words = _words(str(listed.get("name", "")))
     cls, why = _class(words, listed.get("annotations"), pointers)
     changes = cls != "read" and any(word in CHANGES for word in words) and not ({"pay", "send", "transfer"} & set(words))
-    return Suggestion(Approval(cls, pointers, changes_recipients=changes), (why, *reasons))
+    outside = _outside(words, listed.get("annotations"))
+    marks = (outside,) if outside else ()
+    return Suggestion(Approval(cls, pointers, changes_recipients=changes, outside=bool(outside)), (why, *reasons, *marks))
+
+
+def _outside(words: list[str], hints: Any) -> str:
+    """Why it may bring in what strangers write; empty where nothing says so."""
+    if isinstance(hints, Mapping) and hints.get("openWorldHint") is True:
+        return "brings in what others write: the server says that it reaches beyond itself"
+    found = next((word for word in words if word in OUTSIDE), None) if words and words[0] in KNOWN["read"] else None
+    return f"brings in what others write: its name says “{found}”" if found else ""
 
 
 def _words(name: str) -> list[str]:

@@ -70,6 +70,8 @@ class Tool(Base):
     """What nobody classified is `destroy`."""
     pointers: Mapped[dict[str, Any]] = mapped_column(default=dict)
     changes_recipients: Mapped[bool] = mapped_column(default=False)
+    outside: Mapped[bool] = mapped_column(default=False)
+    """It brings in what strangers can write: mail, web pages, tickets. A call of it taints the agent's session."""
     credential: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     pin: Mapped[str] = mapped_column(default="")
     openly: Mapped[bool] = mapped_column(default=False)

@@ -19,7 +19,7 @@ from webapp.registry.rules import Approval
 def pin(tool: dict[str, Any] = PAY, approval: Approval = MONEY) -> str:
     return digest.pin(
         description(tool), cls=approval.cls, pointers=approval.pointers, changes_recipients=approval.changes_recipients,
-        credential=approval.credential,
+        credential=approval.credential, outside=approval.outside,
     )
 
 
@@ -53,6 +53,7 @@ POINTED = dict(MONEY.pointers)
     (PAY, Approval("money", POINTED, provider="other", scopes=("payments",))),
     (PAY, Approval("money", POINTED, provider="bank", scopes=("payments", "admin"))),
     (PAY, Approval("money", POINTED, provider="bank", scopes=("payments",), placement="header:X-Token")),
+    (PAY, Approval("money", POINTED, provider="bank", scopes=("payments",), outside=True)),
     (PAY, Approval("money", POINTED)),
 ])
 def test_any_change_of_text_or_decision_is_another_pin(tool: dict[str, Any], approval: Approval) -> None:

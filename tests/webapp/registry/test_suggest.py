@@ -44,6 +44,18 @@ def test_pointers_are_guessed_from_argument_names_with_where_that_comes_from() -
     assert any("“iban”" in reason for reason in found.because)
 
 
+@pytest.mark.parametrize(("listed", "outside"), [
+    ({"name": "read_email", "inputSchema": {}}, True), ({"name": "get_balance", "inputSchema": {}}, False),
+    ({"name": "send_email", "inputSchema": {}}, False),
+    ({"name": "x", "inputSchema": {}, "annotations": {"openWorldHint": True}}, True),
+    ({"name": "x", "inputSchema": {}, "annotations": {"openWorldHint": "yes"}}, False),
+], ids=["mail", "balance", "sends", "says-so", "no-hint"])
+def test_what_brings_in_strangers_words_is_guessed_and_why_is_said(listed: dict[str, Any], outside: bool) -> None:
+    found = suggest(listed)
+    assert found.approval.outside is outside
+    assert any("brings in what others write" in reason for reason in found.because) is outside
+
+
 def test_minor_units_are_guessed_only_where_the_name_says_so() -> None:
     assert suggest(tool("charge", "amount_cents", "currency", kind="integer")).approval.pointers["amount"]["unit"] == "minor"
     assert suggest(tool("charge", "amount", "currency", kind="integer")).approval.pointers["amount"]["unit"] == "major"

@@ -283,6 +283,20 @@ def upgrade() -> None:
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_evaluation_spent_links'))
     )
+    op.create_table('heard_result',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('grant_id', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('tool', sa.String(), nullable=False),
+    sa.Column('outside', sa.Boolean(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('digests', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_heard_result'))
+    )
+    with op.batch_alter_table('heard_result', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_heard_result_at'), ['at'], unique=False)
+        batch_op.create_index('ix_heard_result_grant', ['grant_id', 'id'], unique=False)
+
     op.create_table('held_tool',
     sa.Column('pin', sa.String(), nullable=False),
     sa.Column('document', sa.String(), nullable=False),
@@ -502,6 +516,13 @@ def upgrade() -> None:
     sa.Column('incident', sa.String(), nullable=False),
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('provider', name=op.f('pk_suspended_provider'))
+    )
+    op.create_table('tainted_grant',
+    sa.Column('grant_id', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('tool', sa.String(), nullable=False),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('grant_id', name=op.f('pk_tainted_grant'))
     )
     op.create_table('action_group',
     sa.Column('action', sa.String(), nullable=False),
@@ -730,6 +751,7 @@ def upgrade() -> None:
     sa.Column('cls', sa.String(), nullable=False),
     sa.Column('pointers', sa.JSON(), nullable=False),
     sa.Column('changes_recipients', sa.Boolean(), nullable=False),
+    sa.Column('outside', sa.Boolean(), nullable=False),
     sa.Column('credential', sa.JSON(none_as_null=True), nullable=True),
     sa.Column('pin', sa.String(), nullable=False),
     sa.Column('openly', sa.Boolean(), nullable=False),
@@ -894,6 +916,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_action_group_name')
 
     op.drop_table('action_group')
+    op.drop_table('tainted_grant')
     op.drop_table('suspended_provider')
     with op.batch_alter_table('step_up', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_step_up_expires_at'))
@@ -939,6 +962,11 @@ def downgrade() -> None:
 
     op.drop_table('incident')
     op.drop_table('held_tool')
+    with op.batch_alter_table('heard_result', schema=None) as batch_op:
+        batch_op.drop_index('ix_heard_result_grant')
+        batch_op.drop_index(batch_op.f('ix_heard_result_at'))
+
+    op.drop_table('heard_result')
     op.drop_table('evaluation_spent_links')
     op.drop_table('evaluation_mark')
     with op.batch_alter_table('due', schema=None) as batch_op:
