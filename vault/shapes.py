@@ -292,6 +292,12 @@ class Delegation:
     until: datetime
     id: str = ""
     factor: str = ""
+    same_as: tuple[str, ...] = ()
+    """Other sign-ins of the lender, as the app knows them: to keep out whom an action keeps out. The keeper looks itself."""
+
+    @property
+    def lenders(self) -> tuple[str, ...]:
+        return (self.by, *self.same_as)
 
     @property
     def scope(self) -> dict[str, Any]:

@@ -216,7 +216,7 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
     rows = decisions.stored(session, action.id)
     verified = decisions.verify(
         rows, expected_action=action.id, expected_digest=opened.document.digest, keys=opened.keys,
-        envelope=opened.document.envelope, same=linking.others(session, {row.person for row in rows}),
+        envelope=opened.document.envelope, same=linking.others(session, decisions.persons(rows)),
     )
     subject = opened.document.subject(action.state, action.run_by, action.expires_at)
     resolution = resolve(subject, verified.given, now)

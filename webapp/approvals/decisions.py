@@ -49,10 +49,23 @@ def verify(
             forged += 1
             continue
         one = _given(standing(body, envelope) if envelope is not None else body)
-        given.append(replace(one, same_as=(*one.same_as, *(same or {}).get(one.person, ()))))
+        linked = (other for who in (one.person, *one.same_as) for other in (same or {}).get(who, ()))
+        given.append(replace(one, same_as=tuple(dict.fromkeys((*one.same_as, *linked)))))
         statements.append(statement)
         entries.append(row.entry)
     return Verified(tuple(given), tuple(statements), tuple(entries), forged)
+
+
+def persons(rows: Iterable[Decision]) -> set[str]:
+    """Everyone whose other sign-ins matter: those who decided, and in whose place. What the rows say: it can only tighten."""
+    found: set[str] = set()
+    for row in rows:
+        found.add(row.person)
+        try:
+            found.update(str(one["by"]) for one in (json.loads(row.body).get("delegated") or {}).values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return found
 
 
 def as_stored(rows: Iterable[Decision]) -> tuple[Given, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import ColumnElement, Text, and_, cast, or_, select
 from sqlalchemy.orm import Session
@@ -50,15 +51,15 @@ class Opened:
         envelope, parties = self.document.envelope, self.document.parties
         own = {*viewer.groups, *stepped_in(viewer.groups, envelope, now)}
         lent = {
-            one.group: one.by for one in viewer.lent if one.group not in viewer.groups and covers(one.scope, envelope)
-            and carries(one.factor, envelope) and not parties.excludes(one.by)
+            one.group: one.lenders for one in viewer.lent if one.group not in viewer.groups and covers(one.scope, envelope)
+            and carries(one.factor, envelope) and not any(map(parties.excludes, one.lenders))
         }
         if not lent or self.part(viewer.person, sorted(own), viewer.same_as) in ("confirm", "approve"):
             return replace(viewer, groups=tuple(sorted(own)), lent=())
         groups = {*viewer.groups, *lent}
         return replace(
             viewer, groups=tuple(sorted(groups | stepped_in(groups, envelope, now))),
-            same_as=tuple(sorted({*viewer.same_as, *lent.values()} - {viewer.person})),
+            same_as=tuple(sorted({*viewer.same_as, *chain.from_iterable(lent.values())} - {viewer.person})),
         )
 
     def part(self, person: str, groups: Sequence[str], same_as: Sequence[str] = ()) -> Part:
@@ -78,7 +79,7 @@ def lent_to(viewer: Viewer) -> list[ColumnElement[bool]]:
             counted = select(Usage.id).where(Usage.action == Action.id, Usage.base_minor.between(-one.up_to, one.up_to))
             narrowed += [counted.exists(), ~cast(Action.flags, Text).contains('"reported"', autoescape=True)]
         parties = (Action.person, Action.owner, Action.agent_owner, Action.server_owner, Action.edited_by)
-        found.append(and_(asked, *narrowed, *(column.is_distinct_from(one.by) for column in parties)))
+        found.append(and_(asked, *narrowed, *(column.is_distinct_from(who) for column in parties for who in one.lenders)))
     return found
 
 
@@ -126,7 +127,7 @@ def open_(house: House, action_id: str) -> Opened:
         action = session.get(Action, action_id)
         payload = payloads.stored(session, action_id, "request")
         rows = decisions.stored(session, action_id)
-        same = linking.others(session, {row.person for row in rows})
+        same = linking.others(session, decisions.persons(rows))
     if action is None:
         raise Missing("There is no such action.")
     if payload is None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.db.commands import opened
-from webapp.incidents import ending, ledger, opening, reports, rules, targets
+from webapp.incidents import ending, ledger, linked, opening, reports, rules, targets
 from webapp.incidents.ledger import Line
 from webapp.incidents.radius import written
+from webapp.incidents.rules import Target
 from webapp.incidents.tables import Incident
 from webapp.web.house import utc_now
 
@@ -27,7 +30,8 @@ def incident() -> None:
 @click.argument("name")
 @click.option("--reason", default="", help="Why: everyone concerned reads it. Required but for --dry-run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be stopped, and what is within reach.")
-def open_command(kind: str, name: str, reason: str, dry_run: bool) -> None:
+@click.option("--linked", "too", is_flag=True, help="Of a person: their other sign-ins too, each by an incident of its own.")
+def open_command(kind: str, name: str, reason: str, dry_run: bool, too: bool) -> None:
     """Suspend a person, client, server, connection or provider, and all that rests on it, at once."""
     settings, now = Settings(), utc_now()
     with opened() as database:
@@ -36,12 +40,28 @@ def open_command(kind: str, name: str, reason: str, dry_run: bool) -> None:
                 target, found = opening.look(session, settings, targets.kind_of(kind), name, now)
             click.echo(f"Would suspend the {target.kind} {target.name!r} ({target.id}).")
             _parts(written(found))
+            _others(database, target)
             return
-        made = database.write(lambda s: opening.open_(
-            s, settings, targets.find(s, settings, targets.kind_of(kind), name), reason=reason, actor="cli", now=now
-        ))
+        made, target = database.write(lambda s: _open(s, settings, kind, name, reason, now, too))
         click.echo(f"{made} is open.")
         _show(database, settings, made)
+        _others(database, target)
+
+
+def _open(
+    session: Session, settings: Settings, kind: str, name: str, reason: str, now: datetime, too: bool
+) -> tuple[str, Target]:
+    target = targets.find(session, settings, targets.kind_of(kind), name)
+    also = [one.id for one in linked.of(session, target.kind, target.id)] if too else []
+    return linked.open_with(session, settings, target, also, reason=reason, actor="cli", now=now), target
+
+
+def _others(database: Database, target: Target) -> None:
+    with database.read() as session:
+        found = linked.of(session, target.kind, target.id)
+    for one in found:
+        state = f"suspended by {one.suspended}" if one.suspended else "not suspended (--linked suspends it too)"
+        click.echo(f"Another sign-in of the same person: {one.name!r} {one.email!r} ({one.id}), {state}")
 
 
 def _parts(radius: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,9 +48,10 @@ def disconnects(kind: str, facts: ProviderFacts) -> bool:
     return kind == "connection" and not (ends_alone(facts) and facts.access_lifetime)
 
 
-def may_end(person: str, by: str) -> bool:
-    """Whoever an incident is about neither lifts nor closes it: they may not be who they seem. `by` is an actor of the log."""
-    return not person or by != f"person:{person}"
+def may_end(person: str, by: str, same_as: Iterable[str] = ()) -> bool:
+    """Whoever an incident is about neither lifts nor closes it, under whichever of their sign-ins (`same_as`: the others): they
+    may not be who they seem. `by` is an actor of the log."""
+    return not person or by not in {f"person:{one}" for one in (person, *same_as)}
 
 
 def words(text: str, what: str) -> str:

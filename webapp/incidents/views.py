@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Blueprint, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webapp.errors import BadInput, Missing
-from webapp.incidents import ending, ledger, opening, reports, rules, targets
+from webapp.incidents import ending, ledger, linked, opening, reports, rules, targets
+from webapp.incidents.linked import Linked
 from webapp.incidents.radius import Radius, written
 from webapp.incidents.rules import Kind, Target
 from webapp.web.guards import admin, person
@@ -71,14 +72,16 @@ def _choose(kind: str, name: str = "", problem: str = "") -> ResponseReturnValue
 def _preview(kind: Kind, name: str, problem: str = "", reason: str = "") -> ResponseReturnValue:
     with house().database.read() as session:
         target, found = opening.look(session, house().settings, kind, name, house().clock())
-        held = targets.suspended(session, target)
-    return _confirm(target, found, held, problem, reason, url_for("incidents.open_"))
+        held, others = targets.suspended(session, target), linked.of(session, target.kind, target.id)
+    return _confirm(target, found, held, others, problem, reason, url_for("incidents.open_"))
 
 
-def _confirm(target: Target, found: Radius, held: str, problem: str, reason: str, action: str) -> ResponseReturnValue:
+def _confirm(
+    target: Target, found: Radius, held: str, others: Sequence[Linked], problem: str, reason: str, action: str
+) -> ResponseReturnValue:
     page = render_template(
-        "incidents/confirm.html", target=target, radius=written(found), held=held, problem=problem, reason=reason, action=action,
-        words=rules.WORDS, means=rules.MEANS,
+        "incidents/confirm.html", target=target, radius=written(found), held=held, others=others, problem=problem, reason=reason,
+        action=action, words=rules.WORDS, means=rules.MEANS, unticked=set(request.form.getlist("offered")) - set(_also()),
     )
     return page, 400 if problem else 200
 
@@ -89,17 +92,22 @@ def open_() -> ResponseReturnValue:
     kind, name = targets.kind_of(request.form.get("kind", "")), request.form.get("name", "")
     reason, actor, now, settings = request.form.get("reason", ""), _actor(), house().clock(), house().settings
     try:
-        made = house().database.write(lambda s: opening.open_(
-            s, settings, targets.find(s, settings, kind, name), reason=reason, actor=actor, now=now
+        made = house().database.write(lambda s: linked.open_with(
+            s, settings, targets.find(s, settings, kind, name), _also(), reason=reason, actor=actor, now=now
         ))
     except BadInput as error:
         return _preview(kind, name, error.hint, reason)
     return _opened(made, kind, name)
 
 
+def _also() -> list[str]:
+    """Other sign-ins of the same person that are to be suspended too."""
+    return [one[:LONGEST] for one in request.form.getlist("also")]
+
+
 def _opened(made: str, kind: Kind, name: str) -> ResponseReturnValue:
     """Whoever suspended themself is signed out by it: the next page would ask them to sign in."""
-    if kind == "person" and name in (viewer().person, viewer().email):
+    if kind == "person" and {viewer().person, viewer().email} & {name, *_also()}:
         g.viewer = None
         return render_template("incidents/stopped.html", incident=made)
     return redirect(url_for("incidents.one", incident=made) if viewer().admin else url_for("connections.page"), 303)
@@ -136,9 +144,11 @@ def one(incident: str) -> ResponseReturnValue:
 def _one(incident: str, problem: str = "", note: str = "") -> ResponseReturnValue:
     with house().database.read() as session:
         report = reports.one(session, house().settings, incident)
-    mine = not all(rules.may_end(report.incident.person, f"person:{one}") for one in viewer().selves)
+        mine = not all(ending.may(session, report.incident, f"person:{one}") for one in viewer().selves)
+        others = linked.of(session, report.incident.kind, report.incident.subject)
     page = render_template(
-        "incidents/one.html", report=report, incident=report.incident, mine=mine, problem=problem, note=note, words=rules.WORDS
+        "incidents/one.html", report=report, incident=report.incident, mine=mine, others=others, problem=problem, note=note,
+        words=rules.WORDS,
     )
     return page, 400 if problem else 200
 
@@ -181,8 +191,8 @@ def _own(kind: Kind, name: str, problem: str = "", reason: str = "") -> Response
     with house().database.read() as session:
         opening.own(session, house().settings, kind, name, viewer().person)
         target, found = opening.look(session, house().settings, kind, name, house().clock())
-        held = targets.suspended(session, target)
-    return _confirm(target, found, held, problem, reason, url_for("incidents.open_own"))
+        held, others = targets.suspended(session, target), linked.of(session, target.kind, target.id)
+    return _confirm(target, found, held, others, problem, reason, url_for("incidents.open_own"))
 
 
 @blueprint.post("/you/incident")
@@ -191,8 +201,8 @@ def open_own() -> ResponseReturnValue:
     kind, name = targets.kind_of(request.form.get("kind", "")), request.form.get("name", "")
     who, reason, now, settings = viewer().person, request.form.get("reason", ""), house().clock(), house().settings
     try:
-        made = house().database.write(lambda s: opening.open_(
-            s, settings, opening.own(s, settings, kind, name, who), reason=reason, actor=f"person:{who}", now=now
+        made = house().database.write(lambda s: linked.open_with(
+            s, settings, opening.own(s, settings, kind, name, who), _also(), reason=reason, actor=f"person:{who}", now=now
         ))
     except BadInput as error:
         return _own(kind, name, error.hint, reason)

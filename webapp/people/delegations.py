@@ -6,6 +6,7 @@ The rows here are for pages. What counts is asked of the keeper, which knows no 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import or_, select, update
@@ -17,7 +18,7 @@ from vault.errors import KeeperError
 from webapp import audit
 from webapp.db.count import changed
 from webapp.errors import Conflict, Forbidden, Missing
-from webapp.people import attempts, suspension
+from webapp.people import attempts, linking, suspension
 from webapp.people.tables import Delegation, Person
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -49,16 +50,18 @@ def end(house: House, viewer: Viewer, which: str) -> None:
 
 
 def standing(house: House, person: str, now: datetime) -> tuple[Lent, ...]:
-    """What is lent to this person now, by the keeper's word. Nothing while the keeper is away."""
+    """What is lent to this person now, by the keeper's word, with who else each lender is. Nothing while the keeper is away."""
     with house.database.read() as session:
         named = session.execute(
             select(Delegation.lender, Delegation.id)
             .where(Delegation.person == person, Delegation.ended_at.is_(None), Delegation.until > now).limit(20)
         ).all()
+        same = linking.others(session, {row.lender for row in named})
     try:
-        return house.door.delegations(person=person, named=[(row.lender, row.id) for row in named]) if named else ()
+        found = house.door.delegations(person=person, named=[(row.lender, row.id) for row in named]) if named else ()
     except KeeperError:
         return ()
+    return tuple(replace(one, same_as=same.get(one.by, ())) for one in found)
 
 
 def of(session: Session, person: str, now: datetime) -> Sequence[Delegation]:
