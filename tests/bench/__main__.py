@@ -1,6 +1,6 @@
 """`make bench`, or `python -m tests.bench [--quick] [NAME ...]`: measure, print a table, write `instance/bench.json`.
 
-A name is that of a part (`gateway`, `shared`, `tokens`, `queue`, `decision`, `memory`). `--quick` takes fewer rounds.
+A name is that of a part: see NAMES. `--quick` takes fewer rounds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,25 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import decision_to_call, figures, gateway_call, memory, queue_page, shared_lease, tokens
+from tests.bench import (
+    cap_check,
+    decision_to_call,
+    decisions,
+    figures,
+    gateway_call,
+    held_calls,
+    memory,
+    queue_page,
+    shared_lease,
+    tokens,
+)
 from tests.bench.figures import Figure
 from tests.bench.http_client import Line, request
 from tests.bench.scene import HOST, Scene, scene
 from tests.scripted_provider import Scripted
 
 OUT = Path(os.environ.get("INSTANCE", "instance")) / "bench.json"
-NAMES = ("memory", "gateway", "decision", "shared", "tokens", "queue")
+NAMES = ("memory", "gateway", "decision", "decisions", "shared", "caps", "tokens", "queue")
 OWNERS = ("ada", "cleo")
 
 
@@ -33,7 +44,7 @@ def main() -> None:
     size, found = (1 if given.quick else 5), []
     say(f"{platform.machine()}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}")
     with scene() as (made, bank):
-        for name, work in steps(made, bank, size):
+        for name, work in steps(made, bank, size, quick=given.quick):
             if name in (given.names or NAMES):
                 say(f"{name} …")
                 found += work()
@@ -42,7 +53,7 @@ def main() -> None:
     say(f"written to {OUT}")
 
 
-def steps(made: Scene, bank: Scripted, size: int) -> list[tuple[str, Callable[[], list[Figure]]]]:
+def steps(made: Scene, bank: Scripted, size: int, *, quick: bool) -> list[tuple[str, Callable[[], list[Figure]]]]:
     """In this order: memory before there is load, the many actions last."""
     agents = {name: made.agent(name, bank) for name in OWNERS}
     made.browser("bob", ["user", "finance"])
@@ -57,6 +68,8 @@ def steps(made: Scene, bank: Scripted, size: int) -> list[tuple[str, Callable[[]
     return [
         ("memory", lambda: [memory.figure(made)]), ("gateway", lambda: gateway_call.figures(made, ada, size)),
         ("decision", lambda: decision_to_call.figures(made, list(agents.values()))),
+        ("decisions", lambda: decisions.figures(made, bank, quick=quick)),
+        ("caps", lambda: [cap_check.figure(made, ada, held_calls.place(made), size)]),
         ("shared", lambda: [shared_lease.figure(made, ada, size)]),
         ("tokens", lambda: tokens.figures(made, ada, bank, size)), ("queue", filled),
     ]
