@@ -1,11 +1,13 @@
 """libfaketime: a library that, loaded before all others, tells a whole process tree another time of day.
 
-Where it is not installed (on Debian: `apt-get install libfaketime`) its package is fetched and unpacked into a folder of the
-test's own, for which nobody has to be root; where that cannot be either, the tests that need it are skipped and say so.
+Where it is not installed (`.ci/programs` does that where it may; on Debian: `apt-get install libfaketime`) its package is
+fetched by the system's own package client and unpacked into a folder of the test's own, for which nobody has to be root. Where
+that cannot be either, the test fails and says so: a clock that nobody stepped proves nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import subprocess
 from pathlib import Path
@@ -18,13 +20,13 @@ HOW = "libfaketime is not here and cannot be fetched. On Debian: sudo apt-get up
 
 
 def library(folder: Path) -> Path:
-    """The library; skips the test where there is none. `folder`: of this test, for unpacking."""
+    """The library; fails the test where there is none. `folder`: of this test, for unpacking."""
     found = _first(PLACES)
     if found is None:
-        package = _first((CACHED,)) or _fetched(folder)
+        package = _first((CACHED,)) or _fetched(folder) or _fetched_afresh(folder)
         found = _unpacked(package, folder) if package is not None else None
     if found is None:
-        pytest.skip(HOW)
+        pytest.fail(HOW, pytrace=False)
     return found
 
 
@@ -48,17 +50,27 @@ def _first(patterns: tuple[str, ...]) -> Path | None:
     return next((Path(one) for pattern in patterns for one in sorted(glob.glob(pattern))), None)
 
 
-def _fetched(folder: Path) -> Path | None:
-    try:
-        subprocess.run(["apt-get", "download", "-q", "libfaketime"], cwd=folder, check=True, capture_output=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _fetched(folder: Path, *options: str) -> Path | None:
+    _run(["apt-get", *options, "download", "-q", "libfaketime"], folder)
     return _first((str(folder / "libfaketime_*.deb"),))
 
 
+def _fetched_afresh(folder: Path) -> Path | None:
+    """With lists of packages of our own: the system's are empty on a new machine, and only root may fill them."""
+    lists, cache = folder / "lists", folder / "cache"
+    (lists / "partial").mkdir(parents=True)
+    (cache / "archives" / "partial").mkdir(parents=True)
+    options = ("-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={cache}")
+    _run(["apt-get", *options, "update", "-q"], folder)
+    return _fetched(folder, *options)
+
+
 def _unpacked(package: Path, folder: Path) -> Path | None:
-    try:
-        subprocess.run(["dpkg-deb", "-x", str(package), str(folder)], check=True, capture_output=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return None
+    _run(["dpkg-deb", "-x", str(package), str(folder)], folder)
     return _first((f"{folder}/usr/lib/*/faketime/libfaketime.so.1",))
+
+
+def _run(words: list[str], folder: Path) -> None:
+    """What it could not do is seen by what is not there."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=120)

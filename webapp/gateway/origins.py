@@ -1,10 +1,9 @@
 """Where a held call's values were before: in which result of an earlier call of the same agent, if in one that went through here.
 
 What is kept of a result are keyed digests of its values, per grant; none is used that is older than an hour, and those are
-deleted when the next is written. Nobody reads the values out of the table, nor
-compares two grants'. It is written after the answer left, many results in one transaction; what a process did not
-write before it ended is lost, and so is what is larger than LARGEST.
-It informs whoever decides and permits nothing. What the person typed cannot be told from what the agent made up.
+deleted when the next is written. Nobody reads the values out of the table, nor compares two grants'. It is written after the
+answer left, many results in one transaction; what a process did not write before it ended is lost, and so is what is larger than
+LARGEST. It informs whoever decides and permits nothing. What the person typed cannot be told from what the agent made up.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from __future__ import annotations
 import hmac
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -41,8 +41,6 @@ PENDING: Final = 64
 """Results that wait to be written; more are dropped, the oldest first."""
 EVERY: Final = 0.5
 """Seconds between a result and its being written, at most one transaction in that time."""
-
-
 LARGEST: Final = 256_000
 """Bytes of a result that is noted: a larger one is read by no page's table of payees."""
 
@@ -84,7 +82,8 @@ class Origins:
             found = self._taken()
             if found and not self._ended.is_set():
                 rows = self._rows(found)
-                self._house.database.write(lambda s: self._store(s, rows))
+                if rows:
+                    self._house.database.write(lambda s: self._store(s, rows))
 
     def of(self, grant: str, facts: Facts, now: datetime) -> dict[str, Any]:
         """For the envelope: by fact (`amount`, `recipient`), whether a result of this grant had it, and which.
@@ -104,15 +103,25 @@ class Origins:
             self._noted.clear()
 
     def _work(self) -> None:
-        while not self._ended.wait(EVERY):
-            try:
-                self.flush()
-            except (CountersealError, KeeperError, SQLAlchemyError) as error:
-                log.info("results were not noted: %s", type(error).__name__)
-            with self._guard:
-                if not self._noted:
-                    self._busy = False
+        try:
+            while not self._ended.wait(EVERY):
+                self._try()
+                if self._idle():
                     return
+        except BaseException:  # the next result begins anew
+            self._busy = False
+            raise
+
+    def _idle(self) -> bool:
+        with self._guard:
+            self._busy = bool(self._noted)
+            return not self._busy
+
+    def _try(self) -> None:
+        try:
+            self.flush()
+        except (CountersealError, KeeperError, SQLAlchemyError) as error:
+            log.info("results were not noted: %s", type(error).__name__)
 
     def _taken(self) -> list[Noted]:
         with self._guard:
@@ -124,6 +133,7 @@ class Origins:
         key = self._keys.current(self._house.clock())
         rows = []
         for one in found:
+            time.sleep(0)  # other calls go between two of them: one thread serves them all
             values = heard(one.result) - sent(one.arguments)
             kept = b"".join(sorted(_digest(key, one.grant, value) for value in values))
             if kept:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
-from itertools import islice
 from typing import Any, Final
 
 from webapp.canonical import number_text
 
 MOST: Final = 500
 """Of one result."""
-LOOKED_AT: Final = 20_000
-"""Leaves of one result at most: an answer can be megabytes."""
+LOOKED_AT: Final = 4_000
+"""Leaves and words of one result at most. Attack: an answer made so that looking at it keeps every other call waiting."""
 SHORTEST: Final = 4
 LONGEST: Final = 1000
 TEXT: Final = 100_000
@@ -30,23 +29,28 @@ def heard(result: Mapping[str, Any]) -> frozenset[str]:
     """What a result of `tools/call` says, by value: each leaf, and in running text what looks like a number, an address or an
     account."""
     found: dict[str, None] = {}
-    for leaf in islice(_leaves(result), LOOKED_AT):
-        found.update(dict.fromkeys(forms(leaf)))
-        if isinstance(leaf, str):
-            found.update(dict.fromkeys(_words(leaf[:TEXT])))
+    for value in _said(_leaves(result)):
+        found[value] = None
         if len(found) >= MOST:
             break
-    return frozenset(islice(found, MOST))
+    return frozenset(found)
 
 
 def sent(arguments: Mapping[str, Any]) -> frozenset[str]:
     """What a call says itself: an answer that only repeats it is nobody's word."""
-    found: set[str] = set()
-    for leaf in islice(_walk(arguments), LOOKED_AT):
-        found.update(forms(leaf))
-        if isinstance(leaf, str):
-            found.update(_words(leaf[:TEXT]))
-    return frozenset(found)
+    return frozenset(_said(_walk(arguments)))
+
+
+def _said(leaves: Iterator[Any]) -> Iterator[str]:
+    left = LOOKED_AT
+    for leaf in leaves:
+        yield from forms(leaf)
+        text = leaf[:TEXT] if isinstance(leaf, str) else ""
+        words = text.split()[:left]
+        yield from _words(text, words)
+        left -= 1 + len(words)
+        if left <= 0:
+            return
 
 
 def forms(value: Any) -> tuple[str, ...]:
@@ -84,11 +88,11 @@ def _plain(text: str) -> str:
     return found if DECIMAL.fullmatch(found) else ""
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str, words: Iterable[str]) -> Iterator[str]:
     """Of running text only what could be an account, an address or an amount."""
     for printed in PRINTED_IBAN.findall(text):
         yield from forms(printed)
-    for word in islice(text.split(), LOOKED_AT):
+    for word in words:
         bare = word.strip(AROUND)
         if bare != text and any(char.isdecimal() or char == "@" for char in bare):
             yield from forms(bare)

@@ -96,7 +96,7 @@ def test_the_page_says_where_it_was_and_what_nobody_knows(world: World, agent: A
     pay(agent, amount="1250.00")
     text = " ".join(world.browser("ada").get(f"/actions/{held(world)[-1].id}").text.split())
     assert 'Appeared in the result of <bdi class="mono">list_payees</bdi> at <bdi>peer</bdi>, 2 minutes before it asked' in text
-    assert "Unknown origin: in no result that this agent got here in the hour before it asked" in text
+    assert "Unknown origin: in no result known here that this agent got in the hour before it asked" in text
 
 
 @sqlite
