@@ -91,9 +91,10 @@ def _confirm(
 def open_() -> ResponseReturnValue:
     kind, name = targets.kind_of(request.form.get("kind", "")), request.form.get("name", "")
     reason, actor, now, settings = request.form.get("reason", ""), _actor(), house().clock(), house().settings
+    also = _also()
     try:
         made = house().database.write(lambda s: linked.open_with(
-            s, settings, targets.find(s, settings, kind, name), _also(), reason=reason, actor=actor, now=now
+            s, settings, targets.find(s, settings, kind, name), also, reason=reason, actor=actor, now=now
         ))
     except BadInput as error:
         return _preview(kind, name, error.hint, reason)
@@ -200,9 +201,10 @@ def _own(kind: Kind, name: str, problem: str = "", reason: str = "") -> Response
 def open_own() -> ResponseReturnValue:
     kind, name = targets.kind_of(request.form.get("kind", "")), request.form.get("name", "")
     who, reason, now, settings = viewer().person, request.form.get("reason", ""), house().clock(), house().settings
+    also = _also()
     try:
         made = house().database.write(lambda s: linked.open_with(
-            s, settings, opening.own(s, settings, kind, name, who), _also(), reason=reason, actor=f"person:{who}", now=now
+            s, settings, opening.own(s, settings, kind, name, who), also, reason=reason, actor=f"person:{who}", now=now
         ))
     except BadInput as error:
         return _own(kind, name, error.hint, reason)
