@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.bench.scene import MODERN, Agent, Scene
+from webapp.approvals.holding import Held
 from webapp.canonical import parse
 from webapp.gateway import calling, holding, judging, room
 from webapp.gateway.eras import Ask
@@ -47,6 +48,6 @@ def hold(place: Room, agent: Agent, name: str, number: int) -> str:
         case: Case = judging.open_case(session, house.settings.policy, who, pin, arguments)
     store = holding.storing(place, ask, case)
     found = house.database.write(lambda s: calling._admit_held(s, place, ask, case, store))
-    if not isinstance(found, holding.Held):
+    if not isinstance(found, Held):
         raise TypeError(f"not held: {found}")
     return found.action_id
