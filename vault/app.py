@@ -25,6 +25,7 @@ from vault import (
     life,
     linking,
     logout,
+    notices,
     pki,
     recovery,
     rotating,
@@ -57,6 +58,7 @@ def table() -> Handlers:
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
+        **notices.HANDLERS,
     }
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from vault.door_accounts import begun
-from vault.door_recovery import Recovery
+from vault.door_notices import Notices
 from vault.door_standing import answer_of, challenge_of, proof_of, refs
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
@@ -64,9 +64,10 @@ CA_KEPT = 300.0
 
 
 @dataclass(frozen=True)
-class Door(Recovery):
+class Door(Notices):
     """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), sessions
-    that end (`vault.door_sessions`), recovery codes (`vault.door_recovery`), and everything else."""
+    that end (`vault.door_sessions`), recovery codes (`vault.door_recovery`), telling people (`vault.door_notices`), and all
+    else."""
 
     @cached_property
     def _authority(self) -> dict[str, tuple[float, tuple[str, tuple[str, ...]]]]:

@@ -36,6 +36,8 @@ from webapp.incidents import glass as incidents_glass
 from webapp.incidents import jobs as incidents_jobs
 from webapp.incidents import views as incidents
 from webapp.jobs import Handler
+from webapp.notices import jobs as notices_jobs
+from webapp.notices import views as notices
 from webapp.oauth import jobs as oauth_jobs
 from webapp.oauth import views as oauth
 from webapp.people import guard, lookup
@@ -69,6 +71,7 @@ ROOMS = (
     registry.blueprint,
     gateway.blueprint,
     incidents.blueprint,
+    notices.blueprint,
     secrets.blueprint,
 )
 HERE = Path(__file__).resolve().parent
@@ -89,6 +92,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         clients_jobs.jobs,
         connections_jobs.jobs,
         incidents_jobs.jobs,
+        notices_jobs.jobs,
         oauth_jobs.jobs,
         people_jobs.jobs,
         rotating.jobs,

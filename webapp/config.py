@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from webapp.config_notices import Notices
+
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII)
 """As `urlsplit` gives it: a name, or the number of an address."""
 
@@ -245,6 +247,7 @@ class Settings(BaseSettings):
     broker: Broker = Field(default_factory=Broker)
     rotation: Rotation = Field(default_factory=Rotation)
     incidents: Incidents = Field(default_factory=Incidents)
+    notices: Notices = Field(default_factory=Notices)
     policy: Policy = Field(default_factory=Policy)
     web: Web = Field(default_factory=Web)
 

@@ -391,6 +391,69 @@ def upgrade() -> None:
         batch_op.create_index('ix_mcp_session_grant', ['grant_id', 'created_at'], unique=False)
         batch_op.create_index(batch_op.f('ix_mcp_session_seen_at'), ['seen_at'], unique=False)
 
+    op.create_table('notice',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('whom', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('about', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('cls', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('lapses', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("kind IN ('confirm', 'approve', 'expiring', 'uncertain', 'outcome', 'security', 'incident', 'stuck')", name=op.f('ck_notice_kind')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_notice')),
+    sa.UniqueConstraint('whom', 'kind', 'about', name=op.f('uq_notice_whom'))
+    )
+    with op.batch_alter_table('notice', schema=None) as batch_op:
+        batch_op.create_index('ix_notice_about', ['about'], unique=False)
+        batch_op.create_index('ix_notice_at', ['at'], unique=False)
+        batch_op.create_index('ix_notice_due', ['due_at'], unique=False, sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
+        batch_op.create_index('ix_notice_open', ['whom', 'ended_at'], unique=False)
+
+    op.create_table('notice_channel',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('whom', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('service', sa.String(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('sealed', sa.String(), nullable=False),
+    sa.Column('mark', sa.String(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('made_by', sa.String(), nullable=False),
+    sa.Column('sent_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('failed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('failure', sa.String(), nullable=False),
+    sa.Column('failures', sa.Integer(), nullable=False),
+    sa.CheckConstraint("kind IN ('apprise', 'push')", name=op.f('ck_notice_channel_kind')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_notice_channel'))
+    )
+    with op.batch_alter_table('notice_channel', schema=None) as batch_op:
+        batch_op.create_index('ix_notice_channel_whom', ['whom'], unique=False)
+
+    op.create_table('notice_looked',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('entry', sa.String(), nullable=False),
+    sa.Column('entry_before', sa.String(), nullable=False),
+    sa.Column('marked_at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_notice_looked_one_row')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_notice_looked'))
+    )
+    op.create_table('notice_preference',
+    sa.Column('whom', sa.String(), nullable=False),
+    sa.Column('kinds', sa.JSON(), nullable=False),
+    sa.Column('digest', sa.String(), nullable=False),
+    sa.Column('daily_at', sa.Integer(), nullable=False),
+    sa.Column('quiet_first', sa.Integer(), nullable=True),
+    sa.Column('quiet_last', sa.Integer(), nullable=True),
+    sa.Column('through', sa.Boolean(), nullable=False),
+    sa.Column('snoozed_until', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("digest IN ('now', 'quarter', 'hourly', 'daily')", name=op.f('ck_notice_preference_digest')),
+    sa.CheckConstraint('(quiet_first IS NULL) = (quiet_last IS NULL)', name=op.f('ck_notice_preference_quiet')),
+    sa.PrimaryKeyConstraint('whom', name=op.f('pk_notice_preference'))
+    )
     op.create_table('oauth_assertion',
     sa.Column('hash', sa.LargeBinary(), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
@@ -661,6 +724,23 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['incident'], ['incident.id'], name=op.f('fk_incident_part_incident_incident')),
     sa.PrimaryKeyConstraint('incident', 'what', 'subject', name=op.f('pk_incident_part'))
     )
+    op.create_table('notice_delivery',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('channel', sa.String(), nullable=False),
+    sa.Column('key', sa.String(), nullable=False),
+    sa.Column('message', sa.JSON(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('tries', sa.Integer(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("state IN ('waiting', 'sent', 'given_up')", name=op.f('ck_notice_delivery_state')),
+    sa.ForeignKeyConstraint(['channel'], ['notice_channel.id'], name=op.f('fk_notice_delivery_channel_notice_channel'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_notice_delivery')),
+    sa.UniqueConstraint('channel', 'key', name=op.f('uq_notice_delivery_channel'))
+    )
+    with op.batch_alter_table('notice_delivery', schema=None) as batch_op:
+        batch_op.create_index('ix_notice_delivery_at', ['made_at'], unique=False)
+
     op.create_table('oauth_grant',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -880,6 +960,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_oauth_grant_client'))
 
     op.drop_table('oauth_grant')
+    with op.batch_alter_table('notice_delivery', schema=None) as batch_op:
+        batch_op.drop_index('ix_notice_delivery_at')
+
+    op.drop_table('notice_delivery')
     op.drop_table('incident_part')
     with op.batch_alter_table('incident_notice', schema=None) as batch_op:
         batch_op.drop_index('ix_incident_notice_person')
@@ -941,6 +1025,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_oauth_assertion_expires_at'))
 
     op.drop_table('oauth_assertion')
+    op.drop_table('notice_preference')
+    op.drop_table('notice_looked')
+    with op.batch_alter_table('notice_channel', schema=None) as batch_op:
+        batch_op.drop_index('ix_notice_channel_whom')
+
+    op.drop_table('notice_channel')
+    with op.batch_alter_table('notice', schema=None) as batch_op:
+        batch_op.drop_index('ix_notice_open')
+        batch_op.drop_index('ix_notice_due', sqlite_where=sa.text('ended_at IS NULL'), postgresql_where=sa.text('ended_at IS NULL'))
+        batch_op.drop_index('ix_notice_at')
+        batch_op.drop_index('ix_notice_about')
+
+    op.drop_table('notice')
     with op.batch_alter_table('mcp_session', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_mcp_session_seen_at'))
         batch_op.drop_index('ix_mcp_session_grant')

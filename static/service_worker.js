@@ -1,0 +1,41 @@
+// Shows what is pushed, opens the page it links to, and says so when there is no network. Pages are never kept: what they show
+// would be old, and would lie in the browser's storage.
+const KEPT = "counterseal-offline-1";
+const OFFLINE = "/static/offline.html";
+
+self.addEventListener("install", (event) => {
+  event.waitUntil(caches.open(KEPT).then((cache) => cache.addAll([OFFLINE, "/static/app.css", "/static/seal.svg"])));
+  self.skipWaiting();
+});
+
+self.addEventListener("activate", (event) => {
+  event.waitUntil((async () => {
+    for (const name of await caches.keys()) if (name !== KEPT) await caches.delete(name);
+    await self.clients.claim();
+  })());
+});
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || url.origin !== self.location.origin) return;
+  if (event.request.mode === "navigate") {
+    event.respondWith(fetch(event.request).catch(() => caches.match(OFFLINE)));
+  } else if (["/static/app.css", "/static/seal.svg"].includes(url.pathname)) {
+    event.respondWith(fetch(event.request).catch(() => caches.match(url.pathname)));
+  }
+});
+
+self.addEventListener("push", (event) => {
+  let told = {};
+  try { told = event.data.json(); } catch { told = {}; }
+  const title = typeof told.title === "string" ? told.title : "Counterseal";
+  const body = typeof told.body === "string" ? told.body : "Something waits for you.";
+  const link = typeof told.link === "string" && told.link.startsWith("/") && !told.link.startsWith("//") ? told.link : "/";
+  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/seal.svg", tag: link, renotify: true, data: { link } }));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const url = new URL(event.notification.data.link, self.location.origin);
+  if (url.origin === self.location.origin) event.waitUntil(self.clients.openWindow(url.href));
+});

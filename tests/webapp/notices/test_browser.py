@@ -1,0 +1,144 @@
+"""How you are told, in Chromium: by form, in both themes and on a phone; installed, pushed to, and without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+
+from tests.app_parts import Browser as Client
+from tests.app_parts import People
+from tests.browser_parts import PATIENCE, chromium, faults, open_page, served
+from tests.clock import Clock
+from tests.keeper_parts import PUBLIC_URL
+from tests.webapp.notices.parts import Service
+from webapp.people import cookies
+from webapp.web.house import House
+
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def chrome(app: Flask) -> Iterator[Browser]:
+    with served(app) as port, chromium(port) as opened:
+        yield opened
+
+
+def signed(chrome: Browser, house: House, who: Client) -> Page:
+    name = cookies.name(house.settings, cookies.SESSION)
+    cookie = who.get_cookie(name)
+    assert cookie is not None
+    page = open_page(chrome)
+    page.route("**/actions/count", lambda route: route.abort())
+    page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+    return page
+
+
+def looked_at(page: Page, name: str) -> None:
+    """No fault in either theme, and nothing wider than a phone; a picture where `PICTURES` says."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        assert faults(page) == [], (name, theme)
+        _picture(page, f"{name}-{theme}")
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
+    _picture(page, f"{name}-phone")
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
+def _picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("PICTURES"):
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def test_a_person_adds_a_channel_tries_it_and_says_when_to_be_left_alone(
+    chrome: Browser, house: House, signed_in: People, service: Service, clock: Clock
+) -> None:
+    page = signed(chrome, house, signed_in("bob", groups=["finance"]))
+    page.goto("/you")
+    page.get_by_role("link", name="How you are told").click()
+    looked_at(page, "notices-empty")
+    page.get_by_label("Its address").fill(service.url)
+    page.get_by_label("What to call it").fill("My phone")
+    page.get_by_role("button", name="Add it").click()
+    expect(page.get_by_text("try it now")).to_be_visible()
+    page.get_by_role("button", name=re.compile("^Test")).click()
+    expect(page.get_by_text("Look whether it arrived")).to_be_visible()
+    assert len(service.got) == 1
+    service.status = 500
+    clock.forward(seconds=11)
+    page.get_by_role("button", name=re.compile("^Test")).click()
+    expect(page.get_by_text("Failing")).to_be_visible()
+    page.get_by_label("How often").select_option("daily")
+    page.get_by_label("Send nothing between").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_label("Send nothing between")).to_be_checked()
+    expect(page.get_by_label("How often")).to_have_value("daily")
+    page.get_by_role("button", name="Be silent").click()
+    expect(page.get_by_text("Nothing is sent until")).to_be_visible()
+    looked_at(page, "notices")
+    page.get_by_role("button", name=re.compile("^Take away")).click()
+    expect(page.get_by_text("None yet")).to_be_visible()
+
+
+def test_without_scripts_the_page_works_but_for_push(chrome: Browser, house: House, signed_in: People, service: Service) -> None:
+    name = cookies.name(house.settings, cookies.SESSION)
+    cookie = signed_in("bob").get_cookie(name)
+    assert cookie is not None
+    page = open_page(chrome, java_script_enabled=False)
+    page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+    page.goto("/you/notices")
+    expect(page.get_by_text("This browser cannot be told")).to_be_visible()
+    page.get_by_label("Its address").fill(service.url)
+    page.get_by_role("button", name="Add it").click()
+    expect(page.get_by_text("Nothing sent yet")).to_be_visible()
+
+
+def test_what_is_pushed_is_shown_by_the_installed_app(chrome: Browser, house: House, signed_in: People) -> None:
+    """The worker as the browser runs it: the message is handed to it as the push service would, and a link that leads
+    elsewhere is not kept."""
+    page = signed(chrome, house, signed_in("bob"))
+    page.context.grant_permissions(["notifications"], origin=PUBLIC_URL)
+    page.goto("/you/notices")
+    devices, known = page.context.new_cdp_session(page), list[str]()
+
+    def registered(event: dict[str, Any]) -> None:
+        known.extend(one["registrationId"] for one in event["registrations"])
+
+    devices.on("ServiceWorker.workerRegistrationUpdated", registered)
+    devices.send("ServiceWorker.enable")
+    page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    page.wait_for_function("() => navigator.serviceWorker.controller !== null", timeout=PATIENCE)
+    assert known
+    for number, link in enumerate(("/actions", "//evil.example/x")):
+        told = {"title": f"Counterseal: {number}", "body": "1 action waits for approval", "link": link}
+        devices.send("ServiceWorker.deliverPushMessage", {
+            "origin": PUBLIC_URL, "registrationId": known[0], "data": json.dumps(told),
+        })
+    shown = (
+        "async () => { for (let tries = 0; tries < 600; tries += 1) {"
+        " const here = await (await navigator.serviceWorker.ready).getNotifications();"
+        " if (here.length === 2) return here.map((one) => [one.title, one.data.link]).sort();"
+        " await new Promise((done) => setTimeout(done, 100)); } return null; }"
+    )
+    assert page.evaluate(shown) == [["Counterseal: 0", "/actions"], ["Counterseal: 1", "/"]]
+
+
+def test_without_a_network_the_app_says_so_and_shows_nothing_it_kept(app: Flask, house: House, signed_in: People) -> None:
+    with served(app) as port, chromium(port) as chrome:
+        page = signed(chrome, house, signed_in("bob"))
+        page.goto("/you/notices")
+        page.wait_for_function("() => navigator.serviceWorker.controller !== null", timeout=PATIENCE)
+        page.route("**/*", lambda route: route.abort())
+        page.context.set_offline(True)
+        page.goto("/actions")
+        expect(page.get_by_role("heading", name="No connection")).to_be_visible()
+        assert "Bob" not in page.content()
+        looked_at(page, "offline")

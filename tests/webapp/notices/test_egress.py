@@ -1,0 +1,183 @@
+"""The process that sends: whom it may connect to, and what it says about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from tests.webapp.notices.parts import OWN, serve
+from vault.secret import Secret
+from webapp.config_notices import Notices
+from webapp.errors import LimitReached
+from webapp.notices import outward
+from webapp.notices.egress import permitted
+from webapp.notices.words import Message
+
+MESSAGE = Message("Counterseal: 1 action waits for approval", ("- 1 at Harbour Bank (money)",), "/actions", "http://localhost:8000")
+
+
+@pytest.mark.parametrize("address", [
+    "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1",
+    "64:ff9b::a00:1", "2002:a00:1::1",
+])
+def test_nothing_of_the_inside_is_connected_to(address: str) -> None:
+    """Also where an address carries another: IPv4 in IPv6, NAT64, 6to4."""
+    assert not permitted(ip_address(address), [])
+
+
+def test_public_addresses_are_connected_to_and_those_that_the_operator_named() -> None:
+    assert permitted(ip_address("1.1.1.1"), [])
+    assert permitted(ip_address("2606:4700:4700::1111"), [])
+    assert permitted(ip_address("10.1.2.3"), [ip_network("10.0.0.0/8")])
+    assert not permitted(ip_address("11.1.2.3"), [ip_network("10.0.0.0/8")], own_only=True)
+
+
+def test_a_message_arrives_as_it_was_written() -> None:
+    with serve() as service:
+        answer = outward.send(Notices(networks=OWN), Secret(service.url), MESSAGE)
+        assert answer == outward.Answer(), answer
+        sent = json.loads(service.got[0])
+        assert (sent["title"], sent["message"]) == (MESSAGE.title, MESSAGE.body)
+
+
+def test_a_service_of_this_machine_is_not_sent_to_unless_the_operator_says_so() -> None:
+    with serve() as service:
+        answer = outward.send(Notices(), Secret(service.url), MESSAGE)
+        assert answer.why == "inside"
+        assert service.got == []
+
+
+def test_a_name_that_leads_inside_is_not_followed() -> None:
+    with serve() as service:
+        answer = outward.send(Notices(), Secret(f"ntfy://localhost:{service.port}/desk"), MESSAGE)
+        assert (answer.why, service.got) == ("inside", [])
+
+
+def test_a_redirect_inside_is_not_followed_where_only_another_network_is_allowed() -> None:
+    """The first address may be connected to; the one it sends to may not."""
+    with serve() as first, serve() as second:
+        first.status, first.location = 307, f"http://127.0.0.2:{second.port}/desk"
+        answer = outward.send(Notices(networks=["127.0.0.1/32"]), Secret(first.url), MESSAGE)
+        assert (answer.good, len(first.got), second.got) == (False, 1, [])
+
+
+def test_what_the_service_refused_is_told_by_its_number_and_nothing_of_the_address() -> None:
+    with serve() as service:
+        service.status = 403
+        url = f"ntfy://user:hunter2@127.0.0.1:{service.port}/desk"
+        answer = outward.send(Notices(networks=OWN), Secret(url), MESSAGE)
+        assert (answer.why, answer.status) == ("refused", 403)
+        assert "hunter2" not in answer.words
+
+
+REFUSED = {
+    "json://127.0.0.1/x": "scheme", "syslog://": "scheme", "dbus://": "scheme", "file:///etc/passwd": "scheme",
+    "nothing": "scheme", "https://example.com/hook": "address", "slack://short": "address",
+    "ntfys://ntfy.example/desk?verify=no": "unverified",
+}
+TAKEN = (
+    "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#desk", "ntfys://ntfy.example/desk", "mailtos://ada:secret@example.com",
+    "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+)
+
+
+def test_addresses_of_a_kind_on_the_list_are_taken_and_others_and_those_that_are_not_checked_refused() -> None:
+    """All in one process: each that is started takes a second."""
+    code = (
+        "import json, sys\n"
+        "from webapp.notices.egress import Guard, answered\n"
+        "guard = Guard([])\n"
+        "sys.addaudithook(guard)\n"
+        "urls, schemes = json.loads(sys.stdin.read())\n"
+        "for url in urls:\n"
+        "    found = answered({'do': 'check', 'url': url, 'schemes': schemes}, guard)\n"
+        "    print(json.dumps([found['why'], found.get('service', '')]))\n"
+    )
+    asked = json.dumps([[*REFUSED, *TAKEN], Notices().schemes])
+    done = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, text=True, cwd=outward.ROOT, check=True)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert dict(zip(REFUSED, (why for why, _ in found), strict=False)) == REFUSED
+    assert [why for why, _ in found[len(REFUSED):]] == [""] * len(TAKEN)
+    assert all(service for _, service in found[len(REFUSED):])
+
+
+def test_the_process_starts_no_other_and_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COUNTERSEAL_SECRET", "hunter2")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    code = (
+        "import os, subprocess, sys\n"
+        "from webapp.notices.egress import Guard\n"
+        "sys.addaudithook(Guard([]))\n"
+        "try:\n    subprocess.run(['true'])\nexcept PermissionError:\n    print('refused')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=outward.ROOT, check=False)
+    assert done.stdout.strip() == "refused"
+    assert {"COUNTERSEAL_SECRET", "HTTPS_PROXY", "HOME"}.isdisjoint(outward.HANDED)
+    assert "COUNTERSEAL_SECRET" in os.environ
+
+
+def test_nothing_of_the_machine_is_read_but_code_and_certificates(tmp_path: Path) -> None:
+    """Attack: `?template=` and `?pgpkey=` name a file, and what is in it goes to whoever typed the address."""
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"text": "hunter2"}')
+    code = (
+        "import sys\n"
+        "from webapp.notices.egress import Guard\n"
+        "sys.addaudithook(Guard([]))\n"
+        "def tried(*how):\n"
+        "    try:\n        open(*how).close()\n        print('opened')\n"
+        "    except PermissionError:\n        print('refused')\n"
+        f"tried({str(secret)!r})\n"
+        "tried('/etc/passwd')\n"
+        f"tried({str(tmp_path / 'made.py')!r}, 'w')\n"
+        f"tried({str(tmp_path / 'made.py')!r}, 'a')\n"
+        "tried(sys.modules['json'].__file__)\n"
+        "import certifi\n"
+        "tried(certifi.where())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=outward.ROOT, check=False)
+    assert done.stdout.split() == ["refused"] * 4 + ["opened"] * 2, done.stderr
+
+
+def test_an_address_that_names_a_file_of_ours_sends_nothing_of_it(tmp_path: Path) -> None:
+    """The same through the plugin that reads it."""
+    secret = tmp_path / "template.json"
+    secret.write_text('{"type": "message", "attachments": [{"contentType": "x", "content": {"text": "hunter2"}}]}')
+    with serve() as service:
+        to = f"workflow://127.0.0.1:{service.port}/abc/def?template={secret}"
+        answer = outward.send(Notices(networks=OWN), Secret(to), MESSAGE)
+        assert not answer.good
+        assert not any(b"hunter2" in one for one in service.got)
+
+
+def test_messages_take_no_more_than_their_seats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's other seats run approved calls and revocations."""
+    inside, most = list[int](), list[int]()
+
+    def run(_request: object) -> outward.Answer:
+        inside.append(1)
+        most.append(len(inside))
+        try:
+            return outward.send(Notices(), Secret("ntfy://x"), MESSAGE)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(outward, "_run", run)
+    with pytest.raises(LimitReached):
+        outward.send(Notices(), Secret("ntfy://x"), MESSAGE)
+    assert max(most) == outward.AT_ONCE
+    with pytest.raises(LimitReached):  # all were given back
+        outward.send(Notices(), Secret("ntfy://x"), MESSAGE)
+    assert max(most) == outward.AT_ONCE
+
+
+def test_schemes_of_the_machine_itself_cannot_be_allowed_by_a_setting() -> None:
+    with pytest.raises(ValueError, match="another machine"):
+        Notices(schemes=["slack", "syslog"])

@@ -1,0 +1,46 @@
+"""A person's browsers that are told by push: one channel for each."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.ids import new_id
+from webapp.notices import channels, push
+from webapp.notices.tables import Channel
+from webapp.people.rules import browser_words
+from webapp.web.house import House
+from webapp.web.viewer import Viewer
+
+
+def subscribe(house: House, viewer: Viewer, given: str, browser: str) -> str:
+    """Its channel. The same browser again replaces what it said before: its keys may be new; and a browser in which somebody else
+    signed in belongs to whoever sits there now. Raises BadInput, LimitReached, KeeperError."""
+    settings, now = house.settings.notices, house.clock()
+    found = push.read(given, settings.push_services)
+    channel, actor = new_id("chn"), f"person:{viewer.person}"
+    words = browser_words(browser)
+    row = Channel(
+        id=channel, whom=viewer.person, kind="push", service=words, name="", mark=found.mark, made_at=now, made_by=actor,
+        sealed=house.door.channel_seal(channel=channel, url=found.written()),
+    )
+
+    def write(session: Session) -> None:
+        for before, whom in session.execute(select(Channel.id, Channel.whom).where(Channel.mark == found.mark)).all():
+            channels.remove(session, before, whom, actor, now, "the browser subscribed again")
+        channels.store(session, row, settings.channels, actor, now)
+
+    house.database.write(write)
+    return channel
+
+
+def unsubscribe(house: House, viewer: Viewer, endpoint: str) -> None:
+    """Twice is once."""
+    mark, now = push.Subscription(endpoint, "", "").mark, house.clock()
+
+    def write(session: Session) -> None:
+        mine = select(Channel.id).where(Channel.mark == mark, Channel.whom == viewer.person)
+        for channel in session.scalars(mine).all():
+            channels.remove(session, channel, viewer.person, f"person:{viewer.person}", now, "the browser unsubscribed")
+
+    house.database.write(write)
