@@ -5,7 +5,7 @@ INSTANCE ?= instance
 BIN := .venv/bin
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: run test test-long lint bench clean
+.PHONY: run test test-long lint bench catalogues clean
 
 run: .venv/run.stamp
 	@exec $(BIN)/counterseal up --evaluation --instance "$(INSTANCE)" $(if $(PORT),--port $(PORT))
@@ -26,6 +26,10 @@ lint: .venv/test.stamp
 
 bench: .venv/test.stamp
 	$(BIN)/python -m tests.bench
+
+# What pages say, for translators: webapp/translations/<language>/LC_MESSAGES/<room>.po.
+catalogues: .venv/test.stamp
+	$(BIN)/python -m tests.catalogues
 
 clean:
 	rm -rf .venv dist tests/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,9 @@
 // What every page may use. Nothing here decides anything: the server does.
 
+// Sentences are the page's, in its reader's language: `data-` of <template id="words">, with %(name)s for each value.
+const words = document.getElementById("words")?.dataset ?? {};
+const filled = (sentence, values = {}) => (sentence ?? "").replace(/%\((\w+)\)s/g, (whole, name) => values[name] ?? whole);
+
 // A form sends once: a second click would only meet a conflict.
 let onItsWay = false;
 document.addEventListener("submit", (event) => {
@@ -36,19 +40,19 @@ document.addEventListener("click", async (event) => {
   if (!button) return;
   const source = document.querySelector(button.dataset.copy);
   await navigator.clipboard.writeText(source.textContent.trim());
-  button.textContent = "Copied";
+  button.textContent = words.copied;
 });
 
 // Countdowns: <time data-until="RFC 3339">, redrawn each second from the clock, never from a counter.
 const left = (ms) => {
   const s = Math.max(0, Math.floor(ms / 1000)), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24, m = Math.floor(s / 60) % 60;
-  if (s <= 0) return "expired";
-  if (d) return `${d} d ${h} h left`;
-  if (h) return `${h} h ${String(m).padStart(2, "0")} min left`;
-  if (m) return `${m} min left`;
-  return `${s} s left`;
+  if (s <= 0) return words.expired;
+  if (d) return filled(words.days, { days: d, hours: h });
+  if (h) return filled(words.hours, { hours: h, minutes: String(m).padStart(2, "0") });
+  if (m) return filled(words.minutes, { minutes: m });
+  return filled(words.seconds, { seconds: s });
 };
-const runs = (ms) => ms > 0 ? `in ${Math.ceil(ms / 1000)} s` : "now";
+const runs = (ms) => ms > 0 ? filled(words.runs, { seconds: Math.ceil(ms / 1000) }) : words.now;
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-until], time[data-runs]")) {
     const ms = Date.parse(time.dateTime) - Date.now(), text = "runs" in time.dataset ? runs(ms) : left(ms);

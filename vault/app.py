@@ -91,7 +91,7 @@ def _answer(keeper: Keeper, handlers: Handlers, environ: Environ) -> tuple[str, 
     except KeeperError as error:
         # Several processes sign the log's head: that one is overtaken by another says nothing to an operator.
         log.log(logging.DEBUG if isinstance(error, HeadMoved) else logging.INFO, "%s: %s: %s", name, error.code, error.detail)
-        return "422 Unprocessable Content", {"error": error.code, "hint": error.hint}
+        return "422 Unprocessable Content", error.answer()
     except Exception as error:  # noqa: BLE001 the edge of the process: an answer without words, and a log without values
         # A message may quote what it choked on, which may be a secret: only its type and where it was raised are logged.
         log.error("%s: %s\n%s", name, type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))  # noqa: TRY400

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from vault.said import carried, heard, one_of_ours
+
 
 class KeeperError(Exception):
-    """Root of everything the keeper refuses or cannot do. `hint` may be shown to a person; `detail` goes to the log only."""
+    """Root of everything the keeper refuses or cannot do. `hint` may be shown to a person; `detail` goes to the log only.
+
+    A hint is a sentence of ours: what others wrote is one of its values, `hint=said("%(where)s answered …", where=…)`."""
 
     code = "keeper_error"
-    hint = "The keeper could not do this."
+    hint: str = one_of_ours("The keeper could not do this.")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.hint = one_of_ours(cls.hint)
 
     def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
         super().__init__(detail or self.code)
         self.detail = detail
         if hint is not None:
-            self.hint = hint
+            self.hint = one_of_ours(hint)
+
+    def answer(self) -> dict[str, Any]:
+        """As it crosses the door; `named` makes it again."""
+        return {"error": self.code, "hint": self.hint, **carried(self.hint)}
 
 
 class VaultSealed(KeeperError):
@@ -171,3 +186,10 @@ BY_CODE: dict[str, type[KeeperError]] = {
         HeadRefused, HeadMoved, NoAuthority,
     )
 }
+
+
+def named(detail: str, answer: Mapping[str, Any]) -> KeeperError:
+    """The error of an answer that came through the door."""
+    kind = BY_CODE.get(str(answer.get("error")), KeeperError)
+    hint = heard(str(answer["hint"]), answer.get("said")) if answer.get("hint") else None
+    return kind(f"{detail}: {answer.get('error')}", hint=hint)

@@ -89,7 +89,7 @@ def _one_of_many(keeper: Keeper, body: Body, records: dict[str, Record]) -> Mapp
         raise
     except KeeperError as error:
         log.info("mint: %s: %s", error.code, error.detail)
-        return {"error": error.code, "hint": error.hint}
+        return error.answer()
 
 
 def _ready(keeper: Keeper, wanted: Mint, records: dict[str, Record]) -> Mapping[str, Any]:

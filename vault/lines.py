@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vault.errors import BY_CODE, KeeperAway, KeeperError
+from vault.errors import KeeperAway, named
 from vault.wire import Unheard, Unreached, Wire
 
 
@@ -35,19 +35,14 @@ class Line:
             raise KeeperAway(f"{name}: answered {heard.status} without JSON") from error
         if heard.status == 200 and isinstance(found, dict):
             return found
-        raise _named(name, found if isinstance(found, dict) else {})
+        raise named(name, found if isinstance(found, dict) else {})
 
 
 def answered(name: str, found: Mapping[str, Any]) -> Mapping[str, Any]:
     """One answer of several, or the error that the keeper names in its place."""
     if "error" in found:
-        raise _named(name, found)
+        raise named(name, found)
     return found
-
-
-def _named(name: str, found: Mapping[str, Any]) -> KeeperError:
-    kind = BY_CODE.get(str(found.get("error")), KeeperError)
-    return kind(f"{name}: {found.get('error')}", hint=str(found["hint"]) if found.get("hint") else None)
 
 
 def b64(value: bytes) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from vault.evidence import canonical, digest
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 __all__ = ["Float", "Integer", "Limits", "canonical", "digest", "number_text", "parse"]
 
@@ -89,9 +89,12 @@ def _within(raw: bytes, limits: Limits) -> bool:
 
 def _bounded(raw: bytes, limits: Limits) -> str:
     if len(raw) > limits.bytes:
-        raise BadInput(f"The request is larger than {limits.bytes} bytes.", code="too_large")
+        raise BadInput(said("The request is larger than %(most)s bytes.", most=limits.bytes), code="too_large")
     if not _within(raw, limits):
-        raise BadInput(f"The request is nested deeper than {limits.depth} or has more than {limits.values} values.")
+        raise BadInput(said(
+            "The request is nested deeper than %(depth)s or has more than %(most)s values.",
+            depth=limits.depth, most=limits.values,
+        ))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

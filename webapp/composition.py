@@ -48,7 +48,7 @@ from webapp.registry import jobs as registry_jobs
 from webapp.registry import pages as registry_pages
 from webapp.registry import views as registry
 from webapp.secrets import views as secrets
-from webapp.web import faults, headers, health, htmx, serves, show
+from webapp.web import faults, headers, health, htmx, languages, serves, show, words
 from webapp.web.house import House
 from webapp.web.live import Seats
 from webapp.web.proxies import Proxies
@@ -131,6 +131,8 @@ def create_app(house: House) -> Flask:
     headers.register(app, secure=settings.secure)
     faults.register(app)
     show.register(app, evaluation=settings.evaluation)
+    languages.register(app, settings.web.languages)
+    words.register(app)
     serves.register(app, settings.only)
     guard.register(app, house)
     for blueprint in ROOMS:

@@ -204,6 +204,8 @@ class Policy(BaseModel):
 
 
 class Web(BaseModel):
+    languages: list[str] = Field(default=[], max_length=20)
+    """Of the languages that pages are whole in, those to offer (`["en", "de"]`). Empty: all."""
     streams_per_person: int = 10
     streams_total: int = 500
     form_bytes: int = 64_000

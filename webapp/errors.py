@@ -21,18 +21,26 @@ from vault.errors import (
     VaultAway,
     VaultSealed,
 )
+from vault.said import Said as Said
+from vault.said import nsaid as nsaid
+from vault.said import one_of_ours as one_of_ours
+from vault.said import psaid as psaid
+from vault.said import said as said
 
 T = TypeVar("T")
 
 
 class CountersealError(Exception):
-    """`hint` may be shown to anyone; `detail` goes to the log only."""
+    """`hint` may be shown to anyone; `detail` goes to the log only.
+
+    A hint is a sentence of ours, which pages show in the reader's language: `BadInput("Say why.")`, with values
+    `BadInput(said("It has %(has)s characters.", has=12))`. What others wrote is a value, never the sentence."""
 
     default: ClassVar[str] = "error"
 
     def __init__(self, hint: str, *, code: str | None = None, detail: str = "") -> None:
         super().__init__(hint)
-        self.hint = hint
+        self.hint = one_of_ours(hint)
         self.code = code or self.default
         self.detail = detail
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from webapp.audit.sequencer import pending
 from webapp.audit.tables import Checkpoint, Entry
+from webapp.errors import said
 from webapp.web import guards
 from webapp.web.house import house
 
@@ -55,7 +56,7 @@ def lines(session: Session, names: Names, *, subject: str, kind: str, before: st
 
 def _line(entry: Entry, named: dict[str, str]) -> Line:
     kind, _, name = entry.actor.partition(":")
-    who = named.get(name, name) if kind == "person" else {"client": "an agent"}.get(kind, entry.actor)
+    who = named.get(name, name) if kind == "person" else {"client": said("an agent")}.get(kind, entry.actor)
     detail = json.loads(entry.body)["detail"]
     return Line(entry.id, entry.at, entry.kind, entry.actor, who, entry.subject, entry.place, detail)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from vault.evidence import Need
 from webapp.clients.rules import RedirectUri, read_redirect_uri
 from webapp.clients.tables import Client
+from webapp.errors import said
 from webapp.oauth.offers import Offer, Outside
 from webapp.policy.amounts import Amount
 from webapp.policy.calls import Agent, Allow, Call, Hold, Verdict
@@ -19,11 +20,11 @@ from webapp.web.viewer import Viewer
 Decide = Callable[[Call], Verdict]
 
 CLASSES = (
-    ("read", "Look things up"),
-    ("write", "Change your own data"),
-    ("send", "Reach other people"),
-    ("money", "Move money"),
-    ("destroy", "Do what cannot be undone"),
+    ("read", said("Look things up")),
+    ("write", said("Change your own data")),
+    ("send", said("Reach other people")),
+    ("money", said("Move money")),
+    ("destroy", said("Do what cannot be undone")),
 )
 AT_ONCE, ASKED, REFUSED = "good", "warn", "bad"
 
@@ -84,15 +85,18 @@ def _ordinary(tool: PinnedTool, agent: Agent, viewer: Viewer, now: datetime) -> 
 
 def _line(tool: PinnedTool, verdict: Verdict, groups: Sequence[str]) -> Line:
     if isinstance(verdict, Allow):
-        fate, tone = "Runs at once", AT_ONCE
+        fate, tone = said("Runs at once"), AT_ONCE
     elif isinstance(verdict, Hold):
         fate, tone = _asked(verdict.needs), ASKED
     else:
-        fate, tone = "Refused", REFUSED
+        fate, tone = said("Refused"), REFUSED
     return Line(tool.title, tool.tool, fate, tone)
 
 
 def _asked(needs: Sequence[Need]) -> str:
     groups = sorted({need["group"] for need in needs if need["kind"] == "approvers"})
-    who = (["you"] if any(need["kind"] == "confirm" for need in needs) else []) + groups
-    return f"Asks {' and '.join(who)} first"
+    you = any(need["kind"] == "confirm" for need in needs)
+    if not groups:
+        return said("Asks you first")
+    names = ", ".join(groups)
+    return said("Asks you and %(groups)s first", groups=names) if you else said("Asks %(groups)s first", groups=names)

@@ -93,6 +93,7 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         session=found.id, proof=SessionProof(found.ticket, cookie),
         factor_at=None if ticket.factor == RECOVERY else ticket.factor_at, recovering=ticket.factor == RECOVERY,
         zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")), same_as=found.same_as,
+        language=found.language,
         lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),
     )
 

@@ -42,6 +42,7 @@ class Found:
     locale: str
     lent_until: datetime | None = None
     same_as: tuple[str, ...] = ()
+    language: str = ""
 
 
 def new_cookie() -> Secret[str]:
@@ -69,13 +70,16 @@ def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
         select(
             Session.id, Session.person, Session.ticket, Session.seen_at, Session.idle_until, Session.expires_at,
             Session.ended_at, Person.zone, Person.locale, Person.suspended, Person.lent_until, Person.same_as,
+            Person.language,
         ).join(Person, Person.id == Session.person).where(Session.cookie == fingerprint(cookie.reveal()))
     ).one_or_none()
     if row is None or row.suspended:
         return None
     if not alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now):
         return None
-    return Found(row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale, row.lent_until, tuple(row.same_as))
+    return Found(
+        row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale, row.lent_until, tuple(row.same_as), row.language
+    )
 
 
 def counts(db: DbSession, session: str, now: datetime) -> bool:

@@ -28,6 +28,8 @@ class Person(Base):
     zone: Mapped[str] = mapped_column(default="UTC")
     locale: Mapped[str] = mapped_column(default="")
     """For numbers; empty where the browser's is meant."""
+    language: Mapped[str] = mapped_column(default="")
+    """Of pages; empty where the browser's is meant."""
     created_at: Mapped[datetime]
     seen_at: Mapped[datetime]
     tries: Mapped[int] = mapped_column(default=0)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from webapp.people import away_views, backchannel_views, factor_views, recovery_views, sign_in_views, you_views
+from webapp.people import (
+    away_views,
+    backchannel_views,
+    factor_views,
+    language_views,
+    recovery_views,
+    sign_in_views,
+    you_views,
+)
 
 blueprint = Blueprint("people", __name__)
 
@@ -20,6 +28,8 @@ for _rule, _method, _view in (
     ("/sign-out", "POST", sign_in_views.sign_out),
     ("/you", "GET", you_views.page),
     ("/you/zone", "POST", you_views.set_zone),
+    ("/you/language", "POST", language_views.set_language),
+    ("/sign-in/language", "POST", language_views.set_language_here),
     ("/you/sessions/<session>/end", "POST", you_views.end_session),
     ("/you/sessions/end-others", "POST", you_views.end_others),
     ("/you/sessions/end-all", "POST", you_views.end_all),

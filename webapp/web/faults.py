@@ -8,31 +8,31 @@ from flask import Flask, Response, jsonify, make_response, render_template, requ
 from werkzeug.exceptions import HTTPException
 
 from vault.errors import KeeperError
-from webapp.errors import HTTP, CountersealError, look_up
+from webapp.errors import HTTP, CountersealError, look_up, said
 from webapp.web.guards import guard_of
 
 log = logging.getLogger("counterseal")
 
 TITLES = {
-    400: "That request was not understood",
-    401: "Sign in first",
-    403: "You may not do this",
-    404: "There is nothing here",
-    405: "That is not possible here",
-    409: "Someone was first",
-    413: "That is too large",
-    421: "This is not the address of this server",
-    429: "Too many requests",
-    500: "Something went wrong here",
-    502: "Another service does not answer",
-    503: "Out of service for the moment",
+    400: said("That request was not understood"),
+    401: said("Sign in first"),
+    403: said("You may not do this"),
+    404: said("There is nothing here"),
+    405: said("That is not possible here"),
+    409: said("Someone was first"),
+    413: said("That is too large"),
+    421: said("This is not the address of this server"),
+    429: said("Too many requests"),
+    500: said("Something went wrong here"),
+    502: said("Another service does not answer"),
+    503: said("Out of service for the moment"),
 }
 
 WORDS = {
-    400: "Something in it was missing, or not as it should be. Go back and try again.",
-    404: "No page has this address. Perhaps it was copied in part, or what it showed is gone.",
-    405: "This address is not for that. Go back to the page you came from.",
-    413: "Nothing here needs as much as was sent.",
+    400: said("Something in it was missing, or not as it should be. Go back and try again."),
+    404: said("No page has this address. Perhaps it was copied in part, or what it showed is gone."),
+    405: said("This address is not for that. Go back to the page you came from."),
+    413: said("Nothing here needs as much as was sent."),
 }
 """In place of the framework's own."""
 
@@ -75,4 +75,4 @@ def register(app: Flask) -> None:
     def unknown(error: Exception) -> Response:
         """Nothing of the error is shown: a traceback can hold what nobody should read."""
         log.exception("unexpected error on %s", request.endpoint, exc_info=error)
-        return answer(500, "The error was written to the server's log. Nothing you did was lost.", "server_error")
+        return answer(500, said("The error was written to the server's log. Nothing you did was lost."), "server_error")

@@ -1,4 +1,4 @@
-"""In which locale a person reads numbers: their browser's, where they chose none. The page's words stay English."""
+"""In which locale a person reads numbers, where nothing says in which language they read: their browser's."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ class Viewer:
     """Whether a recovery code was spent in this session: they may enrol a factor, and see nothing else before."""
     zone: str = "UTC"
     locale: str = "en"
+    language: str = ""
+    """What they chose; empty: what their browser asks for."""
     same_as: tuple[str, ...] = ()
     """Other sign-ins of the same human, as a row says: it keeps out, and never lets in."""
     lent: tuple[Delegation, ...] = ()

@@ -41,7 +41,7 @@ from webapp.people.tables import Person
 from webapp.policy import active
 from webapp.registry import digest
 from webapp.registry.tables import Server, Tool
-from webapp.web import faults, headers, htmx, show
+from webapp.web import faults, headers, htmx, languages, show, words
 from webapp.web.guards import guard_of
 from webapp.web.house import House, make_house
 from webapp.web.viewer import Viewer
@@ -140,6 +140,8 @@ def open_doors(house: House) -> Flask:
     headers.register(made, secure=True)
     faults.register(made)
     show.register(made, evaluation=False)
+    languages.register(made, [])
+    words.register(made)
     guarded(made)
     made.register_blueprint(blueprint)
     return made

@@ -13,7 +13,7 @@ from webapp.config import Settings
 from webapp.oauth import metadata, rfc6750, tokens
 from webapp.oauth.tokens import InvalidToken
 from webapp.oauth.views import blueprint
-from webapp.web import faults, guards, headers, htmx, show
+from webapp.web import faults, guards, headers, htmx, languages, show, words
 from webapp.web.house import house, make_house
 
 
@@ -24,6 +24,8 @@ def make() -> Flask:
     headers.register(app, secure=False)
     faults.register(app)
     show.register(app, evaluation=False)
+    languages.register(app, [])
+    words.register(app)
     guarded(app)
     app.register_blueprint(blueprint)
     app.add_url_rule("/mcp/<name>", view_func=guards.machine(mcp), methods=["GET", "POST", "DELETE"])

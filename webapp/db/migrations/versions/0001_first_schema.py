@@ -485,6 +485,7 @@ def upgrade() -> None:
     sa.Column('groups', sa.JSON(), nullable=False),
     sa.Column('zone', sa.String(), nullable=False),
     sa.Column('locale', sa.String(), nullable=False),
+    sa.Column('language', sa.String(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('tries', sa.Integer(), nullable=False),
