@@ -32,11 +32,12 @@ MARKS = {"said": ("msgid",), "nsaid": ("msgid", "many"), "psaid": ("context", "m
 HOMES = ("webapp.errors", "vault.said")
 ROOTS = frozenset({"CountersealError", "KeeperError"})
 NOT_ON_PAGES = (
-    "webapp/backup/", "webapp/gateway/", "webapp/supervisor/", "webapp/evaluation/bank", "webapp/oauth/rfc", "webapp/cli.py",
-    "webapp/authority.py", "webapp/processes.py", "webapp/rotation.py", "webapp/serving.py", "webapp/vaults.py", "webapp/wsgi.py",
-    "webapp/db/", "vault/embedded.py", "vault/keeper.py", "vault/reach.py", "vault/snapshot.py", "vault/operators.py",
-    "webapp/approvals/receipt_check.py", "webapp/audit/verify.py", "webapp/web/proxies.py", "webapp/web/serves.py",
-    "webapp/web/catalogue.py", "webapp/web/peer.py", "webapp/oauth/tokens.py", "webapp/oauth/renewal.py", "webapp/audit/keys.py",
+    "vault/embedded.py", "vault/keeper.py", "vault/operators.py", "vault/reach.py", "vault/snapshot.py",
+    "webapp/approvals/receipt_check.py", "webapp/audit/keys.py", "webapp/audit/verify.py", "webapp/authority.py",
+    "webapp/backup/", "webapp/cli.py", "webapp/db/", "webapp/evaluation/bank", "webapp/gateway/", "webapp/oauth/renewal.py",
+    "webapp/oauth/rfc", "webapp/oauth/tokens.py", "webapp/processes.py", "webapp/rotation.py", "webapp/serving.py",
+    "webapp/supervisor/", "webapp/vaults.py", "webapp/web/catalogue.py", "webapp/web/control.py", "webapp/web/peer.py",
+    "webapp/web/proxies.py", "webapp/web/serves.py", "webapp/wsgi.py",
 )
 """What programs, logs and terminals say is English: their errors are not looked at. Files named `*commands.py` neither."""
 

@@ -84,6 +84,7 @@ def _ordinary(tool: PinnedTool, agent: Agent, viewer: Viewer, now: datetime) -> 
 
 
 def _line(tool: PinnedTool, verdict: Verdict, groups: Sequence[str]) -> Line:
+    fate: str
     if isinstance(verdict, Allow):
         fate, tone = said("Runs at once"), AT_ONCE
     elif isinstance(verdict, Hold):

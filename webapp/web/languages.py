@@ -106,6 +106,7 @@ def _spoken(offered: Languages | None) -> Spoken:
     return Spoken(language, _region(language.tag, header))
 
 
+@lru_cache(maxsize=512)
 def _region(tag: str, header: str) -> str:
     """`de_CH` where the browser says so, else `de`."""
     for one in tags(header):
