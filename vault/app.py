@@ -27,6 +27,7 @@ from vault import (
     logout,
     notices,
     pki,
+    readmission,
     recovery,
     rotating,
     secret_ids,
@@ -43,9 +44,9 @@ log = logging.getLogger("counterseal.keeper")
 LARGEST = 4_000_000
 """Bytes of one request: an envelope with the largest arguments, and its statements."""
 PEER = struct.Struct("3i")
-OPERATORS_ONLY = frozenset({"idp_put", "provider_put", "person_link", "person_unlink"})
+OPERATORS_ONLY = frozenset({"idp_put", "provider_put", "person_link", "person_unlink", "person_readmit"})
 """Whoever names the identity provider says who is in which group: the web process, under a user of its own, must not.
-Nor may it say that two sign-ins are no longer one human."""
+Nor may it say that two sign-ins are no longer one human, or have somebody set up a new second step alone."""
 
 Environ = Mapping[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -55,6 +56,7 @@ def table() -> Handlers:
     """Every request there is, by name."""
     return {
         **life.HANDLERS, **linking.HANDLERS, **signed_out.HANDLERS, **logout.HANDLERS, **recovery.HANDLERS,
+        **readmission.HANDLERS,
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,

@@ -74,7 +74,7 @@ def proven(keeper: Keeper, body: Body) -> Proven:
 
 def with_factor(one: Proven) -> Ticket:
     """Raises NotSignedIn where no factor was checked in this session. A recovery code is none: it decides nothing, removes
-    nothing and makes no codes."""
-    if not one.ticket.factor or one.ticket.factor_at is None or one.ticket.factor == tickets.RECOVERY:
+    nothing and makes no codes; nor is being let in again."""
+    if one.ticket.factor in tickets.NO_FACTOR or one.ticket.factor_at is None:
         raise NotSignedIn("no factor was checked in this session", hint="Confirm with your passkey or code first.")
     return one.ticket

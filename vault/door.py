@@ -38,11 +38,8 @@ from vault.shapes import (
     KeeperStatus,
     KeyStored,
     KeyVersion,
-    LoggedOut,
     Minted,
     PublicKeys,
-    Recovered,
-    RecoveryLeft,
     Revoked,
     SessionProof,
     SignedAgain,
@@ -50,14 +47,15 @@ from vault.shapes import (
     TotpOffer,
     WrappingKey,
 )
-from vault.tickets import RECOVERY, Ticket
+from vault.shapes_people import LoggedOut, Readmission, Recovered, RecoveryLeft
+from vault.tickets import NO_FACTOR, Ticket
 from vault.tickets import verify as verify_ticket
 
 __all__ = [
-    "RECOVERY", "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState",
+    "NO_FACTOR", "Age", "Answer", "AppKey", "Begun", "Certified", "Challenge", "Checked", "Connected", "ConnectionState",
     "Delegation", "Door", "Event", "Evidence", "Factor", "FactorKind", "Json", "KeeperStatus", "KeyStored", "KeyVersion",
-    "LoggedOut", "Minted", "PublicKeys", "Recovered", "RecoveryLeft", "Revoked", "SessionProof", "SignedAgain", "SignedIn",
-    "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
+    "LoggedOut", "Minted", "PublicKeys", "Readmission", "Recovered", "RecoveryLeft", "Revoked", "SessionProof", "SignedAgain",
+    "SignedIn", "Ticket", "TotpOffer", "WrappingKey", "verify_ticket",
 ]
 
 CA_KEPT = 300.0
@@ -66,8 +64,8 @@ CA_KEPT = 300.0
 @dataclass(frozen=True)
 class Door(Notices):
     """A client of the keeper's socket: accounts (`vault.door_accounts`), who stands in for whom (`vault.door_standing`), sessions
-    that end (`vault.door_sessions`), recovery codes (`vault.door_recovery`), telling people (`vault.door_notices`), and all
-    else."""
+    that end (`vault.door_sessions`), recovery codes and who is let in again (`vault.door_recovery`, `vault.door_readmission`),
+    telling people (`vault.door_notices`), and all else."""
 
     @cached_property
     def _authority(self) -> dict[str, tuple[float, tuple[str, tuple[str, ...]]]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vault.door_recovery import Recovery
+from vault.door_readmission import Readmitting
 from vault.secret import Secret
 
 
-class Notices(Recovery):
+class Notices(Readmitting):
     """Addresses of channels, and what push services ask for."""
 
     def channel_seal(self, *, channel: str, url: Secret[str]) -> str:

@@ -6,7 +6,8 @@ from vault.door_sessions import Sessions
 from vault.door_standing import proof_of
 from vault.lines import moment_or_none
 from vault.secret import Secret
-from vault.shapes import Recovered, RecoveryLeft, SessionProof
+from vault.shapes import SessionProof
+from vault.shapes_people import Recovered, RecoveryLeft
 
 
 class Recovery(Sessions):

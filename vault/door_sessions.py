@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from vault.door_standing import Standing
 from vault.lines import moment
 from vault.secret import Secret
-from vault.shapes import LoggedOut
+from vault.shapes_people import LoggedOut
 
 
 class Sessions(Standing):

@@ -18,7 +18,7 @@ from vault.errors import BadRequest, FactorRefused, NotKnown, NotSignedIn, Stale
 from vault.kv import Data
 from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, segment, text
-from vault.tickets import RECOVERY, with_factor
+from vault.tickets import READMITTED, RECOVERY, with_factor
 
 FRESH = 600
 """Seconds after signing in within which a first factor can be enrolled."""
@@ -142,7 +142,9 @@ def _may_enrol(data: Data, who: Proven, now: datetime) -> None:
     """A first factor needs a sign-in of the last 10 minutes; any further one, a ticket that records a factor or a spent recovery
     code: otherwise a stolen session could add a factor of the thief's."""
     recovering = who.ticket.factor == RECOVERY
-    if data["factors"]:
+    if who.ticket.factor == READMITTED:
+        _readmitted(data, who, now)
+    elif data["factors"]:
         if not recovering:
             ticket_with_factor(who)
         if len(data["factors"]) >= MOST + recovering:
@@ -153,8 +155,24 @@ def _may_enrol(data: Data, who: Proven, now: datetime) -> None:
 
 def _enrolled(data: Data, one: One, who: Proven, now: datetime) -> One:
     _may_enrol(data, who, now)
-    data["factors"] = [*data["factors"], one]
+    if who.ticket.factor == READMITTED:
+        data["factors"], data["readmitted"] = [one], _since(who)
+    else:
+        data["factors"] = [*data["factors"], one]
     return one
+
+
+def _readmitted(data: Data, who: Proven, now: datetime) -> None:
+    """Whoever two administrators let in again enrols one factor, soon. It takes the place of all that the person had, in one
+    write: until it is there, those that they had stay."""
+    at = who.ticket.factor_at
+    if at is None or (now - at).total_seconds() > FRESH or data.get("readmitted") == _since(who):
+        raise Stale("let in again, too long ago or once already", hint="This took longer than ten minutes, or was used already. "
+                    "Administrators can let you in again.")
+
+
+def _since(who: Proven) -> str:
+    return who.ticket.factor_at.isoformat() if who.ticket.factor_at else ""
 
 
 # -- checking -----------------------------------------------------------------------------------------------------------

@@ -77,6 +77,12 @@ def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {"ticket": issue(keeper, ticket_with(who.ticket, RECOVERY, now), who.session), "left": left}
 
 
+def void(keeper: Keeper, who: str) -> None:
+    """None of this person's counts any more."""
+    if keeper.kv.read(path(who)) is not None:
+        keeper.kv.update(path(who), lambda old: ({**_counting(keeper, old), "left": [], "made_at": None}, None))
+
+
 def _counting(keeper: Keeper, old: Data | None) -> Data:
     """The record, without codes of before a restore: which of them were spent since, the vault of the backup does not know."""
     data = old or {"salt": "00" * 16, "left": [], "made_at": None, "misses": []}

@@ -81,8 +81,15 @@ class Settings:
     """The same, of those mints that ask the provider."""
     break_glass: frozenset[str] = frozenset()
     """Persons who may pass an action alone, by person id, or by issuer and subject with a blank between. Nobody, unless named."""
+    recovery_groups: frozenset[str] = frozenset()
+    """Groups, as the identity provider names them: two people of them together may let somebody set up a new second step
+    (`vault.readmission`). Nobody, unless named; in an evaluation instance, whose groups are fixed, its administrators."""
     widen: Mapping[str, Any] = field(default_factory=dict)
     """By provider: scopes minted without evidence although the catalogue marks them as money or destructive."""
+
+    @property
+    def recoverers(self) -> frozenset[str]:
+        return self.recovery_groups or (frozenset({"admin"}) if self.evaluation else frozenset())
 
     @property
     def address(self) -> str:
@@ -183,15 +190,25 @@ def _checked(own: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
     widen = own.get("widen", {})
     if not isinstance(widen, dict) or not all(isinstance(one, list) and _texts(one) for one in widen.values()):
         raise BadSettings("keeper.toml: widen is a table: a list of scopes for each provider")
-    glass = own.get("break_glass", [])
-    if not isinstance(glass, list) or not _texts(glass) or not all(glass):
-        raise BadSettings("keeper.toml: break_glass is a list of person ids, or of issuer and subject with a blank between")
     users = {name: own[name] for name in ("uids", "operators") if name in own}
     for name, found in users.items():
         if not isinstance(found, list) or not all(type(uid) is int and uid >= 0 for uid in found):
             raise BadSettings(f"keeper.toml: {name} is a list of user ids, numbers")
     sets: dict[str, frozenset[Any]] = {name: frozenset(found) for name, found in users.items()}
-    return {**sets, "break_glass": frozenset(glass)}
+    return {**sets, **_named(own)}
+
+
+def _named(own: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Who may do what is by names. Raises BadSettings."""
+    words = {
+        "break_glass": "a list of person ids, or of issuer and subject with a blank between",
+        "recovery_groups": "a list of groups, as the identity provider names them",
+    }
+    for name, meant in words.items():
+        found = own.get(name, [])
+        if not isinstance(found, list) or not _texts(found) or not all(found):
+            raise BadSettings(f"keeper.toml: {name} is {meant}")
+    return {name: frozenset(own.get(name, ())) for name in words}
 
 
 def _check_numbers(own: Mapping[str, Any]) -> None:

@@ -109,34 +109,6 @@ class SignedIn:
 
 
 @dataclass(frozen=True)
-class RecoveryLeft:
-    """How many recovery codes are not spent, and when they were made; None for somebody who made none."""
-
-    left: int
-    made_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """A recovery code was spent. `ticket` replaces the session's; `left` are left."""
-
-    ticket: str
-    left: int
-
-
-@dataclass(frozen=True)
-class LoggedOut:
-    """A verified logout token: `person` signed out at the identity provider, of its session `sid`, or of all where
-    that is empty. `person` is empty where the token names a session alone. `jti` must not be taken twice until `until`."""
-
-    issuer: str
-    person: str
-    sid: str
-    jti: str
-    until: datetime
-
-
-@dataclass(frozen=True)
 class Factor:
     id: str
     kind: FactorKind

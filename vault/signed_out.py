@@ -61,6 +61,16 @@ def sessions_end(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {}
 
 
+def end_everything(keeper: Keeper, who: str) -> int:
+    """Nothing that this person signed in to until now counts. The generation of what comes after."""
+
+    def change(old: Data | None) -> tuple[Data, int]:
+        later = (old or _none())["generation"] + 1
+        return {"generation": later, "ended": {}}, later
+
+    return keeper.kv.update(path(who), change)
+
+
 def _none() -> Data:
     return {"generation": 0, "ended": {}}
 

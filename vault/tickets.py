@@ -24,8 +24,9 @@ from vault.signatures import BadSignature, check
 LIFETIME = 24 * 3600
 """Seconds from the sign-in; checking a factor does not make it longer."""
 SKEW = 30
-RECOVERY = "recovery"
-"""Recorded where a recovery code was spent: it enrols a factor, and is none."""
+RECOVERY, READMITTED = "recovery", "readmitted"
+"""Recorded where a recovery code was spent, or two administrators let somebody in again: they enrol a factor, and are none."""
+NO_FACTOR = frozenset({"", RECOVERY, READMITTED})
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Ticket:
     issued_at: datetime
     expires_at: datetime
     factor: str = ""
-    """`passkey`, `totp` or `RECOVERY`; empty until something was checked in this session."""
+    """`passkey`, `totp`, or what stands in for one; empty until something was checked in this session."""
     factor_at: datetime | None = None
     generation: int = 0
     """Of the person's sessions when they signed in: one of before does not count (`vault.signed_out`)."""

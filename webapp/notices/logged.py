@@ -20,12 +20,13 @@ from webapp.people.tables import Session as SignedIn
 
 DONE = frozenset({
     "session.opened", "factor.added", "factor.removed", "recovery.made", "recovery.used", "delegation.made", "oauth.consented",
-    "connection.connected", "channel.added",
+    "connection.connected", "channel.added", "readmission.used",
 })
 """Whoever the entry says did this is told: it may have been somebody else in their place."""
 NAMED: Mapping[str, tuple[str, ...]] = {
     "session.ended": ("person",), "delegation.made": ("to",), "delegation.ended": ("by", "to"), "person.linked": ("persons",),
     "person.unlinked": ("persons",), "agent.reported": ("person",), "agent.resumed": ("person",),
+    **dict.fromkeys(("readmission.started", "readmission.agreed", "readmission.by_operator", "readmission.ended"), ("person",)),
 }
 """The persons under these names in the entry's detail are told of what another did."""
 ACCOUNTS = frozenset({"connection.needs_consent", "connection.key_reminder"})

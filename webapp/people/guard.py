@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import LoginManager
 from flask_wtf.csrf import CSRFError, CSRFProtect
 
-from vault.door import RECOVERY, SessionProof
+from vault.door import NO_FACTOR, SessionProof
 from vault.errors import KeeperAway, NotSignedIn, SessionEnded
 from webapp.errors import BadInput, Forbidden, Misdirected
 from webapp.people import cookies, delegations, sessions
@@ -91,7 +91,8 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
         person=ticket.person, name=ticket.name, email=ticket.email, groups=tuple(ticket.groups),
         admin=any_of(ticket.groups, people.admin_groups), auditor=any_of(ticket.groups, people.auditor_groups),
         session=found.id, proof=SessionProof(found.ticket, cookie),
-        factor_at=None if ticket.factor == RECOVERY else ticket.factor_at, recovering=ticket.factor == RECOVERY,
+        factor_at=None if ticket.factor in NO_FACTOR else ticket.factor_at,
+        recovering=ticket.factor if ticket.factor in NO_FACTOR else "",
         zone=found.zone, locale=found.locale or preferred(asked.headers.get("Accept-Language", "")), same_as=found.same_as,
         language=found.language,
         lent=delegations.standing(the_house, ticket.person, now) if found.lent_until and found.lent_until > now else (),

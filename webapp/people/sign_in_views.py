@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from flask import make_response, redirect, render_template, request, session
+from flask import flash, make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, KeeperError, Stale, TooMany
 from vault.secret import Secret
 from webapp.errors import HTTP, BadInput, Forbidden, LimitReached, look_up
-from webapp.people import cookies, factors, sessions, sign_in
+from webapp.people import cookies, factors, readmission, sessions, sign_in
 from webapp.people.answers import read_answer, refused_words, with_next
 from webapp.people.rules import browser_words, own_path
+from webapp.people.tables import Readmission
 from webapp.web.guards import public, signing_in
 from webapp.web.house import house
 from webapp.web.viewer import viewer
@@ -20,6 +21,7 @@ SAID = {
     "login_required": "The identity provider wants you to sign in there again.",
     "temporarily_unavailable": "The identity provider is out of service for the moment.",
 }
+READMITTED = "Somebody wants to let you set up a new second step. If you did not ask for that, stop it on the page You."
 
 
 @public
@@ -67,6 +69,8 @@ def second() -> ResponseReturnValue:
         return _second(refused_words(refusal, request.form), 422)
     except (LimitReached, TooMany) as limit:
         return _second(limit.hint, 429)
+    if _readmission() is not None:
+        flash(READMITTED, "warn")
     return redirect(_wanted(), 303)
 
 
@@ -116,9 +120,16 @@ def _second(problem: str, status: int) -> ResponseReturnValue:
         return redirect(with_next("/you/factors/first", _wanted()), 303)
     challenge = house().door.challenge(proof=who.proof)
     page = render_template(
-        "people/second.html", next_url=_wanted(), kinds=kinds, options=challenge.options, sealed=challenge.sealed, problem=problem
+        "people/second.html", next_url=_wanted(), kinds=kinds, options=challenge.options, sealed=challenge.sealed,
+        problem=problem, readmission=_readmission(),
     )
     return page, status
+
+
+def _readmission() -> Readmission | None:
+    """What administrators began for the person who signs in."""
+    with house().database.read() as db:
+        return readmission.of(db, viewer().person, house().clock())
 
 
 def _wanted() -> str:

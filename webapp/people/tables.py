@@ -72,6 +72,30 @@ class Session(Base):
     ended_why: Mapped[str | None]
 
 
+class Readmission(Base):
+    """Two administrators let somebody in again who lost every device: a copy of the keeper's record, for pages. A row lets nobody
+    in: the keeper does, by what it signed itself."""
+
+    __tablename__ = "readmission"
+    __table_args__ = (
+        CheckConstraint("state IN ('started', 'agreed', 'used', 'ended')", name="state"),
+        Index("ix_readmission_person", "person"),
+    )
+    shown = ("id", "person", "state", "until")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str]
+    reason: Mapped[str]
+    state: Mapped[str]
+    started_by: Mapped[str]
+    started_at: Mapped[datetime]
+    confirmed_by: Mapped[str]
+    """Person ids, or `operator`; empty until somebody confirmed."""
+    confirmed_at: Mapped[datetime | None]
+    until: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
 class LogoutToken(Base):
     """A logout token that was taken: it is not taken again. `id` is the hex SHA-256 of issuer and `jti`."""
 

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from vault.door import Factor, RecoveryLeft
 from vault.errors import KeeperError
-from webapp.people import sessions, zones
+from webapp.people import readmission, sessions, zones
 from webapp.people.recovery import FEW
 from webapp.people.sign_in_views import leave
 from webapp.people.tables import Person
@@ -23,10 +23,12 @@ def page() -> ResponseReturnValue:
     with house().database.read() as db:
         open_sessions = sessions.of(db, who.person, now)
         zone = db.scalar(select(Person.zone).where(Person.id == who.person))
+        again = readmission.of(db, who.person, now)
+        unconfirmed = readmission.unconfirmed(db, who, now) if who.admin else 0
     factors, left, problem = _factors(who.person)
     return render_template(
         "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem,
-        recovery=left, few=FEW,
+        recovery=left, few=FEW, readmission=again, unconfirmed=unconfirmed,
     )
 
 

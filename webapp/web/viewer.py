@@ -26,8 +26,9 @@ class Viewer:
     proof: SessionProof
     factor_at: datetime | None
     """When a factor was checked in this session; None until then."""
-    recovering: bool = False
-    """Whether a recovery code was spent in this session: they may enrol a factor, and see nothing else before."""
+    recovering: str = ""
+    """`recovery` or `readmitted`, where a recovery code was spent in this session, or administrators let them in again: they may
+    enrol a factor, and see nothing else before."""
     zone: str = "UTC"
     locale: str = "en"
     language: str = ""

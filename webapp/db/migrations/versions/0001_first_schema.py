@@ -500,6 +500,23 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
     )
+    op.create_table('readmission',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('started_by', sa.String(), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('confirmed_by', sa.String(), nullable=False),
+    sa.Column('confirmed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('until', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.CheckConstraint("state IN ('started', 'agreed', 'used', 'ended')", name=op.f('ck_readmission_state')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_readmission'))
+    )
+    with op.batch_alter_table('readmission', schema=None) as batch_op:
+        batch_op.create_index('ix_readmission_person', ['person'], unique=False)
+
     op.create_table('revocations',
     sa.Column('subject', sa.String(), nullable=False),
     sa.Column('connection', sa.String(), nullable=False),
@@ -1017,6 +1034,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_revocations_connection'))
 
     op.drop_table('revocations')
+    with op.batch_alter_table('readmission', schema=None) as batch_op:
+        batch_op.drop_index('ix_readmission_person')
+
+    op.drop_table('readmission')
     op.drop_table('person')
     with op.batch_alter_table('on_call', schema=None) as batch_op:
         batch_op.drop_index('ix_on_call_group')
