@@ -16,7 +16,7 @@ from webapp import audit
 from webapp.clients.tables import ClientKey
 from webapp.db.count import changed
 from webapp.db.once import insert_once
-from webapp.errors import BadInput, Conflict, Missing
+from webapp.errors import BadInput, Conflict, Missing, said
 from webapp.ids import new_id
 
 MOST = 5
@@ -42,9 +42,9 @@ def read(text: str) -> tuple[dict[str, Any], str]:
         document = json.loads(text)
         key = import_key(document)
     except (ValueError, TypeError, KeyError, AttributeError, JoseError) as error:
-        raise BadInput(f"That is not {KINDS}.") from error
+        raise BadInput(said("That is not %(kinds)s.", kinds=KINDS)) from error
     if algorithm(key) is None:
-        raise BadInput(f"That is not {KINDS}.")
+        raise BadInput(said("That is not %(kinds)s.", kinds=KINDS))
     if key.is_private:
         raise BadInput("That is a private key. Register its public half, and treat a private key that was shown around as lost.")
     public = key.as_dict(private=False)
@@ -65,7 +65,7 @@ def add(session: Session, client: str, text: str, *, actor: str, now: datetime) 
     key in two hands, neither proves who speaks."""
     jwk, thumbprint = read(text)
     if len(live(session, client)) >= MOST:
-        raise Conflict(f"This client has {MOST} keys. End one first.")
+        raise Conflict(said("This client has %(most)s keys. End one first.", most=MOST))
     if any(key.jwk["kid"] == jwk["kid"] for key in live(session, client)):
         raise Conflict("This client has a key with this kid.")
     made = new_id("key")

@@ -13,7 +13,7 @@ from webapp.clients.rules import clean_name, read_redirect_uri
 from webapp.clients.tables import Client, RegistrationCount
 from webapp.config import OAuth
 from webapp.db.count import changed
-from webapp.errors import BadInput, LimitReached
+from webapp.errors import BadInput, LimitReached, said
 from webapp.ids import new_id
 
 EVERYONE = "everyone"
@@ -24,7 +24,10 @@ def register(
 ) -> Client:
     """Write down a new public agent. Raises BadInput (`invalid_redirect_uri`) or LimitReached; nothing is written then."""
     if not redirect_uris or len(redirect_uris) > limits.redirect_uris or len(set(redirect_uris)) != len(redirect_uris):
-        raise BadInput(f"Register between 1 and {limits.redirect_uris} different redirect URIs.", code="invalid_redirect_uri")
+        raise BadInput(
+            said("Register between 1 and %(most)s different redirect URIs.", most=limits.redirect_uris),
+            code="invalid_redirect_uri",
+        )
     for uri in redirect_uris:
         read_redirect_uri(uri, public_url)
     count(session, source, limits.registrations_per_source, now)

@@ -7,7 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address, ip_network
 
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 NAMELESS = "An agent without a name"
@@ -70,8 +70,8 @@ class RedirectUri:
     def shown(self) -> str:
         """Where the answer goes, for a person to read."""
         if self.private:
-            return f"an app on your device ({self.scheme})"
-        return f"this computer ({self.host})" if self.loopback else self.host
+            return said("an app on your device (%(scheme)s)", scheme=self.scheme)
+        return said("this computer (%(host)s)", host=self.host) if self.loopback else self.host
 
 
 def read_redirect_uri(text: str, public_url: str = "") -> RedirectUri:

@@ -17,11 +17,16 @@ from webapp.clients.lookup import get
 from webapp.clients.tables import Client
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, psaid, said
 
 SHUT_OUT = "clients.shut_out"
 """The due row, by client, that ends what a token client holds of people's accounts and may no longer: one that was revoked or
 paused, or that may ask for less."""
+
+STATUS = {
+    "active": psaid("an agent is", "active"), "paused": psaid("an agent is", "paused"),
+    "revoked": psaid("an agent is", "revoked"),
+}
 
 Change = Literal["vouch", "unvouch", "pause", "resume", "revoke"]
 
@@ -45,8 +50,11 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
     done = session.execute(update(Client).where(*allowed).values(**values))
     if changed(done) != 1:
         if client.suspended and what == "resume":
-            raise Conflict(f"This agent may be compromised. It is resumed on the incident's page, /incidents/{client.suspended}.")
-        raise Conflict(f"This agent is {client.status}; that cannot be changed in this way.")
+            page = f"/incidents/{client.suspended}"
+            raise Conflict(said("This agent may be compromised. It is resumed on the incident's page, %(page)s.", page=page))
+        raise Conflict(said(
+            "This agent is %(status)s; that cannot be changed in this way.", status=STATUS[client.status]
+        ))
     session.refresh(client)
     if what == "revoke":
         certificates.revoke_all(session, client_id, actor=actor, now=now)

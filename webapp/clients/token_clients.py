@@ -14,14 +14,15 @@ from webapp.clients import certificates, keys, permissions
 from webapp.clients.lookup import get, token_client
 from webapp.clients.permissions import Allow
 from webapp.clients.rules import clean_name, read_redirect_uri
+from webapp.clients.status import STATUS
 from webapp.clients.tables import Client, TokenClient
 from webapp.config import Settings
 from webapp.db.once import insert_once
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, said
 
 BY_CERTIFICATE = "tls_client_auth"
 BY_KEY = "private_key_jwt"
-METHODS = {BY_CERTIFICATE: "a client certificate", BY_KEY: "its own key"}
+METHODS = {BY_CERTIFICATE: said("a client certificate"), BY_KEY: said("its own key")}
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def check(asked: Registration, settings: Settings) -> None:
     if not asked.name.strip():
         raise BadInput("Give the client a name.")
     if len(asked.redirect_uris) > settings.oauth.redirect_uris or len(set(asked.redirect_uris)) != len(asked.redirect_uris):
-        raise BadInput(f"At most {settings.oauth.redirect_uris} different redirect URIs.")
+        raise BadInput(said("At most %(most)s different redirect URIs.", most=settings.oauth.redirect_uris))
     for uri in asked.redirect_uris:
         read_redirect_uri(uri, settings.public_url)
     if asked.resource is not None:
@@ -112,7 +113,9 @@ def registered(session: Session, client_id: str, method: str) -> TokenClient:
     if row is None:
         raise BadInput("This is an agent, not a token client: it has neither a key nor a certificate.")
     if row.auth_method != method:
-        raise BadInput(f"This client is registered with {METHODS[row.auth_method]}, and proves itself by nothing else.")
+        raise BadInput(said(
+            "This client is registered with %(method)s, and proves itself by nothing else.", method=METHODS[row.auth_method]
+        ))
     if client.status != "active":
-        raise Conflict(f"This client is {client.status}.")
+        raise Conflict(said("This client is %(status)s.", status=STATUS[client.status]))
     return row

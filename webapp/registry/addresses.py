@@ -11,7 +11,7 @@ import socket
 from urllib.parse import SplitResult, urlsplit
 
 from webapp.config import HOST
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 
 class AddressRefused(BadInput):
@@ -42,9 +42,9 @@ def resolve(parts: SplitResult) -> tuple[str, int]:
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError as error:
-        raise AddressRefused(f"The host {host} has no address.") from error
+        raise AddressRefused(said("The host %(host)s has no address.", host=host)) from error
     if not all(_permitted(address, parts) for address in found):
-        raise AddressRefused(f"The host {host} is at an address that no server can have.")
+        raise AddressRefused(said("The host %(host)s is at an address that no server can have.", host=host))
     return min(found, key=lambda address: (":" in address, address)), port
 
 

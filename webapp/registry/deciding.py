@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.db.due import enqueue
-from webapp.errors import BadInput, Conflict, Missing
+from webapp.errors import BadInput, Conflict, Missing, said
 from webapp.ids import new_id
 from webapp.registry import addresses, digest, rules
 from webapp.registry.rules import Approval
@@ -29,7 +29,7 @@ def add(
     rules.server_name(name)
     addresses.split(url)
     if session.scalar(select(Server.id).where(Server.name == name)):
-        raise Conflict(f"There is a server `{name}` already.")
+        raise Conflict(said("There is a server `%(name)s` already.", name=name))
     server = Server(
         id=new_id("srv"), name=name, title=_title(title or name), url=url, status="active", provider=provider,
         manifest=digest.manifest(url, {}), created_at=now, created_by=actor,
@@ -56,7 +56,7 @@ def approve(
     if found.status == "gone":
         raise Conflict("The server no longer lists this tool.")
     if why := digest.why_unreadable(found.listed):
-        raise BadInput(f"This tool cannot be pinned, so it cannot be approved. {why}")
+        raise BadInput(said("This tool cannot be pinned, so it cannot be approved. %(why)s", why=why))
     pin = digest.pin(
         found.listed, cls=approval.cls, pointers=approval.pointers, changes_recipients=approval.changes_recipients,
         credential=approval.credential, outside=approval.outside,
@@ -104,7 +104,9 @@ def pause(session: Session, *, server: str, paused: bool, actor: str, now: datet
     """Close or open a server for all calls. Raises Conflict when it is so already."""
     owner = locked(session, server)
     if owner.suspended and not paused:
-        raise Conflict(f"This server may be compromised. It is opened on the incident's page, /incidents/{owner.suspended}.")
+        raise Conflict(said(
+            "This server may be compromised. It is opened on the incident's page, %(page)s.", page=f"/incidents/{owner.suspended}"
+        ))
     before, after = ("active", "paused") if paused else ("paused", "active")
     moved = session.execute(
         update(Server).where(Server.id == owner.id, Server.status == before).values(status=after),
@@ -177,5 +179,5 @@ def _moved_one(result: object) -> None:
 def _title(text: str) -> str:
     text = " ".join(text.split())
     if not 0 < len(text) <= TITLE or not text.isprintable():
-        raise BadInput(f"A server's title is a line of at most {TITLE} characters.")
+        raise BadInput(said("A server's title is a line of at most %(most)s characters.", most=TITLE))
     return text

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from webapp.canonical import canonical
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./:-]{0,127}", re.ASCII)
 DESCRIPTION_BYTES = 100_000
@@ -24,13 +24,16 @@ def description(listed: Json) -> str:
     if not isinstance(name, str) or not TOOL_NAME.fullmatch(name):
         raise BadInput("The server lists a tool whose name is not made of letters, digits, `_`, `-`, `.`, `/` and `:`.")
     if not isinstance(listed.get("inputSchema"), dict):
-        raise BadInput(f"The server lists `{name}` without an input schema.")
+        raise BadInput(said("The server lists `%(tool)s` without an input schema.", tool=name))
     try:
         text = canonical(listed).decode()
     except (ValueError, RecursionError, UnicodeError) as error:
-        raise BadInput(f"The server lists `{name}` with values that have no exact form.", detail=str(error)) from error
+        words = said("The server lists `%(tool)s` with values that have no exact form.", tool=name)
+        raise BadInput(words, detail=str(error)) from error
     if len(text) > DESCRIPTION_BYTES:
-        raise BadInput(f"The server lists `{name}` with more than {DESCRIPTION_BYTES} bytes of description.")
+        raise BadInput(said(
+            "The server lists `%(tool)s` with more than %(most)s bytes of description.", tool=name, most=DESCRIPTION_BYTES
+        ))
     return text
 
 

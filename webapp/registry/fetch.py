@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult
 
 from vault.secret import Secret
-from webapp.errors import CountersealError
+from webapp.errors import CountersealError, said
 from webapp.registry import addresses
 
 MODERN = "2026-07-28"
@@ -69,11 +69,11 @@ def list_tools(url: str, token: Secret[str] | None = None, *, seconds: float = S
             raise ListingFailed("The server did not answer tools/list with a list of tools.")
         tools += [tool for tool in page if isinstance(tool, dict)]
         if len(tools) > TOOLS:
-            raise ListingFailed(f"The server lists more than {TOOLS} tools.")
+            raise ListingFailed(said("The server lists more than %(most)s tools.", most=TOOLS))
         cursor = result.get("nextCursor")
         if not isinstance(cursor, str) or not cursor:
             return tools
-    raise ListingFailed(f"The server's listing has more than {PAGES} pages.")
+    raise ListingFailed(said("The server's listing has more than %(most)s pages.", most=PAGES))
 
 
 def _open(talk: _Talk) -> None:
@@ -116,9 +116,9 @@ def _call(talk: _Talk, method: str, params: Json, *, lenient: bool = False) -> J
         params = {**params, "_meta": about}
     message = _post(talk, {"jsonrpc": "2.0", "id": talk.count, "method": method, "params": params}, method)
     if message is None:
-        raise _NoAnswer(f"The server did not answer {method}.")
+        raise _NoAnswer(said("The server did not answer %(method)s.", method=method))
     if "error" in message and not lenient:
-        raise ListingFailed(f"The server refused {method}.", detail=str(message["error"])[:300])
+        raise ListingFailed(said("The server refused %(method)s.", method=method), detail=str(message["error"])[:300])
     return message
 
 
@@ -161,7 +161,7 @@ def _chunks(talk: _Talk, response: http.client.HTTPResponse) -> Iterator[bytes]:
     while chunk := response.read1(CHUNK):
         talk.left -= len(chunk)
         if talk.left < 0:
-            raise ListingFailed(f"The server's listing is larger than {BYTES} bytes.")
+            raise ListingFailed(said("The server's listing is larger than %(most)s bytes.", most=BYTES))
         _left(talk)
         yield chunk
 

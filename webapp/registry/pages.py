@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from webapp.errors import CountersealError, Missing
+from webapp.errors import CountersealError, Missing, said
 from webapp.registry import compare, digest, pins, suggest
 from webapp.registry.compare import Change
 from webapp.registry.forms import ToolForm
@@ -20,11 +20,11 @@ from webapp.registry.tables import Server, Tool
 
 ORDER = ("drifted", "new", "approved", "refused", "gone")
 CLASSES = {
-    "read": "Only reads",
-    "write": "Changes one’s own data; can be undone",
-    "send": "Reaches somebody else, or the outside",
-    "money": "Moves money",
-    "destroy": "Destroys, or nobody knows what it does",
+    "read": said("Only reads"),
+    "write": said("Changes one’s own data; can be undone"),
+    "send": said("Reaches somebody else, or the outside"),
+    "money": said("Moves money"),
+    "destroy": said("Destroys, or nobody knows what it does"),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webapp.currencies import EXPONENTS
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.registry.tables import CLASSES
 
 SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
@@ -44,7 +44,7 @@ class Approval:
 
     def __post_init__(self) -> None:
         if self.cls not in CLASSES:
-            raise BadInput(f"A tool's class is one of {', '.join(CLASSES)}.")
+            raise BadInput(said("A tool's class is one of %(classes)s.", classes=", ".join(CLASSES)))
         object.__setattr__(self, "pointers", normalised(self.pointers))
         self._credential()
 
@@ -72,24 +72,27 @@ def normalised(pointers: Mapping[str, Any]) -> Pointers:
     """The pointers in their one form. A bare string is a pointer. Raises BadInput naming the first that does not fit."""
     unknown = pointers.keys() - FIELDS.keys()
     if unknown:
-        raise BadInput(f"There is no fact `{min(unknown)}`; there are {', '.join(FIELDS)}.")
+        raise BadInput(said("There is no fact `%(fact)s`; there are %(facts)s.", fact=min(unknown), facts=", ".join(FIELDS)))
     return {name: _one(name, value) for name, value in sorted(pointers.items())}
 
 
 def _one(name: str, value: Any) -> dict[str, str]:
     given = {"pointer": value} if isinstance(value, str) else dict(value) if isinstance(value, Mapping) else {}
     if not given or given.keys() - set(FIELDS[name]) or not all(isinstance(each, str) for each in given.values()):
-        raise BadInput(f"`{name}` is given by {' and '.join(FIELDS[name])}.")
+        raise BadInput(said("`%(fact)s` is given by %(fields)s.", fact=name, fields=", ".join(FIELDS[name])))
     if ("pointer" in given) == ("is" in given):
-        raise BadInput(f"`{name}` needs a JSON Pointer into the arguments, such as /{name}.")
+        raise BadInput(said("`%(fact)s` needs a JSON Pointer into the arguments, such as /%(fact)s.", fact=name))
     if "pointer" in given and not (POINTER.fullmatch(given["pointer"]) and len(given["pointer"]) <= 512):
-        raise BadInput(f"`{given['pointer'][:60]}` is not a JSON Pointer (RFC 6901): it begins with a slash, such as /{name}.")
+        raise BadInput(said(
+            "`%(pointer)s` is not a JSON Pointer (RFC 6901): it begins with a slash, such as /%(fact)s.",
+            pointer=given["pointer"][:60], fact=name,
+        ))
     if "is" in given and given["is"] not in EXPONENTS:
         raise BadInput("A fixed currency is an ISO 4217 code such as EUR.")
     if name == "amount" and given.get("unit") not in UNITS:
         raise BadInput("An amount is in `major` units (480.00) or in `minor` units (48000): say which.")
     if name == "recipient" and given.setdefault("kind", "text") not in KINDS:
-        raise BadInput(f"A recipient is one of {', '.join(KINDS)}.")
+        raise BadInput(said("A recipient is one of %(kinds)s.", kinds=", ".join(KINDS)))
     return given
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp import audit
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.registry import addresses, deciding, digest, drift
 from webapp.registry.rules import Approval
 from webapp.registry.tables import Server, Tool
@@ -31,7 +31,7 @@ def put(
     seen = drift.texts(listed)
     missing = approvals.keys() - seen.keys()
     if missing:
-        raise BadInput(f"The server does not list {', '.join(sorted(missing))}.")
+        raise BadInput(said("The server does not list %(tools)s.", tools=", ".join(sorted(missing))))
     drift.record(session, name, seen, whole=True, actor=by, now=now)
     for tool, approval in approvals.items():
         if not _stands(session, server.id, tool, seen[tool], approval):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from webapp.errors import said
 from webapp.registry.rules import Approval, Pointers
 
 WORDS: Mapping[str, str] = {
@@ -80,16 +81,16 @@ def _class(words: list[str], hints: Any, pointers: Pointers) -> tuple[str, str]:
     notes = hints if isinstance(hints, Mapping) else {}
     warned = notes.get("destructiveHint") is True or notes.get("readOnlyHint") is False
     if words and words[0] in KNOWN["read"] and not warned:
-        return "read", f"class: its name begins with “{words[0]}”"
+        return "read", said("class: its name begins with “%(word)s”", word=words[0])
     if {"amount", "currency"} <= pointers.keys():
-        return "money", "class: it takes an amount and a currency"
+        return "money", said("class: it takes an amount and a currency")
     for cls in WORST_FIRST:
         found = next((word for word in words if word in KNOWN[cls]), None)
         if found is not None:
             if cls in ("send", "write") and notes.get("destructiveHint") is True:
-                return "destroy", "class: the server says that it destroys"
-            return cls, f"class: its name says “{found}”"
-    return "destroy", "class: nothing in its name says what it does"
+                return "destroy", said("class: the server says that it destroys")
+            return cls, said("class: its name says “%(word)s”", word=found)
+    return "destroy", said("class: nothing in its name says what it does")
 
 
 def _fields(listed: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -105,7 +106,7 @@ def _pointers(fields: Mapping[str, Any]) -> tuple[Pointers, list[str]]:
     def take(fact: str, name: str | None, **more: str) -> None:
         if name is not None:
             pointers[fact] = {"pointer": f"/{name}", **more}
-            reasons.append(f"{fact}: there is an argument named “{name}”")
+            reasons.append(said("%(fact)s: there is an argument named “%(name)s”", fact=fact, name=name))
 
     amount = _first(fields, AMOUNTS, ("string", "number", "integer"))
     currency = _first(fields, CURRENCIES, ("string",))

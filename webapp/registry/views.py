@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from webapp.errors import BadInput, CountersealError
+from webapp.errors import BadInput, CountersealError, said
 from webapp.registry import deciding, look, pages
 from webapp.registry.forms import ToolForm
 from webapp.registry.pages import Handed
@@ -13,6 +13,7 @@ from webapp.web import guards
 from webapp.web.house import house
 from webapp.web.htmx import is_partial
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("registry", __name__)
 
@@ -57,7 +58,7 @@ def server(name: str) -> str:
 @guards.admin
 def look_now(name: str) -> ResponseReturnValue:
     why = look.look(house(), name, actor=_actor())
-    flash(why or "Looked. This is what the server lists now.", "warn" if why else "good")
+    flash(why or said("Looked. This is what the server lists now."), "warn" if why else "good")
     return redirect(url_for("registry.server", name=name), 303)
 
 
