@@ -26,10 +26,13 @@ def _at(module: str, name: str) -> Load:
 
 
 def _policy() -> click.Command:
+    from webapp.insights.commands import replay_command
     from webapp.policy import commands
     from webapp.registry import pins
 
-    return commands.group(pins.pinned)
+    found = commands.group(pins.pinned)
+    found.add_command(replay_command)
+    return found
 
 
 def _client() -> click.Command:

@@ -35,6 +35,8 @@ from webapp.gateway.front import Front
 from webapp.incidents import glass as incidents_glass
 from webapp.incidents import jobs as incidents_jobs
 from webapp.incidents import views as incidents
+from webapp.insights import jobs as insights_jobs
+from webapp.insights import views as insights
 from webapp.jobs import Handler
 from webapp.notices import jobs as notices_jobs
 from webapp.notices import views as notices
@@ -72,6 +74,7 @@ ROOMS = (
     gateway.blueprint,
     incidents.blueprint,
     notices.blueprint,
+    insights.blueprint,
     secrets.blueprint,
 )
 HERE = Path(__file__).resolve().parent
@@ -93,6 +96,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         connections_jobs.jobs,
         incidents_jobs.jobs,
         notices_jobs.jobs,
+        insights_jobs.jobs,
         oauth_jobs.jobs,
         people_jobs.jobs,
         rotating.jobs,
@@ -105,6 +109,7 @@ def plan(house: House) -> None:
     """What is due by itself from each worker's start."""
     rotating.plan(house)
     idle.plan(house)
+    insights_jobs.plan(house)
 
 
 def create_app(house: House) -> Flask:

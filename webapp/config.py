@@ -193,6 +193,21 @@ class Incidents(BaseModel):
     """How far back a report says what was used."""
 
 
+class Insights(BaseModel):
+    """What is counted of decisions, and what is kept of calls so that other rules can be tried on them."""
+
+    few: int = Field(default=5, ge=1, le=1000)
+    """A median or a 95th percentile of fewer cases says nothing, and is not shown."""
+    cases: int = Field(default=20, ge=1, le=10_000)
+    """A rule whose holds were approved at least as often, and never refused, is shown as one to look at."""
+    requests_days: int = Field(default=30, ge=1, le=90)
+    """How long it is kept what rules were asked about a call: facts in their typed form, no arguments."""
+    requests_most: int = Field(default=200_000, ge=100, le=5_000_000)
+    """How many of them; beyond it the oldest go first."""
+    replay_seconds: int = Field(default=90, ge=1, le=100)
+    """How long one trial that was begun on a page may take. What it did not reach is said."""
+
+
 class Policy(BaseModel):
     zone: str = "UTC"
     business_days: list[int] = [0, 1, 2, 3, 4]
@@ -250,6 +265,7 @@ class Settings(BaseSettings):
     rotation: Rotation = Field(default_factory=Rotation)
     incidents: Incidents = Field(default_factory=Incidents)
     notices: Notices = Field(default_factory=Notices)
+    insights: Insights = Field(default_factory=Insights)
     policy: Policy = Field(default_factory=Policy)
     web: Web = Field(default_factory=Web)
 

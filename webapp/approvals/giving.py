@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from webapp import audit
 from webapp.approvals import holding, reports, requests, usage
 from webapp.approvals.handing_over import answer, given
 from webapp.approvals.holding import CallKey, Held
+from webapp.approvals.judged import keeping
 from webapp.approvals.payloads import sealer
 from webapp.approvals.reasons import PAUSED
 from webapp.approvals.reported import Case, draft, judge, open_case
@@ -135,12 +137,13 @@ def _admit(session: Where, house: House, case: Case, store: Store | None = None)
     now, found = house.clock(), case.found
     verdict, used = judge(session, active.current(house, session), case, now)
     if isinstance(verdict, Hold):
-        return verdict if store is None else store(session_of(session), verdict, used)
+        return verdict if store is None else _stored(session, case, verdict, used, store, now)
     detail = {"policy": verdict.digest, "rules": list(verdict.rules), "arguments": case.digest, "enforced": False}
     actor = f"client:{found.wanted.client.id}"
     if isinstance(verdict, Deny):
         detail |= {"connection": found.connection.id, "scopes": list(found.wanted.scopes), "tool": case.tool}
-        audit.append(session, kind="token.denied", actor=actor, subject=found.wanted.client.id, detail=detail, at=now)
+        entry = audit.append(session, kind="token.denied", actor=actor, subject=found.wanted.client.id, detail=detail, at=now)
+        keeping.keep(session, entry, case.call(used, now), verdict)
         return verdict
     consent = consents.live(session, found.wanted.client.id, found.connection.id)
     if consent is None or consent.id != found.consent.id:
@@ -151,8 +154,16 @@ def _admit(session: Where, house: House, case: Case, store: Store | None = None)
         exclusive=False, cap=house.settings.broker.cap, now=now, consent=found.consent.id, actors=found.actors, more=detail,
     )
     usage.record(session, case.counted(), now, lease.id)
+    keeping.keep(session, lease.id, case.call(used, now), verdict)
     consents.used(session, found.consent.id, now)
     return lease
+
+
+def _stored(session: Where, case: Case, verdict: Hold, used: Used, store: Store, now: datetime) -> Held:
+    held = store(session_of(session), verdict, used)
+    if held.created:
+        keeping.keep(session, held.action_id, case.call(used, now), verdict)
+    return held
 
 
 def _minted(house: House, case: Case, lease: Lease) -> Minted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
@@ -15,11 +15,12 @@ class Entry(Base):
     `place` is its index in the tree, None until it is sequenced."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (Index("ix_audit_entries_kind", "kind", "at"),)
     shown = ("id", "kind", "subject", "place")
 
     id: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
-    kind: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
     actor: Mapped[str]
     subject: Mapped[str] = mapped_column(index=True)
     body: Mapped[bytes]

@@ -11,6 +11,8 @@ from webapp.db.base import Base
 
 HANDED_OUT = text("state = 'planned' AND consent <> ''")
 """What a token client may still hold: the only ones that their time alone closes."""
+GIVEN = text("consent <> '' AND action IS NULL")
+"""What a token client was given without anybody being asked: counted by time."""
 
 
 class Lease(Base):
@@ -25,6 +27,7 @@ class Lease(Base):
         CheckConstraint("state IN ('planned', 'closed', 'ended')", name="state"),
         Index("ix_leases_connection_planned_at", "connection", "planned_at"),
         Index("ix_leases_handed_out_until", "until", sqlite_where=HANDED_OUT, postgresql_where=HANDED_OUT),
+        Index("ix_leases_given_planned_at", "planned_at", sqlite_where=GIVEN, postgresql_where=GIVEN),
     )
     shown = ("id", "connection", "server", "tool", "state")
 

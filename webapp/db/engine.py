@@ -53,6 +53,8 @@ class Database:
     native thread: a greenlet that met another's lock would freeze every other one for the busy timeout. So what is given to
     `write` waits for nothing but the database: no vault, no network, no sleep.
 
+    `aside` reads what takes long: on SQLite on a native thread of its own, so that nobody else waits for it.
+
     `look` and `commit` are the same for what every call does, without a Session (`webapp.db.direct`). On SQLite, works given to
     `commit` that wait at the same time share one commit; each still fails alone.
     """
@@ -66,15 +68,17 @@ class Database:
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, connect_args=threads)
             self.writer = _engine(url, poolclass=NullPool, connect_args={"isolation_level": None, **threads})
             event.listen(self.writer, "begin", _begin_immediate)
+            self.aside_engine = _engine(url, poolclass=NullPool, connect_args=threads)
         else:
             waits = {"connect_timeout": BUSY_TIMEOUT_MS // 1000, "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}"}
             self.engine = _engine(url, pool_size=POOL, max_overflow=OVERFLOW, pool_pre_ping=True, connect_args=waits)
-            self.writer = self.engine
+            self.writer = self.aside_engine = self.engine
         self.changes = Changes(self.engine)
         driver = self.engine.dialect.loaded_dbapi
         self._away = (OperationalError, PoolTimeout, driver.OperationalError)
         self._no_text = (DataError, driver.DataError, UnicodeEncodeError)
         self._thread: Writer | None = None
+        self._aside: Writer | None = None
         self._guard = threading.Lock()
         self._connection: Connection | None = None
         self._readers: list[Any] = []
@@ -86,6 +90,24 @@ class Database:
         """A session to read with; whatever is left uncommitted is rolled back."""
         with self._available(), Session(self.engine, expire_on_commit=False) as session:
             yield session
+
+    def aside(self, work: Callable[[Session], T]) -> T:
+        """What `work` reads, where that takes long: under gevent, a query of a second on SQLite would hold everybody up. One such
+        work after another. What it returns is used elsewhere, so nothing in it may be loaded later. Raises Unavailable."""
+        if not self.sqlite:
+            with self.read() as session:
+                return work(session)
+        with self._guard:
+            if self._aside is None:
+                self._aside = Writer(self._read_aside, lambda: None)
+        with self._available():
+            result: T = self._aside.run(work, alone=True)
+            return result
+
+    def _read_aside(self, works: Sequence[Work]) -> None:
+        """On its thread."""
+        with Session(self.aside_engine, expire_on_commit=False) as session:
+            works[0].result = works[0].run(session)
 
     @contextmanager
     def look(self) -> Iterator[Direct]:
@@ -127,8 +149,9 @@ class Database:
         for end in self.ending:
             end()
         self.changes.close()
-        if self._thread is not None:
-            self._thread.close()
+        for thread in (self._thread, self._aside):
+            if thread is not None:
+                thread.close()
         while self._readers:
             self._readers.pop().close()
         self.engine.dispose()

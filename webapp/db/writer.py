@@ -1,4 +1,5 @@
-"""SQLite's one writer: a native thread that runs transactions one after another, and small ones that wait in one commit.
+"""SQLite's one writer: a native thread that runs transactions one after another, and small ones that wait in one commit. Another
+such thread reads what takes long.
 
 Under gevent or not, whoever waits for it waits without blocking anybody else.
 """

@@ -18,6 +18,7 @@ from webapp import audit
 from webapp.approvals import reports, usage
 from webapp.approvals.deciding import void_to_recipients
 from webapp.approvals.holding import Held
+from webapp.approvals.judged import keeping
 from webapp.approvals.reasons import PAUSED
 from webapp.approvals.same_call import CallKey, Existing, held_before, same
 from webapp.approvals.usage import Used
@@ -30,7 +31,7 @@ from webapp.errors import BadInput, CountersealError
 from webapp.gateway import holding, lacking, mirrored, tainting
 from webapp.gateway.eras import Ask, complete
 from webapp.gateway.executing import error_result
-from webapp.gateway.judging import Case, Who, groups, judge, open_case
+from webapp.gateway.judging import Case, Who, groups, judged, open_case
 from webapp.gateway.negotiation import Target
 from webapp.gateway.origins import LARGEST, Noted
 from webapp.gateway.outcomes import REASON
@@ -40,7 +41,8 @@ from webapp.gateway.upstream import Outcome, ToolCall
 from webapp.gateway.wire import INVALID_PARAMS, Json, Result, RpcError, Step, dump
 from webapp.ids import new_id
 from webapp.policy import active
-from webapp.policy.calls import Deny, Hold
+from webapp.policy.calls import Call, Deny, Hold
+from webapp.policy.engine import PolicySet
 from webapp.registry.pins import ToolRefused, pinned
 
 UNKNOWN: Final = (
@@ -161,7 +163,8 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None
     """The verdict and what follows from it, in one transaction: an allowed call is counted, its lease planned, and the log
     says that it is about to happen. An agent that was reported is not judged. Without `store`, a hold is only said."""
     now, call_id, actor = room.house.clock(), new_id("call"), f"client:{ask.caller.client}"
-    verdict, used = judge(session, active.current(room.house, session), case, now)
+    rules = active.current(room.house, session)
+    verdict, used, asked = judged(session, rules, case, now)
     asking = {ask.caller.client: ask.caller.client_verified}
     stopped = reports.stopped(session, room.house.settings.public_url, ask.caller.person, asking)
     if stopped is not None:
@@ -169,7 +172,8 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None
         audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
         return stopped
     if isinstance(verdict, Hold):
-        return verdict if store is None else store(session_of(session), verdict, used)
+        return verdict if store is None else _stored(session, rules, asked, verdict, used, store)
+    keeping.keep(session, call_id, asked, verdict, session_known=rules.asks_session(asked.cls))
     detail = _detail(ask, case) | {"policy": verdict.digest, "rules": list(verdict.rules)}
     if isinstance(verdict, Deny):
         audit.append(session, kind="call.denied", actor=actor, subject=call_id, detail=detail, at=now)
@@ -183,6 +187,13 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None
     detail |= {"lease": lease.id if lease else None}
     audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
     return Allowed(call_id, lease)
+
+
+def _stored(session: Where, rules: PolicySet, asked: Call, verdict: Hold, used: Used, store: Store) -> Held:
+    held = store(session_of(session), verdict, used)
+    if held.created:
+        keeping.keep(session, held.action_id, asked, verdict, session_known=rules.asks_session(asked.cls))
+    return held
 
 
 def _detail(ask: Ask, case: Case) -> dict[str, Any]:

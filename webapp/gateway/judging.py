@@ -111,9 +111,18 @@ def account(session: Where, person: str, pin: PinnedTool) -> Connection | None:
 def judge(session: Where, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None) -> tuple[Verdict, Used]:
     """What is to become of the call, given what was used before. In the transaction that acts on it: two calls at once must
     not both pass under one cap."""
+    verdict, used, _asked = judged(session, rules, case, now, excluding=excluding)
+    return verdict, used
+
+
+def judged(
+    session: Where, rules: PolicySet, case: Case, now: datetime, *, excluding: str | None = None
+) -> tuple[Verdict, Used, Call]:
+    """The same, with what policy was asked."""
     usage.one_at_a_time(session, case.who.person)
     used = usage.facts(session, case.counted(), now, excluding=excluding, wanted=rules.counted(case.pin.cls))
     tainted = case.tainted
     if tainted is None:
         tainted = rules.asks_session(case.pin.cls) and tainting.tainted(session, case.who.grant, now)
-    return rules.decide(case.call(used, now, tainted=tainted)), used
+    asked = case.call(used, now, tainted=tainted)
+    return rules.decide(asked), used, asked

@@ -96,9 +96,7 @@ class PolicySet:
         self._rules = {cls: _Part(_of(cls, rules, holds=False)) for cls in CLASSES}
         self._holds = {cls: _Part(_of(cls, rules, holds=True), permit_all=True) for cls in CLASSES}
         self._counted = {cls: self._rules[cls].counted | self._holds[cls].counted for cls in CLASSES}
-        self._limits = {
-            cls: counters.limits([*_of(cls, rules, holds=False), *_of(cls, rules, holds=True)]) for cls in CLASSES
-        }
+        self._limits = {cls: counters.limits(self.rules_for(cls)) for cls in CLASSES}
 
     def decide(self, call: Call) -> Verdict:
         """What is to become of this call. Never raises for what a rule does: an error is a Deny.
@@ -124,6 +122,10 @@ class PolicySet:
     def asks_session(self, cls: str) -> bool:
         """Whether rules for this class of tool read what the agent did before (`session`), or may."""
         return any("session" in (part[cls]._read or ("session",)) for part in (self._rules, self._holds) if cls in part)
+
+    def rules_for(self, cls: str) -> tuple[Rule, ...]:
+        """The rules and holds that can speak about this class of tool."""
+        return (*_of(cls, self.rules, holds=False), *_of(cls, self.rules, holds=True))
 
     def limits(self, cls: str) -> tuple[counters.Limit, ...]:
         """The plainly written limits of this class."""

@@ -72,6 +72,15 @@ def test_who_waits_is_woken_by_another_process(database: Database, database_url:
     other.close()
 
 
+def test_what_is_read_aside_is_what_was_written_and_fails_alone(database: Database) -> None:
+    database.write(lambda s: enqueue(s, "k", "1", NOW))
+    assert database.aside(lambda s: s.scalars(select(Due.key)).all()) == ["1"]
+    with pytest.raises(ZeroDivisionError):
+        database.aside(lambda _s: 1 / 0)
+    database.write(lambda s: enqueue(s, "k", "2", NOW))
+    assert sorted(database.aside(lambda s: s.scalars(select(Due.key)).all())) == ["1", "2"]
+
+
 def test_a_naive_time_is_refused(database: Database) -> None:
     with pytest.raises(Exception, match="naive"):
         database.write(lambda s: enqueue(s, "k", "1", datetime(2026, 1, 1)))  # noqa: DTZ001

@@ -28,6 +28,7 @@ WORDS = {
     "claimed": "Taken on: they look at it", "released": "Given back", "extended": "Given more time",
     "escalated": "Put before another group too", "edited": "Made from another call, with other arguments",
     "glass_broken": "The glass was broken: one person alone passed it",
+    "regretted": "Somebody said that it should not have run",
     "result_shredded": "The stored answer was deleted, its time being over",
 }
 VERDICTS = {"approve": "Approved", "confirm": "Confirmed", "reject": "Rejected", "break_glass": "Passed alone"}

@@ -149,7 +149,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('place', name=op.f('uq_audit_entries_place'))
     )
     with op.batch_alter_table('audit_entries', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_audit_entries_kind'), ['kind'], unique=False)
+        batch_op.create_index('ix_audit_entries_kind', ['kind', 'at'], unique=False)
         batch_op.create_index(batch_op.f('ix_audit_entries_subject'), ['subject'], unique=False)
 
     op.create_table('audit_nodes',
@@ -326,6 +326,56 @@ def upgrade() -> None:
     with op.batch_alter_table('incident', schema=None) as batch_op:
         batch_op.create_index('ix_incident_subject', ['kind', 'subject'], unique=False)
 
+    op.create_table('insight_action',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('tool', sa.String(), nullable=False),
+    sa.Column('hour', sa.Integer(), nullable=False),
+    sa.Column('owner', sa.Boolean(), nullable=False),
+    sa.Column('look', sa.Integer(), nullable=True),
+    sa.Column('decided', sa.Integer(), nullable=True),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('action', name=op.f('pk_insight_action'))
+    )
+    with op.batch_alter_table('insight_action', schema=None) as batch_op:
+        batch_op.create_index('ix_insight_action_figures', ['at', 'server', 'tool', 'hour', 'look', 'decided', 'owner', 'action'], unique=False)
+
+    op.create_table('insight_cursor',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('changed_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('place', sa.BigInteger(), nullable=False),
+    sa.CheckConstraint('id = 1', name=op.f('ck_insight_cursor_one_row')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_insight_cursor'))
+    )
+    op.create_table('insight_rule',
+    sa.Column('subject', sa.String(), nullable=False),
+    sa.Column('rule', sa.String(), nullable=False),
+    sa.Column('verdict', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("verdict IN ('hold', 'deny')", name=op.f('ck_insight_rule_verdict')),
+    sa.PrimaryKeyConstraint('subject', 'rule', name=op.f('pk_insight_rule'))
+    )
+    with op.batch_alter_table('insight_rule', schema=None) as batch_op:
+        batch_op.create_index('ix_insight_rule_figures', ['at', 'rule', 'verdict', 'subject'], unique=False)
+
+    op.create_table('judged',
+    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), nullable=False),
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
+    sa.Column('server', sa.String(), nullable=False),
+    sa.Column('tool', sa.String(), nullable=False),
+    sa.Column('cls', sa.String(), nullable=False),
+    sa.Column('connection', sa.String(), nullable=False),
+    sa.Column('verdict', sa.String(), nullable=False),
+    sa.Column('rules', sa.String(), nullable=False),
+    sa.Column('policy', sa.String(), nullable=False),
+    sa.Column('asked', sa.String(), nullable=False),
+    sa.CheckConstraint("verdict IN ('allow', 'deny', 'hold')", name=op.f('ck_judged_verdict')),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_judged'))
+    )
     op.create_table('known_recipient',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -366,6 +416,7 @@ def upgrade() -> None:
     with op.batch_alter_table('leases', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_leases_action'), ['action'], unique=False)
         batch_op.create_index('ix_leases_connection_planned_at', ['connection', 'planned_at'], unique=False)
+        batch_op.create_index('ix_leases_given_planned_at', ['planned_at'], unique=False, sqlite_where=sa.text("consent <> '' AND action IS NULL"), postgresql_where=sa.text("consent <> '' AND action IS NULL"))
         batch_op.create_index('ix_leases_handed_out_until', ['until'], unique=False, sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
 
     op.create_table('logout_token',
@@ -500,6 +551,26 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_person')),
     sa.UniqueConstraint('issuer', 'subject', name=op.f('uq_person_issuer'))
     )
+    op.create_table('policy_trial',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('by', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('days', sa.Integer(), nullable=False),
+    sa.Column('name', sa.String(), nullable=False),
+    sa.Column('text', sa.String(), nullable=False),
+    sa.Column('digest', sa.String(), nullable=False),
+    sa.Column('state', sa.String(), nullable=False),
+    sa.Column('done', sa.Integer(), nullable=False),
+    sa.Column('total', sa.Integer(), nullable=False),
+    sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('problem', sa.String(), nullable=False),
+    sa.Column('result', sa.JSON(none_as_null=True), nullable=True),
+    sa.CheckConstraint("state IN ('waiting', 'running', 'done', 'failed')", name=op.f('ck_policy_trial_state')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_policy_trial'))
+    )
+    with op.batch_alter_table('policy_trial', schema=None) as batch_op:
+        batch_op.create_index('ix_policy_trial_at', ['at'], unique=False)
+
     op.create_table('readmission',
     sa.Column('id', sa.String(), nullable=False),
     sa.Column('person', sa.String(), nullable=False),
@@ -613,6 +684,18 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.create_index('ix_action_group_name', ['name', 'action'], unique=False)
+
+    op.create_table('action_regret',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('reason', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.CheckConstraint("reason <> ''", name=op.f('ck_action_regret_reason')),
+    sa.ForeignKeyConstraint(['action'], ['action.id'], name=op.f('fk_action_regret_action_action')),
+    sa.PrimaryKeyConstraint('action', 'person', name=op.f('pk_action_regret'))
+    )
+    with op.batch_alter_table('action_regret', schema=None) as batch_op:
+        batch_op.create_index('ix_action_regret_at', ['at'], unique=False)
 
     op.create_table('action_seen',
     sa.Column('action', sa.String(), nullable=False),
@@ -1014,6 +1097,10 @@ def downgrade() -> None:
 
     op.drop_table('action_snooze')
     op.drop_table('action_seen')
+    with op.batch_alter_table('action_regret', schema=None) as batch_op:
+        batch_op.drop_index('ix_action_regret_at')
+
+    op.drop_table('action_regret')
     with op.batch_alter_table('action_group', schema=None) as batch_op:
         batch_op.drop_index('ix_action_group_name')
 
@@ -1038,6 +1125,10 @@ def downgrade() -> None:
         batch_op.drop_index('ix_readmission_person')
 
     op.drop_table('readmission')
+    with op.batch_alter_table('policy_trial', schema=None) as batch_op:
+        batch_op.drop_index('ix_policy_trial_at')
+
+    op.drop_table('policy_trial')
     op.drop_table('person')
     with op.batch_alter_table('on_call', schema=None) as batch_op:
         batch_op.drop_index('ix_on_call_group')
@@ -1071,11 +1162,22 @@ def downgrade() -> None:
     op.drop_table('logout_token')
     with op.batch_alter_table('leases', schema=None) as batch_op:
         batch_op.drop_index('ix_leases_handed_out_until', sqlite_where=sa.text("state = 'planned' AND consent <> ''"), postgresql_where=sa.text("state = 'planned' AND consent <> ''"))
+        batch_op.drop_index('ix_leases_given_planned_at', sqlite_where=sa.text("consent <> '' AND action IS NULL"), postgresql_where=sa.text("consent <> '' AND action IS NULL"))
         batch_op.drop_index('ix_leases_connection_planned_at')
         batch_op.drop_index(batch_op.f('ix_leases_action'))
 
     op.drop_table('leases')
     op.drop_table('known_recipient')
+    op.drop_table('judged')
+    with op.batch_alter_table('insight_rule', schema=None) as batch_op:
+        batch_op.drop_index('ix_insight_rule_figures')
+
+    op.drop_table('insight_rule')
+    op.drop_table('insight_cursor')
+    with op.batch_alter_table('insight_action', schema=None) as batch_op:
+        batch_op.drop_index('ix_insight_action_figures')
+
+    op.drop_table('insight_action')
     with op.batch_alter_table('incident', schema=None) as batch_op:
         batch_op.drop_index('ix_incident_subject')
 
@@ -1119,7 +1221,7 @@ def downgrade() -> None:
     op.drop_table('audit_nodes')
     with op.batch_alter_table('audit_entries', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_audit_entries_subject'))
-        batch_op.drop_index(batch_op.f('ix_audit_entries_kind'))
+        batch_op.drop_index('ix_audit_entries_kind')
 
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
