@@ -121,7 +121,8 @@ class PolicySet:
 
     def asks_session(self, cls: str) -> bool:
         """Whether rules for this class of tool read what the agent did before (`session`), or may."""
-        return any("session" in (part[cls]._read or ("session",)) for part in (self._rules, self._holds) if cls in part)
+        parts = [part[cls]._read for part in (self._rules, self._holds) if cls in part]
+        return any(read is None or "session" in read for read in parts)
 
     def rules_for(self, cls: str) -> tuple[Rule, ...]:
         """The rules and holds that can speak about this class of tool."""
