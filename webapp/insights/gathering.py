@@ -7,6 +7,7 @@ last. Entries are found by their place in the tree, which has no gaps.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,8 +25,12 @@ from webapp.db.once import insert_once
 from webapp.insights.tables import Gathered, Paced, RuleSpoke
 from webapp.web.house import House
 
-PIECE = 500
+PIECE = 100
 OVERLAP = timedelta(minutes=2)
+COLUMNS = (
+    Action.id, Action.created_at, Action.changed_at, Action.server, Action.tool, Action.asks_owner, Action.decided_at,
+    Action.state,
+)
 HELD, DENIED = ("action.held",), ("call.denied", "token.denied")
 ONLY = 1
 
@@ -34,17 +39,25 @@ Position = tuple[datetime, str] | None
 
 
 def gather(house: House, most: int = 20) -> bool:
-    """In `most` pieces at most; whether everything there was is gathered now."""
+    """In `most` pieces at most; whether everything there was is gathered now. Between two, whoever else writes has as long as one
+    took: on SQLite another process would hardly ever find the database free."""
     zone = ZoneInfo(house.settings.policy.zone)
     database = house.database
     position = database.write(_begun)
     for _ in range(most):
+        begun = time.monotonic()
         position, more = database.write(lambda s, after=position: _actions(s, after, zone))  # type: ignore[misc]
         if not more:
             break
+        time.sleep(time.monotonic() - begun)
     else:
         return False
-    return any(not database.write(_entries) for _ in range(most))
+    for _ in range(most):
+        begun = time.monotonic()
+        if not database.write(_entries):
+            return True
+        time.sleep(time.monotonic() - begun)
+    return False
 
 
 def _begun(session: Session) -> Position:
@@ -58,12 +71,12 @@ def _actions(session: Session, after: Position, zone: ZoneInfo) -> tuple[Positio
 
     Who gathers locks the cursor first: two that wrote the same rows in two orders would end one another."""
     cursor = session.get_one(Gathered, ONLY, with_for_update=True)
-    found = select(Action).order_by(Action.changed_at, Action.id).limit(PIECE)
+    found = select(*COLUMNS).order_by(Action.changed_at, Action.id).limit(PIECE)
     if after is not None:
         at, last = after
         beyond = or_(Action.changed_at > at, and_(Action.changed_at == at, Action.id > last))
         found = found.where(Action.changed_at >= at, beyond)
-    rows = session.scalars(found).all()
+    rows = session.execute(found).all()
     if not rows:
         return after, False
     looks = _looks(session, [row.id for row in rows])
@@ -83,7 +96,7 @@ def _looks(session: Session, actions: Sequence[str]) -> dict[str, datetime]:
     return {action: at for action, at in found if at is not None}
 
 
-def _paced(row: Action, look: datetime | None, zone: ZoneInfo) -> dict[str, Any]:
+def _paced(row: Any, look: datetime | None, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "action": row.id, "at": row.created_at, "server": row.server, "tool": row.tool,
         "hour": row.created_at.astimezone(zone).hour, "owner": row.asks_owner, "look": _seconds(row.created_at, look),
