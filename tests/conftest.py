@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ from tests.keeper_parts import KeeperParts
 from tests.lent import Lender
 from webapp.db import Base, Database
 
+INSTANCE = tempfile.mkdtemp(prefix="cs-tests-")
+"""The instance folder of settings that name none, in each process of the tests its own: never the checkout's."""
+os.environ["COUNTERSEAL_INSTANCE"] = INSTANCE
+
 for _cls in ("SEND", "MONEY", "DESTROY"):
     # Tests that do not speak of the undo window do not wait for it; those that do say how long it is.
     os.environ.setdefault(f"COUNTERSEAL_APPROVALS__UNDO__{_cls}", "0")
@@ -28,6 +33,10 @@ DATABASES = ("sqlite", "postgresql")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--both", action="store_true", help="run every test of a database on SQLite and on PostgreSQL")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(INSTANCE, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -69,6 +69,8 @@ class KeeperParts:
     door: Door
     evaluation: bool
     log: Path
+    module: str = "vault.keeper"
+    """What is run as the keeper: the real one, or the real one made otherwise from outside (`tests.impatient`)."""
     _vault: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _keeper: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _inside: Keeper | None = field(default=None, repr=False)
@@ -126,7 +128,7 @@ class KeeperParts:
         flags = ["--evaluation"] if self.evaluation else []
         with self.log.open("ab") as log:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "vault.keeper", "--instance", str(self.instance), *flags],
+                [sys.executable, "-m", self.module, "--instance", str(self.instance), *flags],
                 env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log,
             )
         until(lambda: self.door.status().keeper == "ready", "the keeper is ready")
@@ -173,14 +175,17 @@ def _stop(process: subprocess.Popen[bytes] | None) -> None:
 
 @contextmanager
 def serve(
-    *, evaluation: bool = False, start: bool = True, extra: Sequence[embedded.Request] = ()
+    *, evaluation: bool = False, start: bool = True, extra: Sequence[embedded.Request] = (), module: str = "vault.keeper",
+    settings: str = "",
 ) -> Iterator[KeeperParts]:
     """A fresh instance in a short path (a socket may have 107 bytes), removed at the end; without `start` only prepared. `extra`
-    is what an operator of this vault did besides."""
+    is what an operator of this vault did besides, `settings` its keeper.toml."""
     folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
     embedded.prepare(folder, [*SEALING, *extra])
     door = Door(folder / "run" / "keeper" / "door.sock")
-    parts = KeeperParts(folder, door, evaluation, folder / "log")
+    parts = KeeperParts(folder, door, evaluation, folder / "log", module)
+    if settings:
+        (folder / "keeper.toml").write_text(settings)
     try:
         if start:
             parts.start_vault()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
 import click
 
-from webapp import authority, serving
+from webapp import authority, modules, serving
 
 PemFile = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -74,5 +73,5 @@ def worker_command() -> None:
 )
 def keeper_command(instance: Path) -> None:
     """Run the keeper, the one process that holds credentials."""
-    command = [sys.executable, "-m", "vault.keeper", "--instance", str(instance.resolve())]
+    command = modules.command("vault.keeper", "--instance", str(instance.resolve()))
     os.execv(command[0], command)  # noqa: S606 no shell is wanted

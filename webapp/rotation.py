@@ -13,7 +13,8 @@ from vault.errors import KeeperError
 from webapp.config import Settings
 from webapp.errors import CountersealError
 from webapp.rotating import CA, KEYS
-from webapp.secrets.status import status, table
+from webapp.secrets.page import KINDS as GROUPS
+from webapp.secrets.status import MOST, counts, status, table
 from webapp.secrets.turning import SECRET_ID, WAYS, turn
 from webapp.supervisor.commands import instance_option
 from webapp.web.house import House, opened
@@ -36,6 +37,9 @@ def rotate_command(names: tuple[str, ...], every: bool, wanted: bool, instance: 
     with opened(Settings()) as house:
         if wanted:
             click.echo(table(status(house), datetime.now(UTC)))
+            for kind, count in counts(house).items():
+                if count > MOST:
+                    click.echo(f"{GROUPS[kind][1]}: the {MOST} oldest of {count}.")
         elif not rotated(house, all_of(house) if every else tuple(dict.fromkeys(names))):
             sys.exit(1)
 

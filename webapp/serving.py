@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from webapp import modules
+
 if TYPE_CHECKING:
     from vault.door import Door
     from webapp.config import Settings
@@ -46,7 +48,7 @@ def command(binds: Sequence[str], workers: int = 1, tls: Tls | None = None) -> l
     """What starts the web process on these addresses (`host:port`, `unix:…` or `fd://N`)."""
     addresses = [word for bind in binds for word in ("--bind", bind)]
     return [
-        sys.executable, "-m", "gunicorn", "--config", "python:webapp.serving", "--workers", str(workers), *addresses,
+        *modules.command("webapp.gunicorn_web"), "--config", "python:webapp.serving", "--workers", str(workers), *addresses,
         *(tls.options() if tls else ()), "webapp.wsgi:make()",
     ]
 

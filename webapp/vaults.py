@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from webapp import modules
+
 Instance = click.option(
     "--instance", type=click.Path(path_type=Path, file_okay=False), default="instance", envvar="COUNTERSEAL_INSTANCE",
     show_default=True, help="The folder with keeper.toml.",
@@ -38,6 +40,6 @@ def doctor_command(instance: Path, as_json: bool) -> None:
 
 
 def _become(module: str, instance: Path, *words: str) -> None:
-    command = [sys.executable, "-m", module, "--instance", str(instance.resolve()), *words]
+    command = modules.command(module, "--instance", str(instance.resolve()), *words)
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 no shell is wanted

@@ -10,7 +10,7 @@ import http.client
 import os
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -70,6 +70,8 @@ class Standing:
     ports: tuple[int, ...]
     tls: dict[str, str]
     """Files with which a server is believed here: `key`, `certificate`."""
+    workers: int = 1
+    """Of each web process."""
     web: list[Running] = field(default_factory=list)
     worker: list[Running] = field(default_factory=list)
     visitors: dict[str, Visitor] = field(default_factory=dict)
@@ -101,7 +103,7 @@ class Standing:
         return self.keeper.instance / f"{name}.log"
 
     def start_web(self, number: int) -> None:
-        words = [*CLI, "serve", "--bind", f"127.0.0.1:{self.ports[number]}"]
+        words = [*CLI, "serve", "--bind", f"127.0.0.1:{self.ports[number]}", "--workers", str(self.workers)]
         self.web[number:number + 1] = [start(words, self.log(f"web{number}"), self.environment)]
 
     def start_worker(self, number: int) -> None:
@@ -212,25 +214,29 @@ def health(port: int) -> int:
 
 
 @contextmanager
-def standing(database_url: str, processes: int = 2) -> Iterator[Standing]:
+def standing(
+    database_url: str, processes: int = 2, *, workers: int = 1, keeper: Callable[[], Any] = serve_keeper,
+    others: Sequence[str] = (),
+) -> Iterator[Standing]:
     """Set up as the handbook says: vault and keeper, `db upgrade`, `policy activate`, the identity provider, a provider; so many
-    web processes, and as many workers."""
+    web processes, of so many `workers` each, and as many processes for what is due. `others` may sign in too."""
     with ExitStack() as stack:
         tls = certify(stack.enter_context(short_folder("cs-tls-")))
         stack.enter_context(trusted(tls["certificate"]))
-        keeper = stack.enter_context(serve_keeper())
-        people = {name: {"groups": groups, "name": name.title()} for name, groups in PEOPLE.items()}
+        parts = stack.enter_context(keeper())
+        known = {**PEOPLE, **{name: [] for name in others}}
+        people = {name: {"groups": groups, "name": name.title()} for name, groups in known.items()}
         sso = stack.enter_context(serve_oidc([PUBLIC_URL + CALLBACK], people=people, tls=tls))
         accounts = stack.enter_context(serve_oidc([f"{PUBLIC_URL}/connections/callback"], scopes=[READ, PAY], tls=tls))
-        made = Standing(keeper, database_url, sso, accounts, tuple(free_port() for _ in range(processes)), tls)
+        made = Standing(parts, database_url, sso, accounts, tuple(free_port() for _ in range(processes)), tls, workers)
         stack.callback(made.close)
         for folder in ("providers", "policies"):
-            (keeper.instance / folder).mkdir()
-        (keeper.instance / "providers" / f"{LEDGER}.yaml").write_text(CATALOGUE)
-        (keeper.instance / "policies" / "90-ops.cedar").write_text(POLICY)
+            (parts.instance / folder).mkdir()
+        (parts.instance / "providers" / f"{LEDGER}.yaml").write_text(CATALOGUE)
+        (parts.instance / "policies" / "90-ops.cedar").write_text(POLICY)
         made.command("db", "upgrade")
         made.command("policy", "activate")
-        keeper.door.idp_put("main", sso.record(scopes=["profile", "email"], groups_claim="groups"))
+        parts.door.idp_put("main", sso.record(scopes=["profile", "email"], groups_claim="groups"))
         add_provider(made)
         made.mend()
         yield made

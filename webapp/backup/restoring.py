@@ -18,8 +18,8 @@ import secrets
 import shutil
 import sqlite3
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from webapp.backup.restored import Mark, write
 from webapp.backup.taking import log_of
 from webapp.errors import BadInput
 from webapp.ids import new_id
+from webapp.supervisor import left
 
 RESTORE_SECRET_ID = "COUNTERSEAL_RESTORE_SECRET_ID"  # noqa: S105 the variable's name
 OTHER_LOG = "The copy's log is not the one of your checkpoint: they differ in what both cover. Nothing was put in place."
@@ -57,7 +58,8 @@ def restore(
 ) -> Restored:
     """Raises BadInput, Unavailable and the vault's errors; then nothing was put in place."""
     _require_empty(instance)  # 1
-    with _beside(instance) as staging:
+    left.remove(instance)
+    with left.workplace(instance) as staging:
         manifest = _unpack(source, staging, identities)  # 2
         _require_sound(staging)  # 3
         published = _vault(staging)  # 4
@@ -81,19 +83,6 @@ def _require_empty(instance: Path) -> None:
         raise BadInput(f"{instance.parent} is not there.")
     if len(os.fsencode(embedded.socket_path(instance))) > embedded.LONGEST_SOCKET:
         raise BadInput(f"The path of {instance} is too long for a socket in it. Name a folder nearer to the root.")
-
-
-@contextmanager
-def _beside(instance: Path) -> Iterator[Path]:
-    """A folder of our own on the same volume, under a short name: a socket in it may have 100 bytes. Removed unless it was put in
-    place."""
-    staging = instance.parent / f".r{secrets.token_hex(3)}"
-    staging.mkdir(mode=0o700)
-    try:
-        yield staging
-    finally:
-        if staging.exists():
-            shutil.rmtree(staging)
 
 
 def _unpack(source: Path, staging: Path, identities: Sequence[Any]) -> Manifest:
@@ -184,6 +173,7 @@ def _put_in_place(staging: Path, instance: Path) -> None:
         if (instance / LEFT).is_file():
             (instance / LEFT).rename(staging / LEFT)
         staging.rename(instance)
+        (instance / left.MARK).unlink()
     except OSError as error:
         hint = f"{instance}: {error.strerror}. Nothing was put in place. Name a folder that is empty, and no mount."
         raise BadInput(hint) from error

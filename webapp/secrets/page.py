@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from webapp.secrets.status import Row
@@ -51,13 +51,13 @@ class Group:
     count: int
 
 
-def groups(rows: Iterable[Row]) -> list[Group]:
-    """Those of which there is one at least."""
+def groups(rows: Iterable[Row], counts: Mapping[str, int]) -> list[Group]:
+    """Those of which there is one at least. `counts`: how many there are in all where `rows` may lack some, by key."""
     found = list(rows)
     made = []
     for key, (kinds, title, words) in KINDS.items():
         of_kind = [row for row in found if row.kind in kinds]
         if of_kind:
             shown = of_kind[:SHOWN] if key in MANY else of_kind
-            made.append(Group(key, title, words, tuple(shown), len(of_kind)))
+            made.append(Group(key, title, words, tuple(shown), max(len(of_kind), counts.get(key, 0))))
     return made

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from vault.door import Age
@@ -24,9 +25,10 @@ AT_USE = "by itself, at the next use after its access token ended"
 BY_HAND = "by hand"
 AT_ONCE = 200
 """Accounts that the keeper is asked about in one request."""
-ASKED = 2000
-"""Accounts, of those whose consent is the oldest, that it is asked about in all; of any others the consent's time counts."""
-CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.id)
+MOST = 2000
+"""Of accounts, certificates and client keys each: so many are read in all, those of the oldest consent or making. The page asks
+for fewer."""
+CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.connected_at, Connection.id)
 OF_KEEPER = {
     "key": ("Vault key", "by the worker, or counterseal rotate"),
     "provider": ("Client secret at provider", BY_HAND),
@@ -71,12 +73,14 @@ class Row:
 
 
 def rows(
-    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, limits: Rotation
+    ages: Iterable[Age], renewed: Mapping[str, datetime], session: Session, catalogue: Catalogue, now: datetime, limits: Rotation,
+    most: int = MOST,
 ) -> list[Row]:
-    """All of them, the oldest first. `renewed`: when accounts were, by connection. `limits`: how old a key of the vault gets."""
+    """The oldest first; of those of which there may be any number, `most` of each. `renewed`: when accounts were, by connection.
+    `limits`: how old a key of the vault gets."""
     last = _results(session)
     of_keeper = [_of_keeper(one, limits, last) for one in ages]
-    found = [*of_keeper, *_accounts(session, renewed, catalogue), *_clients(session, now)]
+    found = [*of_keeper, *_accounts(session, renewed, catalogue, most), *_clients(session, now, most)]
     return sorted(found, key=lambda row: (row.since, row.what))
 
 
@@ -109,9 +113,9 @@ def _results(session: Session) -> dict[str, Result]:
     return found
 
 
-def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Catalogue) -> Iterator[Row]:
+def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Catalogue, most: int) -> Iterator[Row]:
     """Tokens of accounts, since the last renewal or else the consent; and API keys."""
-    for one in session.scalars(CONNECTED):
+    for one in session.scalars(CONNECTED.limit(most)):
         facts = catalogue.get(one.provider)
         if facts is None or facts.kind != "key":
             yield _account(one, facts, renewed.get(one.id, one.connected_at))
@@ -127,13 +131,34 @@ def _account(one: Connection, facts: ProviderFacts | None, renewed: datetime) ->
     return Row(f"Account {one.id} at {one.provider}", renewed, how, due, "account")
 
 
-def _clients(session: Session, now: datetime) -> Iterator[Row]:
-    live = select(Certificate).where(Certificate.revoked_at.is_(None), Certificate.not_after > now).order_by(Certificate.serial)
-    for one in session.scalars(live):
+def live(now: datetime) -> Select[Certificate]:
+    return select(Certificate).where(Certificate.revoked_at.is_(None), Certificate.not_after > now)
+
+
+KEYS_IN_USE = (
+    select(ClientKey).join(Client, Client.id == ClientKey.client).where(ClientKey.ended_at.is_(None), Client.status != "revoked")
+)
+
+
+def counts(house: House) -> dict[str, int]:
+    """How many there are in all of those of which `status` may have left some out, by kind (`webapp.secrets.page.MANY`)."""
+    keys = [one.name for one in load(house.settings.instance, local=house.settings.evaluation).values() if one.kind == "key"]
+    with house.database.read() as session:
+        def count(query: Select[Any]) -> int:
+            return session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
+
+        pasted = CONNECTED.where(Connection.provider.in_(keys))
+        return {
+            "accounts": count(CONNECTED) - count(pasted), "api": count(pasted),
+            "token": count(live(house.clock())) + count(KEYS_IN_USE),
+        }
+
+
+def _clients(session: Session, now: datetime, most: int) -> Iterator[Row]:
+    for one in session.scalars(live(now).order_by(Certificate.issued_at, Certificate.serial).limit(most)):
         what, how = f"Certificate {one.serial} of {one.client}", "by its client, before it ends"
         yield Row(what, one.issued_at, how, one.not_after, "certificate")
-    keys = select(ClientKey).join(Client, Client.id == ClientKey.client)
-    for key in session.scalars(keys.where(ClientKey.ended_at.is_(None), Client.status != "revoked").order_by(ClientKey.id)):
+    for key in session.scalars(KEYS_IN_USE.order_by(ClientKey.added_at, ClientKey.id).limit(most)):
         how = f"{BY_HAND}: counterseal client add-key, then end-key"
         yield Row(f"Key {key.id} of {key.client}", key.added_at, how, None, "client-key")
 
@@ -150,15 +175,14 @@ def age(since: timedelta) -> str:
     return f"{int(since.total_seconds() // 3600)} h" if since < timedelta(days=2) else f"{since.days} days"
 
 
-def status(house: House) -> list[Row]:
+def status(house: House, most: int = MOST) -> list[Row]:
     """Raises the keeper's errors, Unavailable."""
     ages, catalogue = house.door.ages(), load(house.settings.instance, local=house.settings.evaluation)
     with house.database.read() as session:
-        oldest = select(Connection.id).where(Connection.status != "disconnected").order_by(Connection.connected_at, Connection.id)
-        ids = list(session.scalars(oldest.limit(ASKED)))
+        ids = list(session.scalars(CONNECTED.with_only_columns(Connection.id).limit(most)))
     renewed: dict[str, datetime] = {}
     for start in range(0, len(ids), AT_ONCE):
         found = house.door.connections(ids[start:start + AT_ONCE])
         renewed |= {name: one.renewed_at for name, one in found.items() if one.renewed_at is not None}
     with house.database.read() as session:
-        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation)
+        return rows(ages, renewed, session, catalogue, house.clock(), house.settings.rotation, most)

@@ -12,12 +12,14 @@ from vault.secret import Secret
 from webapp.errors import BadInput, CountersealError, Forbidden
 from webapp.secrets import clients, page, turning
 from webapp.secrets.clients import LONGEST, OVERLAP, Kind
-from webapp.secrets.status import status
+from webapp.secrets.status import counts, status
 from webapp.web.guards import admin
 from webapp.web.house import house
 from webapp.web.viewer import viewer
 
 blueprint = Blueprint("secrets", __name__)
+READ = 200
+"""Accounts, certificates and client keys each that the page reads, to show the oldest few."""
 FRESH = timedelta(minutes=10)
 """How old the factor of a session may be that replaces a secret."""
 STALE = "Your passkey or code was checked more than ten minutes ago. Sign out, sign in again, and then do this."
@@ -30,7 +32,7 @@ def index() -> ResponseReturnValue:
 
 
 def _page(problem: str = "") -> ResponseReturnValue:
-    groups = page.groups(status(house()))
+    groups = page.groups(status(house(), READ), counts(house()))
     shown = render_template(
         "secrets/index.html", groups=groups, problem=problem, fresh=_fresh(), stale=STALE, overlap=OVERLAP, longest=LONGEST
     )

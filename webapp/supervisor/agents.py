@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from webapp import modules
 from webapp.errors import Conflict
 from webapp.evaluation import steps
 from webapp.supervisor.part import end, spawn
@@ -56,7 +56,7 @@ class Agents:
         try:
             # It is a stranger to this house: it gets an address, and nothing of the environment that could hold a secret.
             environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
-            command = [sys.executable, "-m", "webapp.evaluation.agent", self.public_url]
+            command = modules.command("webapp.evaluation.agent", self.public_url)
             process = await spawn(command, environment, stdin=PIPE, stdout=PIPE, stderr=log, limit=LINE)
         finally:
             os.close(log)

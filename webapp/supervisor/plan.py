@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ from urllib.parse import urlsplit
 
 from vault import embedded
 from vault.door import Door
-from webapp import serving
+from webapp import modules, serving
 from webapp.evaluation.run import Run
 from webapp.supervisor.part import Part
 
-MODULE = (sys.executable, "-m")
 LOOPBACK = "127.0.0.1"
 
 
@@ -69,7 +67,7 @@ def _vault(house: House) -> Part:
 
 
 def _keeper(house: House) -> Part:
-    command = [*MODULE, "vault.keeper", "--instance", str(house.instance)]
+    command = modules.command("vault.keeper", "--instance", str(house.instance))
     door = Door(house.instance / "run" / "keeper" / "door.sock", timeout=2.0)
 
     def ready() -> bool:
@@ -101,13 +99,13 @@ def _bundled(house: House) -> list[Part]:
     return [
         Part(
             "bank", "Bank and identity provider",
-            [*MODULE, "webapp.evaluation.parts", str(house.instance), *map(str, two)], environment, fds=two,
+            modules.command("webapp.evaluation.parts", str(house.instance), *map(str, two)), environment, fds=two,
             ready=answers(_port(bank), "/", f"{LOOPBACK}:{_port(bank)}"),
         ),
         Part(
             "bank-mcp", "Bank's MCP server",
-            [*MODULE, "webapp.evaluation.bank_mcp", str(house.instance), str(mcp.fileno())], environment, fds=(mcp.fileno(),),
-            ready=answers(_port(mcp), "/health", f"{LOOPBACK}:{_port(mcp)}"),
+            modules.command("webapp.evaluation.bank_mcp", str(house.instance), str(mcp.fileno())), environment,
+            fds=(mcp.fileno(),), ready=answers(_port(mcp), "/health", f"{LOOPBACK}:{_port(mcp)}"),
         ),
     ]
 

@@ -19,7 +19,7 @@ from vault.settings import load
 from webapp.errors import BadInput, Unavailable
 from webapp.evaluation import links
 from webapp.evaluation import run as runs
-from webapp.supervisor import control, lock, plan, sockets, unsealing
+from webapp.supervisor import control, left, lock, plan, sockets, unsealing
 from webapp.supervisor.agents import Agents
 from webapp.supervisor.part import Keeper
 
@@ -182,6 +182,8 @@ def up(instance: Path, *, port: int, public_url: str | None, evaluation: bool) -
     held = lock.take(instance)
     try:
         kind = "evaluation instance" if evaluation else "instance"
+        for folder in left.remove(instance):
+            say(f"Removed {folder}: a restore was killed in it, and it held a vault's keys.")
         say(f"Starting the {kind} in {instance}.")
         house = prepare(instance, port=port, public_url=public_url, evaluation=evaluation)
         asyncio.run(Supervisor(house).run())

@@ -51,6 +51,46 @@ def test_a_part_that_is_killed_comes_back(tmp_path: Path) -> None:
     assert said == ["Part: stopped (by SIGKILL), starting it again.", "Part: back."]
 
 
+def test_a_part_that_is_started_anew_in_order_is_no_failure(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    async def scene() -> None:
+        keeper = Keeper(part(SLEEP), tmp_path, said.append)
+        running = asyncio.create_task(keeper.run())
+        await until(keeper.up.is_set)
+        before = keeper.process
+        assert await keeper.restart(60)
+        assert before is not None
+        assert before.returncode == -signal.SIGTERM
+        assert keeper.process is not before
+        await keeper.stop()
+        await running
+
+    asyncio.run(scene())
+    assert [one for one in said if "stopped" in one] == []
+
+
+def test_one_that_dies_at_its_new_start_is_not_taken_for_the_next_one_that_lives(tmp_path: Path) -> None:
+    """As a vault that does not open with the key that it is given: the start after it has another configuration."""
+    marker = tmp_path / "dies"
+    dies = f"import pathlib, sys, time; m = pathlib.Path({str(marker)!r}); m.exists() and (m.unlink(), sys.exit(3)); {SLEEP}"
+
+    async def scene() -> bool:
+        started: list[int] = []
+        made = Part("part", "Part", [sys.executable, "-c", dies], dict(os.environ), ready=lambda: len(started) != 2,
+                    before=lambda: started.append(1))
+        keeper = Keeper(made, tmp_path, lambda _text: None)
+        running = asyncio.create_task(keeper.run())
+        await until(keeper.up.is_set)
+        marker.touch()
+        answered = await keeper.restart(60)
+        await keeper.stop()
+        await running
+        return answered
+
+    assert not asyncio.run(scene())
+
+
 def test_a_part_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.supervisor.part.GRACE", 0.3)
 
