@@ -15,6 +15,7 @@ import pytest
 
 from webapp.backup import commands, contents, restoring, sealed
 from webapp.errors import BadInput
+from webapp.supervisor import left
 from webapp.web.house import utc_now
 
 TEXT = os.urandom(150_000)
@@ -195,7 +196,7 @@ def test_whoever_is_told_to_stop_leaves_nothing_behind(tmp_path: Path, number: s
 
 
 def _restore_and_be_told(folder: Path, number: signal.Signals) -> None:
-    with commands._in_order(), restoring._beside(folder / "i") as staging:
+    with commands._in_order(), left.workplace(folder / "i") as staging:
         (staging / "seal.key").write_text("in clear")
         signal.raise_signal(number)
 
