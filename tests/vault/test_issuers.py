@@ -115,8 +115,8 @@ def test_two_keepers_that_rotate_at_once_make_one(alone: KeeperParts, clock: Clo
     assert door.key_version("ca").version == 2
 
 
-def test_a_stolen_token_makes_no_authority_of_another_kind_or_name(alone: KeeperParts) -> None:
-    vault, wanted = alone.inside().vault, {
+def test_a_stolen_token_makes_no_authority_of_another_kind_or_name(keeper: KeeperParts) -> None:
+    vault, wanted = keeper.inside().vault, {
         "common_name": "Counterseal client authority 9", "issuer_name": "client-authority-9", "ttl": "87600h", "key_type": "ec",
         "key_bits": "256", "max_path_length": "0",
     }
@@ -127,7 +127,7 @@ def test_a_stolen_token_makes_no_authority_of_another_kind_or_name(alone: Keeper
         with pytest.raises(Refused) as refused:
             vault.write(f"counterseal-pki/root/rotate/{kind}", {**wanted, **changed})
         assert refused.value.status == 403, changed
-    (only,) = issuers.of(alone.inside())
+    only = issuers.of(keeper.inside())[0]
     for method, path, body in (
         ("DELETE", f"issuer/{only.id}", None), ("POST", f"issuer/{only.id}", {"issuer_name": "x"}),
         ("POST", "config/issuers", {"default": only.id}), ("POST", f"issuer/{only.id}/sign-verbatim", {"csr": csr(new_key())}),
@@ -203,7 +203,7 @@ def test_which_signs_and_which_are_believed(day: float, signs: int, good: tuple[
     assert signs_from(found, 1, LEAD) == datetime(2026, 1, 18, tzinfo=UTC)
 
 
-def test_an_unknown_key_is_said_with_those_there_are(alone: KeeperParts) -> None:
+def test_an_unknown_key_is_said_with_those_there_are(keeper: KeeperParts) -> None:
     with pytest.raises(BadRequest) as refused:
-        rotate(alone.inside(), {"key": "seal"})
+        rotate(keeper.inside(), {"key": "seal"})
     assert "app, keeper, ca" in refused.value.hint
