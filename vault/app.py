@@ -25,6 +25,7 @@ from vault import (
     life,
     linking,
     logout,
+    matching,
     notices,
     pki,
     readmission,
@@ -60,7 +61,7 @@ def table() -> Handlers:
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
-        **notices.HANDLERS,
+        **notices.HANDLERS, **matching.HANDLERS,
     }
 
 

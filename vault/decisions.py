@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from vault import decided, delegating, factors, spent, step_up, witness
+from vault import decided, delegating, factors, matching, spent, step_up, witness
 from vault.authority import Proven, proven, sign, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
     BadEnvelope,
     Envelope,
     Need,
+    asks_match,
     confirmer,
     digest,
     excluded,
@@ -69,7 +70,12 @@ def _again(keeper: Keeper, one: Asked, body: Body) -> bool:
     """Whether signing in again, at the identity provider that the caller names, could be enough for this decision."""
     name = text(body, "idp", limit=128, optional=True)
     counts = step_up.offers(keeper, segment(body, "idp"), one.person) if name else ""
-    return bool(counts) and one.verdict != "break_glass" and _useful(one, counts)
+    return bool(counts) and one.verdict != "break_glass" and not _numbered(one) and _useful(one, counts)
+
+
+def _numbered(one: Asked) -> bool:
+    """A number that is typed here, and stands by elsewhere until somebody comes back, would have to be kept."""
+    return one.verdict == "confirm" and asks_match(one.envelope)
 
 
 def step_up_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -77,6 +83,8 @@ def step_up_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     one = _asked(keeper, body)
     if one.verdict not in ("approve", "confirm"):
         raise BadRequest("only for an approval or a confirmation")
+    if _numbered(one):
+        raise FactorRefused("a number is asked for", hint="This confirmation asks for a number. Use your passkey or code.")
     return step_up.begin(
         keeper, segment(body, "idp"), one.who, one.person, redirect_uri=text(body, "redirect_uri"), verdict=one.verdict,
         raw=one.raw,
@@ -86,18 +94,22 @@ def step_up_begin(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """1. The ticket is this session's and records a factor. 2. The envelope is canonical, whole and not expired. 3. This person
     may give this verdict on it now, by identity and by the groups and links that the keeper recorded. 4. The factor's answer is
-    for this very envelope and verdict, strong enough, old enough, and good for the first time. 5. Sign."""
+    for this very envelope and verdict, strong enough, old enough, and good for the first time. 5. The number is the action's,
+    where one is asked for; the third wrong one is a rejection, and signed as that. 6. Sign."""
     one = _asked(keeper, body)  # 1, 2, 3
+    number = matching.typed(body, one.envelope, one.verdict)
     reason = text(body, "reason", limit=REASON, optional=True)
     if one.verdict == "break_glass" and len(reason.strip()) < GLASS_REASON:
         raise BadRequest("reason", hint=f"Write why, in at least {GLASS_REASON} characters.")
     factor = _rejecting(keeper, one) if one.verdict == "reject" else _factor(keeper, one, mapping(body, "answer"))  # 4
+    if number and not matching.matched(keeper, one.envelope, digest(one.raw), number):  # 5
+        one, reason, factor = replace(one, verdict="reject"), matching.REASON, _rejecting(keeper, one)
     signed = decided.body(
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
         groups=one.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
-        at=keeper.clock(), same_as=one.same_as, delegated=one.lent,
+        at=keeper.clock(), same_as=one.same_as, delegated=one.lent, matched=bool(number) and one.verdict == "confirm",
     )
-    return {"body": signed, "signature": sign(keeper, "authority", signed.encode())}  # 5
+    return {"body": signed, "signature": sign(keeper, "authority", signed.encode())}  # 6
 
 
 def _asked(keeper: Keeper, body: Body) -> Asked:

@@ -242,16 +242,17 @@ class Door(Notices):
 
     def decide(
         self, *, proof: SessionProof, envelope: bytes, verdict: Literal["approve", "confirm", "reject", "break_glass"],
-        reason: str = "", answer: Answer | None = None, delegations: Iterable[tuple[str, str]] = (),
+        reason: str = "", answer: Answer | None = None, delegations: Iterable[tuple[str, str]] = (), match: str = "",
     ) -> Statement:
         """Sign one decision. `approve` and `confirm` need an answer of a factor old enough, `reject` a ticket that
         records a factor. Refuses an approval by the principal, the account's owner or the agent's owner, and a
         confirmation by anybody but the account's owner (MayNotDecide). `break_glass` is for those whom the keeper's configuration
-        names, by passkey, with a reason."""
+        names, by passkey, with a reason. `match`: the number that the agent shows, where the envelope asks for it: raises
+        MatchRefused for a wrong one, and signs a rejection in place of the confirmation for the third."""
         wait = self.provider_timeout if answer is not None and answer.again is not None else None
         found = self._line.ask(
             "decide", wait, proof=proof_of(proof), envelope=envelope.decode(), verdict=verdict, reason=reason,
-            answer=answer_of(answer) if answer else None, delegations=refs(delegations),
+            answer=answer_of(answer) if answer else None, delegations=refs(delegations), match=match,
         )
         return Statement(found["body"], found["signature"])
 

@@ -7,7 +7,7 @@ from vault.secret import Secret
 
 
 class Notices(Readmitting):
-    """Addresses of channels, and what push services ask for."""
+    """Addresses of channels, what push services ask for, and the number that an agent shows."""
 
     def channel_seal(self, *, channel: str, url: Secret[str]) -> str:
         """The address of a channel (2,048 characters at most), sealed under the keeper's own key, for that channel alone."""
@@ -16,6 +16,10 @@ class Notices(Readmitting):
     def channel_open(self, *, channel: str, sealed: str) -> Secret[str]:
         """The address, for whoever is about to send there. Raises BadRequest for one that is another channel's, TooMany."""
         return Secret(str(self._line.ask("channel_open", again=True, channel=channel, sealed=sealed)["url"]))
+
+    def match_number(self, *, action: str, digest: str) -> str:
+        """The two digits that the agent's screen shows for this action and envelope. For the agent's screen, and nothing else."""
+        return str(self._line.ask("match_number", again=True, action=action, digest=digest)["number"])
 
     def push_key(self) -> str:
         """This installation's public key for push services: an uncompressed P-256 point, base64url (RFC 8292 section 3.2)."""

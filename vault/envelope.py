@@ -79,6 +79,8 @@ class Need(TypedDict):
     hours: NotRequired[str]
     """Empty, or the hours (`vault.hours`) in which a decision for this need counts. The same in all needs of an envelope."""
     escalate: NotRequired[Step]
+    match: NotRequired[bool]
+    """True: who confirms types the number that their agent's screen shows (`vault.matching`). Of confirm alone."""
 
 
 class Envelope(TypedDict):
@@ -237,6 +239,8 @@ def _checked_need(need: Mapping[str, Any]) -> None:
         read_hours(need["hours"])
     if "escalate" in need:
         _checked_step(need["escalate"], need["group"])
+    if "match" in need and (need["match"] is not True or need["kind"] != "confirm"):
+        raise BadEnvelope("a need's number")
 
 
 def _checked_step(step: Mapping[str, Any], group: str) -> None:
@@ -273,6 +277,11 @@ def confirmer(envelope: Envelope) -> str:
     """The one person who may confirm: the account's owner, or the principal where no account is used."""
     account = envelope["connection"]
     return account["owner"] if account else envelope["principal"]["person"]
+
+
+def asks_match(envelope: Envelope) -> bool:
+    """Whether whoever confirms it has to type the number that their agent's screen shows."""
+    return any(need.get("match") for need in envelope["requirement"] if need["kind"] == "confirm")
 
 
 def undo_over(undo: int, last: datetime) -> datetime:

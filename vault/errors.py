@@ -79,6 +79,13 @@ class FactorTooYoung(FactorRefused):
     hint = "This factor was enrolled less than 24 hours ago and cannot approve yet."
 
 
+class MatchRefused(FactorRefused):
+    """The number that was typed is not the one that the agent's screen shows for this action."""
+
+    code = "match_refused"
+    hint = "That is not the number of this call."
+
+
 class NotSignedIn(KeeperError):
     """The session ticket does not verify, has expired, or belongs to another session."""
 
@@ -180,10 +187,9 @@ class NoAuthority(KeeperError):
 BY_CODE: dict[str, type[KeeperError]] = {
     cls.code: cls
     for cls in (
-        VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, NotSignedIn,
-        SessionEnded, MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused, ProviderAway,
-        TooMany,
-        HeadRefused, HeadMoved, NoAuthority,
+        VaultSealed, VaultAway, KeeperAway, BadRequest, NotKnown, Stale, FactorRefused, FactorTooYoung, MatchRefused,
+        NotSignedIn, SessionEnded, MayNotDecide, NotApproved, ScopeRefused, NeedsConsent, Disconnected, Paused, ProviderRefused,
+        ProviderAway, TooMany, HeadRefused, HeadMoved, NoAuthority,
     )
 }
 

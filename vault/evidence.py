@@ -24,6 +24,7 @@ from vault.envelope import (
     Statement,
     Tool,
     Verdict,
+    asks_match,
     canonical,
     confirmer,
     digest,
@@ -45,9 +46,9 @@ from vault.standing import carries, covers, others_from, standing, stepped_in
 
 __all__ = [
     "GLASS_REASON", "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need",
-    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "canonical", "carries", "confirmer", "covers", "digest",
-    "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement", "read_envelope",
-    "read_hours", "satisfied", "standing", "stepped_in", "strength", "undo_over",
+    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "asks_match", "canonical", "carries", "confirmer",
+    "covers", "digest", "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement",
+    "read_envelope", "read_hours", "satisfied", "standing", "stepped_in", "strength", "undo_over",
 ]
 
 GLASS_REASON = 20
@@ -106,7 +107,7 @@ def satisfied(
        identity provider counts as `vault.envelope.strength` says.
     8. A group counts if the keeper recorded it when it signed and, with `groups_now` (persons' groups as they are now), if
        the person is still in it; one held by delegation, or from a time on, as `vault.standing` says.
-    9. A need with hours counts what was said within them.
+    9. A need with hours counts what was said within them, and one with a number what says that it was the right one.
     10. Every need is met, and each human is counted once: needs of the same group are one need with the largest quorum and the
         strictest factor; somebody in two groups, or under two sign-ins, stands for one.
     11. As long as `undo` says has gone by since the first moment at which all of that was so.
@@ -222,7 +223,10 @@ def _alone(
 
 def _confirms(body: Mapping[str, Any], envelope: Envelope, confirms: Sequence[Need]) -> bool:
     mine = body["verdict"] == "confirm" and body["person"] == confirmer(envelope)
-    return mine and all(_strong(body, need["factor"]) and _timely(body, need) for need in confirms)
+    return mine and all(
+        _strong(body, need["factor"]) and _timely(body, need) and (not need.get("match") or body.get("matched") is True)
+        for need in confirms
+    )
 
 
 def _approvers(

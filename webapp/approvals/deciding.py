@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from vault.door import Answer, Challenge
-from vault.errors import FactorRefused, MayNotDecide
+from vault.errors import FactorRefused, MatchRefused, MayNotDecide
 from vault.evidence import Statement
 from webapp import audit
 from webapp.approvals import decisions, drift, since, usage
@@ -52,12 +52,15 @@ def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, reche
     )
 
 
-def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck, typed: str = "") -> str:
+def decide(
+    house: House, action_id: str, viewer: Viewer, *, shown: str, answer: Answer, recheck: Recheck, typed: str = "",
+    match: str = "",
+) -> str:
     """Confirm or approve, whichever is this person's part; the state afterwards. `typed`: the detail that is asked for after
-    several quick approvals.
+    several quick approvals; `match`: the number that their agent shows, where the rule asks for it: the third wrong one rejects.
 
     Raises BadInput when that is asked for and not what was typed, Conflict when anything changed since the page was shown,
-    MayNotDecide, FactorRefused.
+    MayNotDecide, FactorRefused, MatchRefused.
     """
     opened = still(house, action_id, viewer, shown, recheck)
     viewer = opened.speaker(viewer, house.clock())
@@ -67,10 +70,21 @@ def decide(house: House, action_id: str, viewer: Viewer, *, shown: str, answer: 
     if answer.assertion is None and not code_counts(opened.subject, verdict, viewer.groups):
         raise FactorRefused(hint="This decision asks for a passkey. An authenticator code does not count here.")
     asked = looks.require(house, viewer.person, opened, typed)
-    statement = house.door.decide(
-        proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer, delegations=viewer.named
-    )
+    try:
+        statement = house.door.decide(
+            proof=viewer.proof, envelope=opened.document.raw, verdict=verdict, answer=answer, delegations=viewer.named,
+            match=match,
+        )
+    except MatchRefused:
+        house.database.write(lambda s: _missed(s, opened, viewer, house.clock()))
+        raise
     return house.database.write(lambda s: record(s, house, opened, statement, asked=asked))
+
+
+def _missed(session: Session, opened: Opened, viewer: Viewer, now: datetime) -> None:
+    """That a number was wrong, not which."""
+    audit.append(session, kind="action.number_missed", actor=f"person:{viewer.person}", subject=opened.action.id, at=now,
+                 detail={"digest": opened.document.digest})
 
 
 def reject(

@@ -115,7 +115,8 @@ def needs_in_words(needs: Iterable[Need]) -> str:
     """What a requirement asks for, in a line; the order in which rules spoke says nothing."""
     asked = sorted({
         ("the owner’s confirmation" if need["kind"] == "confirm" else f"{need['quorum']} from {need['group']}")
-        + (f" by {need['factor']}" if need["factor"] else "") + (f" in {need['hours']}" if need.get("hours") else "")
+        + (f" by {need['factor']}" if need["factor"] else "") + (" and the agent’s number" if need.get("match") else "")
+        + (f" in {need['hours']}" if need.get("hours") else "")
         for need in needs
     })
     return ", ".join(asked) or "nobody’s decision"

@@ -105,14 +105,24 @@ def nobody(action: Action) -> str:
     return f" Nobody who is there now can decide it. {action.short} Tell your person." if action.short else ""
 
 
-def status_message(action: Action, address: str, now: datetime) -> str:
+def shows(action: Action) -> bool:
+    """Whether the agent shows a number. By the table's copy: where it lies, the keeper still asks for the number."""
+    return action.state == "held" and any(need.get("match") for need in action.requirement)
+
+
+def numbered(number: str) -> str:
+    """For the agent's screen: the one place where it is said."""
+    return f" Show your person this number, which they type there: {number}." if number else ""
+
+
+def status_message(action: Action, address: str, now: datetime, number: str = "") -> str:
     """For the agent: one sentence that says what to do."""
     if action.state == "approved" and action.runs_at is not None and now < action.runs_at:
         seconds = math.ceil((action.runs_at - now).total_seconds())
         return f"This call was approved and runs in {seconds} s, unless somebody stops it before: {address}"
     reason = f" Reason: {action.reason}" if action.reason else ""
     messages = {
-        "held": f"This call waits for a person's decision: {address}{nobody(action)}",
+        "held": f"This call waits for a person's decision: {address}{numbered(number)}{nobody(action)}",
         "approved": "This call was approved and has not run yet. Call again with identical arguments.",
         "executing": "This call was approved and is running.",
         "done": "This call was approved and ran.",

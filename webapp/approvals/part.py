@@ -24,7 +24,7 @@ def part_of(
         return "given"
     before = filled(progress(subject, decisions))
     for verdict in ("confirm", "approve"):
-        would = Given(person, "", tuple(groups), verdict, "passkey", "", subject.expires_at, tuple(same_as))
+        would = Given(person, "", tuple(groups), verdict, "passkey", "", subject.expires_at, tuple(same_as), matched=True)
         if filled(progress(subject, decisions, would)) > before:
             return verdict
     if any(subject.parties.includes(one) for one in mine):

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 from vault.door import Door
 from vault.secret import Secret
 from webapp.approvals.execution import delivered
-from webapp.approvals.outcome import link, nobody
+from webapp.approvals.outcome import link, nobody, numbered
 from webapp.approvals.rules import WAITING
 from webapp.approvals.tables import Action, TokenRequest
+from webapp.approvals.waiting import number
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
 from webapp.db.once import insert_once
@@ -94,7 +95,7 @@ def waits(house: House, action_id: str, polled: str = "", code: str = "authoriza
     request = polled or named(house, row)
     address = link(house.settings.public_url, action_id)
     left = int((action.expires_at - house.clock()).total_seconds())
-    hint = f"A person has to decide first. Show them this page: {address}{nobody(action)}"
+    hint = f"A person has to decide first. Show them this page: {address}{numbered(number(house, action))}{nobody(action)}"
     return NotGiven(
         hint if code == "authorization_pending" else f"Ask again after {row.interval} seconds, and no sooner. {hint}",
         code=code, url=address, request=request, interval=row.interval, expires_in=max(1, left),

@@ -83,6 +83,8 @@ class Given:
     """Other sign-ins of the same human."""
     strength: str = ""
     """What the factor counts as, as the keeper recorded it; empty: as what it is."""
+    matched: bool = False
+    """They typed the number that their agent's screen shows, and it was the right one."""
 
     @property
     def counts_as(self) -> str:
@@ -138,6 +140,8 @@ def merged(requirement: Sequence[Need]) -> tuple[Need, ...]:
         found[key] = {**known, "quorum": max(known["quorum"], need["quorum"]), "factor": strictest}
         if hours := known.get("hours") or need.get("hours", ""):
             found[key]["hours"] = hours
+        if known.get("match") or need.get("match"):
+            found[key]["match"] = True
     return tuple(found.values())
 
 
@@ -158,6 +162,7 @@ def counts(need: Need, parties: Parties, given: Given, same: Iterable[str] = ())
         and entitled(need, parties, given.person, given.groups)
         and (verdict == "confirm" or not any(parties.excludes(one) for one in same))
         and strong_enough(need, given.counts_as)
+        and (given.matched or not need.get("match"))
     )
 
 

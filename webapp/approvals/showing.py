@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from vault.door import Challenge
 from vault.errors import KeeperAway, KeeperError, Stale, VaultAway, VaultSealed
+from vault.evidence import asks_match
 from webapp.approvals import afresh, page, payloads, records, since
 from webapp.approvals.deciding import drifted
 from webapp.approvals.outcome import Recheck, Upstream, unpack
@@ -65,6 +66,11 @@ class Shown:
     @property
     def decides(self) -> bool:
         return self.action.state == "held" and self.part in ("confirm", "approve")
+
+    @property
+    def asks_number(self) -> bool:
+        """Whether whoever confirms types the number that their agent shows. The number itself is on no page."""
+        return asks_match(self.opened.document.envelope)
 
     @property
     def by_code(self) -> bool:

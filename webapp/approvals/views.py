@@ -112,7 +112,7 @@ def decide(action_id: str) -> ResponseReturnValue:
     shown, recheck = request.form.get("shown", ""), handed().recheck
     return attempt(action_id, lambda: deciding.decide(
         house(), action_id, viewer(), shown=shown, answer=answer_of(request.form), recheck=recheck,
-        typed=request.form.get("typed", ""),
+        typed=request.form.get("typed", ""), match="".join(request.form.get("match", "").split()),
     ))
 
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
+from vault.errors import KeeperError
 from webapp.approvals import payloads
-from webapp.approvals.outcome import Outcome, Snapshot, link, status_message, unpack
+from webapp.approvals.outcome import Outcome, Snapshot, link, shows, status_message, unpack
 from webapp.approvals.same_call import followed
 from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action
@@ -60,7 +61,8 @@ def snapshot(house: House, action_id: str) -> Snapshot:
         raise Missing("There is no such action.")
     edited = _edited(house, action)
     address = link(house.settings.public_url, action.id)
-    message = " ".join(part for part in (edited, status_message(action, address, house.clock())) if part)
+    said = status_message(action, address, house.clock(), number(house, action))
+    message = " ".join(part for part in (edited, said) if part)
     outcome = None
     if action.ended_at is not None or action.state == "uncertain":
         outcome = Outcome(action.id, action.state, error="" if action.state == "done" else message, code=action.reason_code)
@@ -71,6 +73,17 @@ def snapshot(house: House, action_id: str) -> Snapshot:
             words = f"{edited} This call ran. Its answer is not kept. {action.reason}".strip()
             outcome = Outcome(action.id, action.state, error=words)
     return Snapshot(action.id, action.state, address, message, outcome, action.runs_at, edited)
+
+
+def number(house: House, action: Action) -> str:
+    """The number that the agent's screen shows, where there is one. It is asked of the keeper each time, and kept nowhere; while
+    the keeper is away a call waits without it, and nobody could confirm it either."""
+    if not shows(action):
+        return ""
+    try:
+        return house.door.match_number(action=action.id, digest=action.digest)
+    except KeeperError:
+        return ""
 
 
 def _edited(house: House, action: Action) -> str:

@@ -161,6 +161,7 @@ def _need(need: Mapping[str, Any]) -> str:
     else:
         who = f"approval by {need['quorum']} of {need['group']}"
     who = f"{who}, with a {need['factor']}" if need["factor"] else who
+    who = f"{who} and the number that the agent shows" if need.get("match") else who
     return f"{who}, within the hours {need['hours']}" if need.get("hours") else who
 
 

@@ -2,7 +2,7 @@
 
     @hold       = requirement *("," requirement)
     requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["hours=business"]
-                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"] ["escalate=" DURATION ":" GROUP]
+                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"] ["escalate=" DURATION ":" GROUP] ["match"]
     DURATION    = 1*DIGIT ("m" | "h" | "d"); `within` also takes "bh", business hours
 """
 
@@ -24,6 +24,7 @@ DURATION = re.compile(r"([1-9][0-9]{0,5})(bh|[mhd])", re.ASCII)
 UNDO = re.compile(r"([1-9][0-9])s", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,3}")
 WORDS = ("quorum", "factor", "hours", "within", "extend", "undo", "escalate")
+MATCH = "match"
 SECONDS = {"m": 60, "h": 3600, "d": 86400, "bh": 3600}
 SHORTEST_UNDO = 10
 LONGEST = 30 * 86400
@@ -49,6 +50,8 @@ class Requirement:
     undo: int = 0
     escalate: tuple[int, str] | None = None
     """After so many seconds members of another group may decide in this one's place."""
+    match: bool = False
+    """Who confirms types the number that their agent's screen shows."""
 
     def need(self, rule: str, hours: Hours | None = None) -> Need:
         found: Need = {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
@@ -56,6 +59,8 @@ class Requirement:
             found["hours"] = str(hours)
         if self.escalate is not None:
             found["escalate"] = {"after": self.escalate[0], "group": self.escalate[1]}
+        if self.match:
+            found["match"] = True
         return found
 
     def lasts(self, now: datetime, hours: Hours | None) -> int:
@@ -73,6 +78,7 @@ class Requirement:
         words += [f"extend={_duration(self.extend)}"] * bool(self.extend)
         words += [f"undo={self.undo}s"] * bool(self.undo)
         words += [f"escalate={_duration(self.escalate[0])}:{self.escalate[1]}"] if self.escalate else []
+        words += [MATCH] * self.match
         return " ".join(words)
 
 
@@ -128,10 +134,12 @@ def _requirement(text: str) -> Requirement:
             raise PolicyRefused("`confirm` is one person's second look: it takes no quorum.")
         if "escalate" in fields:
             raise PolicyRefused("`confirm` is the owner's alone: nobody takes their place.")
-        return Requirement("confirm", factor=_factor(fields), **_times(fields))
+        return Requirement("confirm", factor=_factor(fields), match=MATCH in fields, **_times(fields))
     name, _, group = head.partition("=")
     if name != "approvers" or not GROUP.fullmatch(group):
         raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
+    if MATCH in fields:
+        raise PolicyRefused("`match` goes with `confirm`: nobody but the agent's own person sees what the agent shows.")
     escalate = _escalate(fields, group)
     return Requirement("approvers", group, _quorum(fields), _factor(fields), escalate=escalate, **_times(fields))
 
@@ -140,7 +148,7 @@ def _fields(words: list[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for word in words:
         name, sign, value = word.partition("=")
-        if not sign or name not in WORDS:
+        if word != MATCH and (not sign or name not in WORDS):
             raise PolicyRefused(f"A hold does not know the word `{word}`.")
         if name in fields:
             raise PolicyRefused(f"A hold says `{name}` twice.")
@@ -238,6 +246,7 @@ def _covers(other: Requirement, each: Requirement) -> bool:
         and STRENGTH[other.factor] >= STRENGTH[each.factor]
         and other.hours >= each.hours
         and other.escalate in (None, each.escalate)
+        and other.match >= each.match
     )
 
 

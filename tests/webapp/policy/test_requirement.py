@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vault.evidence import Hours, Need
 from webapp.policy.errors import PolicyRefused
-from webapp.policy.requirement import LARGEST_QUORUM, STRENGTH, WORDS, Factor, Requirement, Sum, add_up, parse
+from webapp.policy.requirement import LARGEST_QUORUM, MATCH, STRENGTH, WORDS, Factor, Requirement, Sum, add_up, parse
 
 groups = st.from_regex(r"[a-z][a-z0-9._-]{0,12}", fullmatch=True)
 factors: st.SearchStrategy[Factor] = st.sampled_from(["", "totp", "passkey"])
@@ -59,6 +59,7 @@ def test_what_is_written_is_what_is_read(given_: list[Requirement]) -> None:
     "confirm hours=", "confirm hours=always", "confirm hours=0-4", "confirm hours", "confirm hours=business hours=business",
     "confirm within=4bd", "confirm within=bh", "confirm within=0bh", "confirm within=4 bh", "confirm within=721bh",
     "confirm within=1m undo=10s", "confirm undo=60s within=1m",
+    "approvers=finance match", "confirm match match", "confirm match=yes", "confirm match=", "match", "confirm Match",
 ])
 def test_what_is_not_understood_refuses_the_set(text: str) -> None:
     with pytest.raises(PolicyRefused):
@@ -74,7 +75,7 @@ def test_nothing_unknown_is_passed_over(text: str) -> None:
         return
     assert parse(", ".join(map(str, found))) == found
     assert len(text.replace(",", " ").split()) == sum(
-        1 + sum(f"{word}=" in part for word in WORDS) for part in text.split(",")
+        1 + sum(f"{word}=" in part for word in WORDS) + part.split().count(MATCH) for part in text.split(",")
     )
 
 
@@ -95,6 +96,15 @@ def test_every_need_of_every_hold_is_met_when_the_sum_is(given_: list[tuple[str,
 def test_the_sum_asks_for_nothing_that_no_hold_asked_for(given_: list[tuple[str, tuple[Requirement, ...]]]) -> None:
     asked = [each.need(rule, OFFICE) for rule, requirements in given_ for each in requirements]
     assert all(need in asked for need in summed(given_).needs)
+
+
+def test_a_confirmation_with_a_number_is_written_as_it_is_read_and_is_not_folded_into_one_without() -> None:
+    """Attack on a sum: two rules hold one call, and the stricter one is lost in the other."""
+    plain, strong, both = parse("confirm")[0], parse("confirm factor=passkey")[0], parse("confirm factor=totp match within=4h")[0]
+    assert (str(both), both.match) == ("confirm factor=totp within=4h match", True)
+    needs = [dict(one) for one in summed([("a", (plain,)), ("b", (both,))]).needs]
+    assert needs == [{"kind": "confirm", "group": "", "quorum": 1, "factor": "totp", "rule": "b", "match": True}]
+    assert [need.get("match", False) for need in summed([("a", (strong,)), ("b", (both,))]).needs] == [False, True]
 
 
 def test_a_weaker_need_is_folded_into_a_stronger_one_and_no_further() -> None:
