@@ -1,6 +1,6 @@
 // Shows what is pushed, opens the page it links to, and says so when there is no network. Pages are never kept: what they show
 // would be old, and would lie in the browser's storage.
-const KEPT = "counterseal-offline-1";
+const KEPT = "counterseal-offline-2";
 const OFFLINE = "/static/offline.html";
 
 self.addEventListener("install", (event) => {
@@ -31,7 +31,7 @@ self.addEventListener("push", (event) => {
   const title = typeof told.title === "string" ? told.title : "Counterseal";
   const body = typeof told.body === "string" ? told.body : "Something waits for you.";
   const link = typeof told.link === "string" && told.link.startsWith("/") && !told.link.startsWith("//") ? told.link : "/";
-  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/seal.svg", tag: link, renotify: true, data: { link } }));
+  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/icon-192.png", badge: "/static/seal.svg", tag: link, renotify: true, data: { link } }));
 });
 
 self.addEventListener("notificationclick", (event) => {

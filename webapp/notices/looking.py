@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, case, func, null, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from webapp.approvals.tables import Action
@@ -39,6 +40,8 @@ class Note:
     server: str = ""
     cls: str = ""
     lapses: datetime | None = None
+    later: bool = False
+    """It was noted, with an earlier lapse."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -145,35 +148,35 @@ def _logged(session: Session, after: str, until: str) -> Iterator[Sequence[logge
 
 
 def _unknown(session: Session, notes: Sequence[Note]) -> list[Note]:
-    """Those that are not there yet, or are there with an earlier lapse: somebody gave the action more time."""
+    """Those that are not there yet, and those that are there with an earlier lapse: somebody gave the action more time."""
     abouts = sorted({one.about for one in notes})
     there = {
         (whom, kind, about): lapses for start in range(0, len(abouts), PAGE) for whom, kind, about, lapses in session.execute(
             select(Notice.whom, Notice.kind, Notice.about, Notice.lapses).where(Notice.about.in_(abouts[start:start + PAGE]))
         )
     }
-    return [one for one in notes if one.key not in there or _later(one.lapses, there[one.key])]
-
-
-def _later(lapses: datetime | None, known: datetime | None) -> bool:
-    return lapses is not None and known is not None and lapses > known
+    found = [one if one.key not in there else replace(one, later=True) for one in notes]
+    return [one for one in found if not one.later or (one.lapses and (known := there[one.key]) and one.lapses > known)]
 
 
 def _write(house: House, notes: Sequence[Note], now: datetime) -> None:
+    rows = [
+        {"id": new_id("ntc"), "whom": one.whom, "kind": one.kind, "about": one.about, "server": one.server, "cls": one.cls,
+         "at": now, "due_at": now, "lapses": one.lapses, "ended_at": None} for one in notes
+    ]
+
     def write(session: Session) -> None:
+        put = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+        session.execute(put(Notice).on_conflict_do_nothing(), rows)
         for one in notes:
-            _note(session, one, now)
+            if one.later:
+                _later(session, one, now)
 
     house.database.write(write)
 
 
-def _note(session: Session, one: Note, now: datetime) -> None:
-    """Once: the second time the row is there. What was given more time lapses later, and is told once more when that is near."""
-    if insert_once(
-        session, Notice, id=new_id("ntc"), whom=one.whom, kind=one.kind, about=one.about, server=one.server, cls=one.cls, at=now,
-        due_at=now, lapses=one.lapses, ended_at=None,
-    ):
-        return
+def _later(session: Session, one: Note, now: datetime) -> None:
+    """What was given more time lapses later, and is told once more when that is near."""
     near = Notice.kind == "expiring"
     session.execute(
         update(Notice).where(

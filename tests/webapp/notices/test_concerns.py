@@ -148,6 +148,8 @@ def test_what_happens_to_ones_sign_in_agents_and_accounts_is_told(house: House, 
         ("recovery.used", f"person:{ada}", {}), ("oauth.consented", f"person:{ada}", {}),
         ("connection.connected", f"person:{ada}", {}), ("session.ended", "system", {"person": ada}),
         ("delegation.made", f"person:{eve}", {"to": ada}), ("delegation.ended", f"person:{eve}", {"by": eve, "to": ada}),
+        ("readmission.started", f"person:{eve}", {"person": ada}), ("readmission.agreed", f"person:{eve}", {"person": ada}),
+        ("readmission.used", f"person:{ada}", {"person": ada}), ("readmission.by_operator", "cli", {"person": ada}),
         ("person.linked", "cli", {"persons": [ada, eve]}), ("agent.reported", f"person:{eve}", {"person": ada}),
     ):
         before = len(_told(house, ada))
