@@ -50,7 +50,7 @@ from webapp.registry import jobs as registry_jobs
 from webapp.registry import pages as registry_pages
 from webapp.registry import views as registry
 from webapp.secrets import views as secrets
-from webapp.web import faults, headers, health, htmx, languages, serves, show, words
+from webapp.web import faults, headers, health, htmx, languages, operate, serves, show, words
 from webapp.web.house import House
 from webapp.web.live import Seats
 from webapp.web.proxies import Proxies
@@ -65,6 +65,7 @@ ROOMS = (
     undo_views.blueprint,
     step_up_views.blueprint,
     health.blueprint,
+    operate.blueprint,
     people.blueprint,
     audit.blueprint,
     clients.blueprint,
