@@ -30,6 +30,9 @@ REFUSALS = re.compile(r"Failed to load resource: the server responded with a sta
 """The browser's own note on a page that is an error page, and meant to be one."""
 ELSEWHERE = {
     "/actions/<action_id>/alone": "tests/webapp/approvals/test_browser_absence.py",
+    "/sign-in/recovery": "tests/webapp/people/test_recovery_browser.py",
+    "/readmissions/<which>": "tests/webapp/people/test_readmission_browser.py",
+    "/insights/replay/<trial_id>": "tests/webapp/insights/test_browser.py",
     "/sign-in/second": "tests/webapp/people/test_browser.py",
     "/connections/keys/new": "tests/webapp/connections/test_keys_browser.py",
     "/connections/keys/<connection>": "tests/webapp/connections/test_keys_browser.py",
@@ -41,7 +44,8 @@ NO_PAGES = {
     "/openapi.json", "/static/<path:filename>", "/sign-in/callback", "/connections/callback", "/connections/callback/<provider>",
     "/start", "/actions/<action_id>/now", "/actions/count", "/actions/rows", "/connections/now", "/connections/<connection>/now",
     "/actions/<action_id>/receipt", "/actions/export.csv", "/actions/export.json", "/connections/uses.<kind>",
-    "/connections/<connection>/uses.<kind>",
+    "/connections/<connection>/uses.<kind>", "/actions/sign-in-again/back", "/insights/<table>.csv",
+    "/insights/replay/<trial_id>/now", "/manifest.webmanifest", "/service-worker.js", "/you/notices/push-key",
 }
 """Parts that live, files and answers to programs."""
 CLICKED = ("action-rejecting",)
