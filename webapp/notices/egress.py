@@ -1,4 +1,4 @@
-"""The process that sends one message and ends: `python -m webapp.notices.egress`, a request on stdin, an answer on stdout.
+"""The process that sends one message and ends (`webapp.modules.command`): a request on stdin, an answer on stdout.
 
 It is a process of its own because Apprise's plugins speak to a hundred services by addresses that people typed: so their code is
 away from the app's memory, one slow service delays nobody, what they print is thrown away, and the guard below cannot be got
@@ -23,6 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SECONDS = 20
+"""For the sending itself."""
+WHOLE = 60
+"""Seconds for everything: on a machine that is busy with other things, to load Apprise alone takes some."""
 MEMORY = 1 << 30
 """Bytes of address space: a service that answers without end ends this process, not the machine."""
 STATUS = re.compile(r"error[=:] ?([1-5][0-9]{2})\b")
@@ -176,6 +179,7 @@ def send(request: Mapping[str, Any], guard: Guard) -> dict[str, Any]:
     logger.addHandler(heard)
     logger.propagate = False
     plugin = opened(request, guard)
+    signal.alarm(SECONDS)
     if not plugin.notify(body=str(request["body"]), title=str(request["title"]), body_format="text"):
         raise Refused("refused" if heard.status else "away", heard.status)
     return {}
@@ -188,6 +192,7 @@ def push(request: Mapping[str, Any], guard: Guard) -> dict[str, Any]:
     endpoint = str(request["url"])
     if urlsplit(endpoint).scheme != "https":
         raise Refused("address")
+    signal.alarm(SECONDS)
     pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=5, read=10))
     try:
         answer = pool.request(
@@ -216,8 +221,8 @@ def answered(request: Mapping[str, Any], guard: Guard) -> dict[str, Any]:
 
 
 def main() -> None:
-    os.nice(10)
-    signal.alarm(SECONDS)
+    os.nice(5)
+    signal.alarm(WHOLE)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.loads(sys.stdin.read())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from vault.secret import Secret
+from webapp import modules
 from webapp.config_notices import Notices
 from webapp.errors import LimitReached
 from webapp.notices.words import Message
 
-PATIENCE = 25.0
+PATIENCE = 65.0
 """Seconds; the process ends itself before that."""
 AT_ONCE = 2
 """Processes that people wait for, in each web process; and as many again for the worker's messages, which has more seats than
@@ -96,7 +96,7 @@ def _run(request: Mapping[str, Any]) -> Answer:
     environ = {name: os.environ[name] for name in HANDED if name in os.environ}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "webapp.notices.egress"], input=json.dumps(request).encode(), capture_output=True,
+            modules.command("webapp.notices.egress"), input=json.dumps(request).encode(), capture_output=True,
             timeout=PATIENCE, cwd=ROOT, env={**environ, "HOME": os.devnull}, check=False, start_new_session=True,
         )
     except subprocess.TimeoutExpired:

@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,25 +49,38 @@ def test_a_message_arrives_as_it_was_written() -> None:
         assert (sent["title"], sent["message"]) == (MESSAGE.title, MESSAGE.body)
 
 
-def test_a_service_of_this_machine_is_not_sent_to_unless_the_operator_says_so() -> None:
-    with serve() as service:
-        answer = outward.send(Notices(), Secret(service.url), MESSAGE)
-        assert answer.why == "inside"
-        assert service.got == []
+IN_ONE = (
+    "import json, sys\n"
+    "from ipaddress import ip_network\n"
+    "from webapp.notices.egress import Guard, answered\n"
+    "guard = Guard([])\n"
+    "sys.addaudithook(guard)\n"
+    "for case in json.loads(sys.stdin.read()):\n"
+    "    guard.refused, guard.networks = False, [ip_network(one) for one in case['networks']]\n"
+    "    print(json.dumps(answered(case, guard)))\n"
+)
+"""One process for several requests: each that is started takes a second."""
 
 
-def test_a_name_that_leads_inside_is_not_followed() -> None:
-    with serve() as service:
-        answer = outward.send(Notices(), Secret(f"ntfy://localhost:{service.port}/desk"), MESSAGE)
-        assert (answer.why, service.got) == ("inside", [])
+def in_one(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    asked = json.dumps([{"title": "t", "body": "b", "schemes": Notices().schemes, "networks": [], **case} for case in cases])
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE], input=asked, capture_output=True, text=True, cwd=outward.ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_redirect_inside_is_not_followed_where_only_another_network_is_allowed() -> None:
-    """The first address may be connected to; the one it sends to may not."""
-    with serve() as first, serve() as second:
-        first.status, first.location = 307, f"http://127.0.0.2:{second.port}/desk"
-        answer = outward.send(Notices(networks=["127.0.0.1/32"]), Secret(first.url), MESSAGE)
-        assert (answer.good, len(first.got), second.got) == (False, 1, [])
+def test_nothing_inside_is_reached_by_its_number_its_name_or_a_redirect() -> None:
+    """Of the redirect the first address may be connected to; the one that it sends to may not."""
+    with serve() as service, serve() as first:
+        first.status, first.location = 307, f"http://127.0.0.2:{service.port}/desk"
+        number, name, redirected = in_one([
+            {"do": "send", "url": service.url}, {"do": "send", "url": f"ntfy://localhost:{service.port}/desk"},
+            {"do": "send", "url": first.url, "networks": ["127.0.0.1/32"]},
+        ])
+        assert [number["why"], name["why"], redirected["why"]] == ["inside"] * 3
+        assert (len(first.got), service.got) == (1, [])
 
 
 def test_what_the_service_refused_is_told_by_its_number_and_nothing_of_the_address() -> None:
@@ -89,20 +104,7 @@ TAKEN = (
 
 
 def test_addresses_of_a_kind_on_the_list_are_taken_and_others_and_those_that_are_not_checked_refused() -> None:
-    """All in one process: each that is started takes a second."""
-    code = (
-        "import json, sys\n"
-        "from webapp.notices.egress import Guard, answered\n"
-        "guard = Guard([])\n"
-        "sys.addaudithook(guard)\n"
-        "urls, schemes = json.loads(sys.stdin.read())\n"
-        "for url in urls:\n"
-        "    found = answered({'do': 'check', 'url': url, 'schemes': schemes}, guard)\n"
-        "    print(json.dumps([found['why'], found.get('service', '')]))\n"
-    )
-    asked = json.dumps([[*REFUSED, *TAKEN], Notices().schemes])
-    done = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, text=True, cwd=outward.ROOT, check=True)
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [(one["why"], one.get("service", "")) for one in in_one([{"do": "check", "url": url} for url in (*REFUSED, *TAKEN)])]
     assert dict(zip(REFUSED, (why for why, _ in found), strict=False)) == REFUSED
     assert [why for why, _ in found[len(REFUSED):]] == [""] * len(TAKEN)
     assert all(service for _, service in found[len(REFUSED):])
