@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from webapp.errors import BadInput
 from webapp.registry.rules import Approval
@@ -34,9 +35,9 @@ class ToolForm:
 
     @classmethod
     def sent(cls, form: Mapping[str, str]) -> ToolForm:
-        texts = {name: form.get(name, "").strip()[:LONGEST] for name in TEXTS}
-        marks = {name: form.get(name) == "yes" for name in ("changes_recipients", "outside")}
-        return cls(**texts, **marks)
+        given: dict[str, Any] = {name: form.get(name, "").strip()[:LONGEST] for name in TEXTS}
+        given |= {name: form.get(name) == "yes" for name in ("changes_recipients", "outside")}
+        return cls(**given)
 
     @classmethod
     def of(cls, approval: Approval) -> ToolForm:
