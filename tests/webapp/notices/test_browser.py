@@ -88,19 +88,6 @@ def test_a_person_adds_a_channel_tries_it_and_says_when_to_be_left_alone(
     expect(page.get_by_text("None yet")).to_be_visible()
 
 
-def test_without_scripts_the_page_works_but_for_push(chrome: Browser, house: House, signed_in: People, service: Service) -> None:
-    name = cookies.name(house.settings, cookies.SESSION)
-    cookie = signed_in("bob").get_cookie(name)
-    assert cookie is not None
-    page = open_page(chrome, java_script_enabled=False)
-    page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
-    page.goto("/you/notices")
-    expect(page.get_by_text("This browser cannot be told")).to_be_visible()
-    page.get_by_label("Its address").fill(service.url)
-    page.get_by_role("button", name="Add it").click()
-    expect(page.get_by_text("Nothing sent yet")).to_be_visible()
-
-
 def test_what_is_pushed_is_shown_by_the_installed_app(chrome: Browser, house: House, signed_in: People) -> None:
     """The worker as the browser runs it: the message is handed to it as the push service would, and a link that leads
     elsewhere is not kept."""
