@@ -25,6 +25,7 @@ from vault import (
     life,
     linking,
     logout,
+    marks,
     matching,
     notices,
     pki,
@@ -58,6 +59,7 @@ def table() -> Handlers:
     return {
         **life.HANDLERS, **linking.HANDLERS, **signed_out.HANDLERS, **logout.HANDLERS, **recovery.HANDLERS,
         **readmission.HANDLERS,
+        **marks.HANDLERS,
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,

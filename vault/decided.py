@@ -37,14 +37,16 @@ def stamp(at: datetime) -> str:
 def body(
     *, envelope: bytes, action: str, person: str, name: str, groups: tuple[str, ...], verdict: str, reason: str,
     factor: Mapping[str, Any], nonce: str, at: datetime, same_as: tuple[str, ...] = (),
-    delegated: Mapping[str, Mapping[str, Any]] | None = None, matched: bool = False,
+    delegated: Mapping[str, Mapping[str, Any]] | None = None, matched: bool = False, decoy: bool = False,
 ) -> str:
     """The canonical JSON of a statement. `same_as`: other sign-ins of the same human; `delegated`: by group, on whose behalf
-    they are in it (`vault.delegating`); `matched`: they typed the number of the action; none is there where there is none."""
+    they are in it (`vault.delegating`); `matched`: they typed the number of the action; `decoy`: nobody asked for the call. None
+    is there where there is none."""
     return canonical({
         **({"matched": True} if matched else {}),
         **({"delegated": {group: dict(one) for group, one in delegated.items()}} if delegated else {}),
         **({"same_as": sorted(same_as)} if same_as else {}),
+        **({"decoy": True} if decoy else {}),
         "v": 1, "kind": "decision", "action": action, "digest": digest(envelope), "person": person, "name": name,
         "groups": sorted(groups), "verdict": verdict, "reason": reason, "factor": dict(factor), "nonce": nonce, "at": stamp(at),
     }).decode()

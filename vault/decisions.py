@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from vault import decided, delegating, factors, matching, spent, step_up, witness
+from vault import decided, delegating, factors, marks, matching, spent, step_up, witness
 from vault.authority import Proven, proven, sign, with_factor
 from vault.envelope import (
     STRONG_ENOUGH,
@@ -95,8 +95,10 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """1. The ticket is this session's and records a factor. 2. The envelope is canonical, whole and not expired. 3. This person
     may give this verdict on it now, by identity and by the groups and links that the keeper recorded. 4. The factor's answer is
     for this very envelope and verdict, strong enough, old enough, and good for the first time. 5. The number is the action's,
-    where one is asked for; the third wrong one is a rejection, and signed as that. 6. Sign."""
+    where one is asked for; the third wrong one is a rejection, and signed as that. 6. Sign, and say where nobody asked for the
+    call (`vault.marks`)."""
     one = _asked(keeper, body)  # 1, 2, 3
+    decoy = marks.is_decoy(keeper, one.envelope)
     number = matching.typed(body, one.envelope, one.verdict)
     reason = text(body, "reason", limit=REASON, optional=True)
     if one.verdict == "break_glass" and len(reason.strip()) < GLASS_REASON:
@@ -108,6 +110,7 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         envelope=one.raw, action=one.envelope["action"], person=one.person.id, name=one.person.name,
         groups=one.groups, verdict=one.verdict, reason=reason, factor=factor, nonce=secrets.token_urlsafe(18),
         at=keeper.clock(), same_as=one.same_as, delegated=one.lent, matched=bool(number) and one.verdict == "confirm",
+        decoy=decoy,
     )
     return {"body": signed, "signature": sign(keeper, "authority", signed.encode())}  # 6
 

@@ -44,6 +44,10 @@ class Standing(Accounts):
         """A sign-in is a human of its own, for what is held from now on; whom it was linked to. For operators."""
         return tuple(self._line.ask("person_unlink", person=person)["parted"])
 
+    def mark(self, action: str, *, decoy: bool = False) -> str:
+        """For the envelope of a call that is about to be held under this id. `decoy`: nobody asked for it, and it never runs."""
+        return str(self._line.ask("mark", again=True, action=action, decoy=decoy)["mark"])
+
     def may_break_glass(self, *, proof: SessionProof) -> bool:
         """Whether the keeper's configuration lets this person pass an action alone."""
         return bool(self._line.ask("break_glass", again=True, proof=proof_of(proof))["may"])

@@ -108,6 +108,8 @@ class Envelope(TypedDict):
     state: NotRequired[str]
     undo: NotRequired[int]
     """Seconds, 0 to LONGEST_UNDO, between the last decision that was needed and the execution: until then it can be stopped."""
+    mark: NotRequired[str]
+    """Of the keeper (`vault.marks`), which alone can tell by it that nobody asked for this call."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,8 @@ def strength(factor: Any) -> str:
 
 
 LONGEST_UNDO = 60
+MARK = 32
+"""Hexadecimal digits."""
 LONGEST_STEP = 30 * 86400
 
 
@@ -225,6 +229,12 @@ def _checked(found: Mapping[str, Any]) -> None:
     undo = found.get("undo", 0)
     if not isinstance(undo, int) or isinstance(undo, bool) or not 0 <= undo <= LONGEST_UNDO:
         raise BadEnvelope("undo")
+    _checked_mark(found.get("mark", "0" * MARK))
+
+
+def _checked_mark(mark: Any) -> None:
+    if not isinstance(mark, str) or len(mark) != MARK or not set(mark) <= set("0123456789abcdef"):
+        raise BadEnvelope("mark")
 
 
 def _checked_need(need: Mapping[str, Any]) -> None:

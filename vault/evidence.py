@@ -99,7 +99,7 @@ def satisfied(
     2. It has not expired.
     3. Every statement was signed as a decision by the keeper's authority (`keys`).
     4. Every statement is on this envelope's digest and this action, and was made before it expired and not in the future.
-    5. Nobody rejected: one rejection beats any number of approvals.
+    5. Nobody rejected: one rejection beats any number of approvals. And none was signed on a decoy.
     5a. Somebody who may broke the glass: that carries it alone (`_alone`).
     6. A confirmation counts from the confirmer alone; an approval from nobody in `excluded`, under whichever of their sign-ins:
        those that the keeper signed (`same_as`) and, with `same_now`, those that it knows now.
@@ -130,6 +130,8 @@ def satisfied(
         return Unmet(f"Not valid: {error.detail}.")
     if any(body["verdict"] == "reject" for body in bodies):  # 5
         return Unmet("It was rejected.")
+    if any(body.get("decoy") for body in bodies):
+        return Unmet("Nobody asked for it: it is a decoy.")
     try:
         bodies = [standing(body, read, _now(groups_now, body["person"])) for body in bodies]  # 8
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from vault import evidence as rules
+from vault import marks
 from vault.authority import keys
 from vault.decisions import may_break
 from vault.delegating import still
@@ -55,7 +56,7 @@ def verify(keeper: Keeper, evidence: Evidence, *, asked: Asked, record: Record) 
     """The id of the approved action. Raises NotApproved.
 
     1. the envelope is the canonical document itself, byte for byte, of the version known here;
-    2. it has not expired;
+    2. it has not expired, and it is no decoy;
     3. it names this connection, its owner, provider and account;
     4. it names this receiver and exactly these scopes;
     5. somebody had to decide at all: a requirement that asks for nothing approves nothing;
@@ -85,6 +86,7 @@ def _current(keeper: Keeper, evidence: Evidence) -> Envelope:
     envelope = _envelope(evidence.envelope)
     if keeper.clock() >= rules.expiry(envelope):
         raise NotApproved("the envelope expired", hint="The approval has lapsed.")
+    marks.require_asked(keeper, envelope)
     return envelope
 
 

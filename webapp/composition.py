@@ -14,6 +14,7 @@ from webapp.approvals import jobs as approvals_jobs
 from webapp.approvals import receipt_views as receipts
 from webapp.approvals import step_up_views, undo_views
 from webapp.approvals import views as approvals
+from webapp.approvals.decoys import jobs as decoys
 from webapp.approvals.desk import views as desk
 from webapp.approvals.giving import Tokens
 from webapp.approvals.outcome import Handed
@@ -111,6 +112,7 @@ def plan(house: House) -> None:
     rotating.plan(house)
     idle.plan(house)
     insights_jobs.plan(house)
+    decoys.plan(house)
 
 
 def create_app(house: House) -> Flask:

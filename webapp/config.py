@@ -120,6 +120,19 @@ class Undo(BaseModel):
         return {"read": self.read, "write": self.write, "send": self.send, "money": self.money}.get(cls, self.destroy)
 
 
+class Decoys(BaseModel):
+    """Held calls that nobody asked for, to see whether people look. None by default."""
+
+    per_week: float = Field(default=0.0, ge=0, le=200)
+    """How many are put before people, on average, at times nobody knows. 0: none."""
+    groups: list[str] = Field(default=[], max_length=100)
+    """Whom they are put before: members of these groups, and of no other."""
+
+    @property
+    def on(self) -> bool:
+        return self.per_week > 0 and bool(self.groups)
+
+
 class Approvals(BaseModel):
     """Holding, deciding and running."""
 
@@ -152,6 +165,7 @@ class Approvals(BaseModel):
     """Over which time admins see how approvers decide."""
     quality_cases: int = Field(default=10, ge=1, le=10_000)
     """Who decided more seldom in that time is not shown."""
+    decoys: Decoys = Field(default_factory=Decoys)
     log_stalled: int = 10
     page: int = 50
     result_kept: int = 30 * 86400

@@ -18,6 +18,7 @@ from vault.errors import FactorRefused, MatchRefused, MayNotDecide
 from vault.evidence import Statement
 from webapp import audit
 from webapp.approvals import decisions, drift, since, usage
+from webapp.approvals.decoys import telling
 from webapp.approvals.drift import Drift
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.pace import looks
@@ -108,7 +109,8 @@ def reject(
     def work(session: Session) -> str:
         state = record(session, house, opened, statement)
         session.execute(update(Action).where(Action.id == action_id, Action.state == "rejected").values(reason_code=code))
-        also(session, opened)
+        if state == "rejected":  # a decoy is nobody's call: nothing follows from it
+            also(session, opened)
         return state
 
     return house.database.write(work)
@@ -221,7 +223,9 @@ def record(session: Session, house: House, opened: Opened, statement: Statement,
             session.add(row)
     except IntegrityError as error:
         raise Conflict("You have decided this already.") from error
-    if given.verdict != "break_glass":  # an emergency says nothing about how somebody approves
+    if action.mark == "sealed" and not given.decoy:
+        telling.tell(session, action, now, decoy=False)
+    if given.verdict != "break_glass" and not given.decoy:  # an emergency says nothing about how somebody approves
         looks.decided(session, house.settings.approvals, action.id, given.person, given.verdict, asked=asked, now=now)
     return _advance(session, house, opened, action, now)
 
@@ -238,6 +242,8 @@ def _advance(session: Session, house: House, opened: Opened, action: Action, now
         _approved(session, house, action, opened, resolution.runs_at)
     elif resolution.state == "rejected":
         _rejected(session, action, resolution, now)
+    elif resolution.state == "withdrawn":
+        telling.end(session, action, now)
     elif resolution.state == "expired":
         raise Conflict("This action lapsed before the decision arrived. Nothing will run.")
     else:

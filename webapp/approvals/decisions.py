@@ -103,4 +103,5 @@ def _given(body: Mapping[str, Any]) -> Given:
         person=body["person"], name=body["name"], groups=tuple(body["groups"]), verdict=body["verdict"],
         factor=factor.get("kind", ""), reason=body["reason"], at=datetime.fromisoformat(body["at"].replace("Z", "+00:00")),
         same_as=tuple(body.get("same_as", ())), strength=strength(factor), matched=body.get("matched") is True,
+        decoy=bool(body.get("decoy")),
     )

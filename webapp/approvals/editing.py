@@ -18,12 +18,13 @@ from vault.evidence import Need, editors
 from webapp import audit
 from webapp.approvals import edit_form, holding, page, usage
 from webapp.approvals.deciding import CHANGED, still
+from webapp.approvals.decoys import telling
 from webapp.approvals.drift import EDITED, NOT_THERE, Drift, bounded
 from webapp.approvals.drift import Change as Changed
 from webapp.approvals.edit_form import Field
 from webapp.approvals.envelope import Document, Draft, Runs
 from webapp.approvals.outcome import Editor, Handed
-from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.payloads import Sealer, for_holding
 from webapp.approvals.same_call import EDITS, same
 from webapp.approvals.seeing import Opened, open_, open_for
 from webapp.approvals.tables import Action
@@ -84,7 +85,8 @@ def arguments_of(opened: Opened) -> Mapping[str, Any]:
 def propose(
     house: House, action_id: str, viewer: Viewer, handed: Handed, *, shown: str, typed: Mapping[str, str], why: str
 ) -> str:
-    """The new action's id. The old one is void from then on, in the same transaction.
+    """The new action's id. The old one is void from then on, in the same transaction. Of a decoy nothing is made: its own id, and
+    its page tells.
 
     Raises Conflict when it is not what the page showed, MayNotDecide, BadInput for arguments that are not read, are the same as
     before, or that policy refuses."""
@@ -95,7 +97,9 @@ def propose(
     arguments = edit_form.read(_fields(house, opened, viewer, editor), typed)
     if canonical(arguments) == canonical(opened.document.envelope["arguments"]):
         raise BadInput("Nothing was changed. To let it run as it was asked, approve it.")
-    proposed = _Proposed(viewer, arguments, why, _first(house, opened), sealer(house))
+    if telling.ended(house, opened):
+        return action_id
+    proposed = _Proposed(viewer, arguments, why, _first(house, opened), for_holding(house))
     return house.database.write(lambda s: _replace(s, house, opened, proposed, editor))
 
 

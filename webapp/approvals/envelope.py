@@ -114,9 +114,10 @@ def stamp(when: datetime) -> str:
 
 def build(
     draft: Draft, verdict: Hold, *, action: str, now: datetime, expires_at: datetime, before: Mapping[str, Any] | None,
-    undo: int = 0,
+    undo: int = 0, mark: str = "",
 ) -> bytes:
-    """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one; `undo` is seconds."""
+    """Canonical bytes (RFC 8785). `before` says what became of the last identical call, if there was one; `undo` is seconds;
+    `mark` is the keeper's."""
     reasons = [{"rule": reason.rule, "text": reason.text} for reason in verdict.reasons]
     facts = {**draft.facts, "before": dict(before) if before else None, "pointers": dict(draft.pointers)}
     document: Envelope = {
@@ -127,6 +128,8 @@ def build(
     }
     if undo:
         document["undo"] = undo
+    if mark:
+        document["mark"] = mark
     return canonical(document)
 
 

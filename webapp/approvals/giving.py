@@ -16,7 +16,7 @@ from webapp.approvals import holding, reports, requests, usage
 from webapp.approvals.handing_over import answer, given
 from webapp.approvals.holding import CallKey, Held
 from webapp.approvals.judged import keeping
-from webapp.approvals.payloads import sealer
+from webapp.approvals.payloads import for_holding
 from webapp.approvals.reasons import PAUSED
 from webapp.approvals.reported import Case, draft, judge, open_case
 from webapp.approvals.same_call import Existing, held_before, same
@@ -204,7 +204,7 @@ def _keeper_refused(house: House, case: Case, error: KeeperError) -> NotGiven | 
 def _hold(house: House, case: Case) -> Admitted:
     """Judge it once more in the transaction that stores it, with what the client polls it with: so it counts from the moment
     in which it was judged. The same request, held meanwhile, is found."""
-    key, cap = sealer(house), house.settings.broker.cap
+    key, cap = for_holding(house), house.settings.broker.cap
     names = requests.naming(house.door).current(house.clock())
 
     def store(session: Session, verdict: Hold, used: Used) -> Held:

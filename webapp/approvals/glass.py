@@ -62,6 +62,8 @@ def pass_alone(
     def work(session: Session) -> str:
         now = house.clock()
         state = deciding.record(session, house, opened, statement)
+        if state == "withdrawn":  # a decoy: there is nothing to look into
+            return state
         action = session.get_one(Action, action_id)
         audit.append(session, kind="action.glass_broken", actor=f"person:{viewer.person}", subject=action_id, at=now,
                      detail={"digest": opened.document.digest, "reason": reason})

@@ -16,7 +16,7 @@ from webapp import audit
 from webapp.approvals import shortage, usage
 from webapp.approvals.drift import stored
 from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document, named
-from webapp.approvals.payloads import Sealer, sealer
+from webapp.approvals.payloads import Sealer, for_holding, sealer
 from webapp.approvals.rules import WAITING, Parties
 from webapp.approvals.same_call import CallKey, Existing, last, same
 from webapp.approvals.tables import Action, ActionGroup, HeldTool
@@ -29,7 +29,7 @@ from webapp.errors import BadInput, LimitReached
 from webapp.ids import new_id
 from webapp.policy.calls import Hold
 
-__all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_document", "hold", "same", "sealer"]
+__all__ = ["CallKey", "Draft", "Existing", "Held", "digest_arguments", "facts_document", "for_holding", "hold", "same", "sealer"]
 
 SHORT = 120
 LOOK_AGAIN = timedelta(minutes=1)
@@ -40,8 +40,6 @@ RISK = {"destroy": 0, "money": 1, "send": 2, "write": 3, "read": 4}
 
 
 @dataclass(frozen=True)
-
-
 class Held:
     """`created` is false when another call was first and this one finds its action; then `existing` says what to do."""
 
@@ -51,9 +49,11 @@ class Held:
 
 
 def hold(
-    session: Session, *, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime, evaluation: bool = False
+    session: Session, *, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime,
+    evaluation: bool = False, document: Draft | None = None,
 ) -> Held:
-    """Store the action. In the caller's transaction; take `sealer(house)` before it.
+    """Store the action. In the caller's transaction; take `for_holding(house)` before it. `document`: what its document says,
+    where the row is to be nobody's (a decoy's): it is in nobody's lists, limits and caps then.
 
     Two identical calls at once meet the unique index: the second finds the first one's action. Raises LimitReached when too
     many actions of this person wait, over all or at this one server, BadInput for a verdict that nobody could ever meet.
@@ -67,7 +67,7 @@ def hold(
         raise BadInput("Policy holds this call but asks for nobody's decision.", code="bad_requirement")
     try:
         with session.begin_nested():
-            action = _store(session, draft, verdict, sealer, settings, now, evaluation)
+            action = _store(session, draft, document or draft, verdict, sealer, settings, now, evaluation)
     except IntegrityError:
         first = same(session, key_of(draft), now, settings)
         if first is None:
@@ -101,17 +101,20 @@ def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
 
 
 def _store(
-    session: Session, draft: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime, evaluation: bool,
+    session: Session, draft: Draft, document: Draft, verdict: Hold, sealer: Sealer, settings: Approvals, now: datetime,
+    evaluation: bool,
 ) -> Action:
-    action_id = new_id("act")
+    action_id = sealer.action or new_id("act")
     before = last(session, key_of(draft))
     expires_at = (now + timedelta(seconds=verdict.within)).replace(microsecond=0)
     latest = max(expires_at, (now + timedelta(seconds=verdict.latest)).replace(microsecond=0))
     undo = verdict.undo or settings.undo.of(draft.tool["cls"])
-    raw = build(draft, verdict, action=action_id, now=now, expires_at=latest, before=_before(before), undo=undo)
+    raw = build(
+        document, verdict, action=action_id, now=now, expires_at=latest, before=_before(before), undo=undo, mark=sealer.mark
+    )
     action = _row(draft, verdict, action_id, digest(raw), before, now, expires_at)
-    action.changed_at = tick(session, now)
-    action.short = _short(session, draft, verdict, now, evaluation)
+    action.changed_at, action.mark = tick(session, now), "sealed" if sealer.mark else ""
+    action.short = _short(session, document, verdict, now, evaluation)
     session.add(action)
     session.flush()
     for group in sorted({need["group"] for need in verdict.needs if need["kind"] == "approvers"}):
@@ -148,7 +151,8 @@ def _row(
     flags = _flags(draft.facts, before)
     return Action(
         id=action_id, state="held", digest=envelope_digest, arguments=draft.arguments_digest,
-        person=draft.principal["person"], owner=draft.owner, agent_owner=draft.client["owner"],
+        person=draft.principal["person"], person_name=draft.principal["name"][:SHORT],
+        owner=draft.owner, agent_owner=draft.client["owner"],
         server_owner=draft.server.get("owner", ""), client=draft.client["id"],
         client_name=draft.client["name"][:SHORT], grant_id=draft.client["grant"], server=draft.server["name"],
         server_title=(draft.server_title or draft.server["name"])[:SHORT], tool=draft.tool["name"],

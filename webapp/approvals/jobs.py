@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from webapp import audit
 from webapp.approvals import claims, escalating, requests, shortage
 from webapp.approvals.deciding import drifted
+from webapp.approvals.decoys import jobs as decoys
 from webapp.approvals.desk import snoozing
 from webapp.approvals.execution import NotYet, run
 from webapp.approvals.holding import COMPARE
@@ -36,6 +37,7 @@ def handlers(handed: Handed) -> dict[str, Handler]:
     return {
         **jobs, "approvals.run": lambda house, row: run_task(house, row, handed),
         COMPARE: lambda house, row: compare(house, row, handed),
+        decoys.KIND: lambda house, row: decoys.work(house, row, handed),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ from vault.door import Door, WrappingKey
 from vault.evidence import canonical
 from webapp.approvals.tables import Payload
 from webapp.errors import Unavailable
+from webapp.ids import new_id
 from webapp.web.house import House
 
 Direction = Literal["request", "result"]
@@ -87,6 +88,9 @@ class Sealer:
     """Seals without asking anyone: taken before a transaction, used inside it."""
 
     key: WrappingKey
+    action: str = ""
+    """The id of what is about to be held, where its mark was made for it; and that mark."""
+    mark: str = ""
 
     def seal(self, *, action: str, direction: Direction, digest: str, plaintext: bytes) -> Payload:
         bound = _bound(action, direction, digest)
@@ -102,6 +106,16 @@ class Sealer:
 def sealer(house: House) -> Sealer:
     """Raises KeeperError when the vault cannot give this hour's key."""
     return Sealer(keys_of(house.door).current(house.door, house.clock()))
+
+
+def for_holding(house: House, *, decoy: bool = False) -> Sealer:
+    """The same for one call that is about to be held: with its id and the keeper's mark, where decoys are put among the calls.
+    Raises KeeperError."""
+    made = sealer(house)
+    if not (decoy or house.settings.approvals.decoys.on):
+        return made
+    action = new_id("act")
+    return replace(made, action=action, mark=house.door.mark(action, decoy=decoy))
 
 
 def stored(session: Session, action: str, direction: Direction) -> Payload | None:

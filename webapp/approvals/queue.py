@@ -10,6 +10,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from webapp.approvals.decoys import telling
 from webapp.approvals.desk.snoozing import asleep
 from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.rules import LIVE
@@ -108,7 +109,7 @@ def mine(session: Session, viewer: Viewer, limit: int, after: str | None = None,
 
 def over(viewer: Viewer) -> ColumnElement[bool]:
     """Ended, and visible. Said by what it is not: an index on the state would find nearly all rows, and in another order."""
-    return and_(Action.state.not_in(LIVE), visible_to(viewer))
+    return and_(Action.state.not_in(LIVE), telling.asked_for(), visible_to(viewer))
 
 
 def history(session: Session, viewer: Viewer, limit: int, after: str | None = None, only: Only = ()) -> Listing:

@@ -38,6 +38,8 @@ def receipt(house: House, action_id: str, viewer: Viewer, *, arguments: bool = T
     opened = open_for(house, action_id, viewer)
     if opened.verified.forged:
         raise Conflict(FORGED)
+    if opened.action.mark == "decoy":
+        raise Conflict("This was a decoy: there is no receipt of what nobody asked for.")
     known = house.door.audit_keys()
     audit.covered(house, _recorded(house, action_id), WAIT)
     with house.database.read() as session:

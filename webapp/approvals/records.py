@@ -73,7 +73,7 @@ def gather(session: Session, action: Action, document: Document, zone: str) -> R
         tool=_times(session, action, *mine, *tool),
         account=_times(session, action, *mine, Usage.connection == account["id"]) if account else 0,
         agent=_times(session, action, *mine),
-        usual=usual(document, _amounts(session, action)), zone=zone,
+        usual=usual(document, _amounts(session, action, document)), zone=zone,
     )
 
 
@@ -90,14 +90,15 @@ def usual(document: Document, earlier: Sequence[int]) -> Usual | None:
 def _known(session: Session, action: Action, document: Document) -> Known | None:
     if not document.recipient:
         return None
+    person, account = _whose(document)
     row = session.scalar(select(KnownRecipient).filter_by(
-        person=action.person, connection=action.connection or "", server=action.server, recipient=key(document.recipient)
+        person=person, connection=account or "", server=action.server, recipient=key(document.recipient)
     ))
     if row is None:
         return None
     last = session.execute(
         select(Action.amount_minor, Action.currency).filter_by(
-            person=action.person, server=action.server, connection=action.connection, recipient=action.recipient, state="done"
+            person=person, server=action.server, connection=account, recipient=action.recipient, state="done"
         ).where(Action.id < action.id, Action.amount_minor.is_not(None)).order_by(Action.id.desc()).limit(1)
     ).first()
     return Known(row.times, row.first_at, row.last_at, last[0] if last else None, (last[1] or "") if last else "")
@@ -110,12 +111,18 @@ def _times(session: Session, action: Action, *which: ColumnElement[bool]) -> int
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
-def _amounts(session: Session, action: Action) -> Sequence[int]:
+def _whose(document: Document) -> tuple[str, str | None]:
+    """Person and account. By the document: a decoy's row is nobody's."""
+    account = document.envelope["connection"]
+    return document.parties.principal, account["id"] if account else None
+
+
+def _amounts(session: Session, action: Action, document: Document) -> Sequence[int]:
     if action.currency is None:
         return ()
     found = session.scalars(
         select(Action.amount_minor).filter_by(
-            person=action.person, server=action.server, tool=action.tool, currency=action.currency, state="done"
+            person=_whose(document)[0], server=action.server, tool=action.tool, currency=action.currency, state="done"
         ).where(Action.id < action.id).order_by(Action.id.desc()).limit(SAMPLES)
     )
     return [amount for amount in found if amount is not None]

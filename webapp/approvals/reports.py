@@ -70,14 +70,15 @@ def stopped(where: Where, public_url: str, person: str, asking: Mapping[str, boo
 
 
 def report(house: House, action_id: str, viewer: Viewer, *, shown: str, reason: Reason) -> str:
-    """Reject this action and pause its agent, in one transaction; the report's id. Raises as `deciding.reject` does."""
+    """Reject this action and pause its agent, in one transaction; the report's id, empty where it was a decoy, which no agent
+    asked for. Raises as `deciding.reject` does."""
     made: list[str] = []
 
     def pause(session: Session, opened: Opened) -> None:
         made.append(_pause(session, opened, viewer, reason, house.clock()))
 
     deciding.reject(house, action_id, viewer, shown=shown, reason=reason.words, code=reason.code, also=pause)
-    return made[-1]
+    return made[-1] if made else ""
 
 
 def _pause(session: Session, opened: Opened, viewer: Viewer, reason: Reason, now: datetime) -> str:

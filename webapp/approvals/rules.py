@@ -81,6 +81,8 @@ class Given:
     at: datetime
     same_as: tuple[str, ...] = ()
     """Other sign-ins of the same human."""
+    decoy: bool = False
+    """The keeper says with it that nobody asked for the call."""
     strength: str = ""
     """What the factor counts as, as the keeper recorded it; empty: as what it is."""
     matched: bool = False
@@ -229,12 +231,14 @@ def filled(met: Iterable[Progress]) -> int:
 
 
 def resolve(subject: Subject, decisions: Sequence[Given], now: datetime) -> Resolution:
-    """Where the action stands. Any rejection beats any number of approvals until it is executed (the keeper signs none of
-    somebody who has no say); no requirement at all is never met; time runs out at `expires_at`, for an approval at `run_by`. What
-    is approved may run from `runs_at` on."""
+    """Where the action stands. A decoy is over with the first word on it. Any rejection beats any number of approvals until it is
+    executed (the keeper signs none of somebody who has no say); no requirement at all is never met; time runs out at
+    `expires_at`, for an approval at `run_by`. What is approved may run from `runs_at` on."""
     met = progress(subject, decisions)
     if subject.state not in WAITING:
         return Resolution(subject.state, met)
+    if any(one.decoy for one in decisions):
+        return Resolution("withdrawn", met)
     refusal = next((one for one in decisions if one.verdict == "reject"), None)
     if refusal is not None:
         return Resolution("rejected", met, refusal)

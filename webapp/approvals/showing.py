@@ -193,8 +193,8 @@ def _out_of_hours(house: House, opened: Opened, viewer: Viewer, remembered: Reco
 def _earlier(house: House, opened: Opened, viewer: Viewer) -> Opened | None:
     """The last one of this kind that ran and that this person may see: to the same recipient if there is one, or to the one
     that this recipient looks like."""
-    action = opened.action
-    similar = select(Action).filter_by(person=action.person, server=action.server, tool=action.tool, state="done").where(
+    action, person = opened.action, opened.document.parties.principal
+    similar = select(Action).filter_by(person=person, server=action.server, tool=action.tool, state="done").where(
         Action.id < action.id, visible_to(viewer)
     ).order_by(Action.id.desc())
     lookalike = opened.document.envelope["facts"]["usage"].get("lookalike_of", "")

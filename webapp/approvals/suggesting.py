@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.approvals import queue, shortage
+from webapp.approvals.decoys import telling
 from webapp.approvals.rules import merged
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action, Decision
@@ -42,6 +43,7 @@ def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, ev
 def _practised(session: Session, action: Action) -> dict[str, int]:
     """How often each person decided lately on the same tool of the same server."""
     of_tool = select(Action.id).where(Action.server == action.server, Action.tool == action.tool, Action.id < action.id)
+    of_tool = of_tool.where(telling.alive_or_asked_for())
     least = queue.floor(session, action.id)
     of_tool = of_tool.where(Action.id >= least) if least else of_tool
     lately = of_tool.order_by(Action.id.desc()).limit(LATELY).subquery()

@@ -18,6 +18,7 @@ from webapp.db.base import Base
 _live = text("state IN ({})".format(", ".join(f"'{state}'" for state in LIVE)))
 _short = text("short <> '' AND state = 'held'")
 _sums = text("base_minor IS NOT NULL")
+MARKS = ("", "sealed", "asked", "decoy")
 _states = "state IN ({})".format(", ".join(f"'{state}'" for state in STATES))
 
 
@@ -29,6 +30,7 @@ class Action(Base):
         CheckConstraint(_states, name="state"),
         CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount"),
         CheckConstraint("runs IN ('approval', 'return')", name="runs"),
+        CheckConstraint("mark IN ({})".format(", ".join(f"'{mark}'" for mark in MARKS)), name="mark"),
         Index("uq_action_live", "person", "grant_id", "server", "tool", "arguments", unique=True,
               sqlite_where=_live, postgresql_where=_live),
         Index("ix_action_same", "person", "grant_id", "server", "tool", "arguments", "created_at"),
@@ -114,6 +116,11 @@ class Action(Base):
     closed_by: Mapped[str | None]
     """Who closed an uncertain action."""
     closed_at: Mapped[datetime | None]
+    mark: Mapped[str] = mapped_column(default="")
+    """`sealed`: its document carries a mark by which the keeper knows whether it is a decoy, and it told nobody yet. `asked`,
+    `decoy`: it told. Empty where none was carried."""
+    person_name: Mapped[str] = mapped_column(default="")
+    """Whose agent asks, as the document names them; shortened."""
     short: Mapped[str] = mapped_column(default="")
     """Why too few are there who could decide it, in a sentence for people; empty where they are enough."""
 

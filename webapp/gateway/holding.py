@@ -40,7 +40,7 @@ AGAIN: Final = "It has not run yet. Call again with identical arguments to go on
 def storing(room: Room, ask: Ask, case: Case) -> Callable[[Session, Hold, Used], Held]:
     """Stores the action and tells those who may decide, in the transaction that judged it; made before it. Raises KeeperError;
     what it returns raises LimitReached."""
-    sealer, now = payloads.sealer(room.house), room.house.clock()
+    sealer, now = payloads.for_holding(room.house), room.house.clock()
     origins = room.origins.of(ask.caller.grant, case.facts, now)
 
     def store(session: Session, verdict: Hold, used: Used) -> Held:

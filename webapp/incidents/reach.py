@@ -7,6 +7,7 @@ import json
 from sqlalchemy import ColumnElement, Text, and_, cast, false, or_, select
 from sqlalchemy.orm import Session
 
+from webapp.approvals.decoys import telling
 from webapp.approvals.rules import WAITING
 from webapp.approvals.tables import Action, Decision
 from webapp.broker.tables import Lease
@@ -65,7 +66,12 @@ def leases(target: Target) -> Where:
 
 
 def actions(target: Target) -> Where:
-    """Calls that were held, in whatever state; of a person also those that others asked for and this person said yes to."""
+    """Calls that were held, in whatever state; of a person also those that others asked for and this person said yes to. No
+    decoys that are known to be one: what they name was neither used nor asked."""
+    return and_(_reached(target), telling.alive_or_asked_for())
+
+
+def _reached(target: Target) -> Where:
     if target.kind == "person":
         said = select(Decision.action).where(Decision.person == target.id, Decision.verdict != "reject")
         who = (Action.person, Action.owner, Action.agent_owner, Action.server_owner)

@@ -34,6 +34,7 @@ class Result:
 
     action: Action
     why: str = ""
+    decoy: bool = False
 
 
 def picked(ids: Iterable[str]) -> list[str]:
@@ -64,8 +65,8 @@ def reject(house: House, viewer: Viewer, shown: dict[str, str], why: Reason) -> 
             results.append(Result(action, NOT_TRIED))
             continue
         try:
-            deciding.reject(house, action.id, viewer, shown=shown[action.id], reason=why.words, code=why.code)
-            results.append(Result(action))
+            state = deciding.reject(house, action.id, viewer, shown=shown[action.id], reason=why.words, code=why.code)
+            results.append(Result(action, decoy=state == "withdrawn"))
         except (CountersealError, KeeperError) as error:
             results.append(Result(action, error.hint))
             away = isinstance(error, AWAY) and not isinstance(error, Tampered)  # that one row is; the others are not held up

@@ -114,7 +114,7 @@ def _belongs(viewer: Viewer, tab: Tab, now: datetime) -> ColumnElement[bool]:
 
 def _rows(session: Session, house: House, actions: Sequence[Action]) -> list[Row]:
     names = lookup.names(session, {action.person for action in actions})
-    return [_row(action, names[action.person], house.settings.public_url) for action in actions]
+    return [_row(action, action.person_name or names[action.person], house.settings.public_url) for action in actions]
 
 
 def _row(action: Action, name: str, public_url: str) -> Row:

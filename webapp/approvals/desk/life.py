@@ -27,7 +27,8 @@ WORDS = {
     "opened": "Opened", "snoozed": "Put off", "unsnoozed": "Brought back",
     "claimed": "Taken on: they look at it", "released": "Given back", "extended": "Given more time",
     "escalated": "Put before another group too", "edited": "Made from another call, with other arguments",
-    "number_missed": "A wrong number was typed", "glass_broken": "The glass was broken: one person alone passed it",
+    "decoy": "It was a decoy: no agent asked for it", "number_missed": "A wrong number was typed",
+    "glass_broken": "The glass was broken: one person alone passed it",
     "regretted": "Somebody said that it should not have run",
     "result_shredded": "The stored answer was deleted, its time being over",
 }
