@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from vault.evidence import others_from
-from webapp.approvals import claims, extending, glass, seen, shortage, suggesting
-from webapp.approvals.seeing import Opened
+from webapp.approvals import claims, extending, seen, shortage, suggesting
+from webapp.approvals.seeing import Opened, may_pass_alone
 from webapp.approvals.shortage import Shortage
 from webapp.approvals.tables import Action, Claim
 from webapp.errors import Unavailable
@@ -47,7 +47,7 @@ def of(house: House, opened: Opened, viewer: Viewer) -> Absence:
     now = house.clock()
     with house.database.read() as session:
         found = _read(session, house, opened, viewer, now)
-    found = replace(found, may_pass_alone=glass.may(house, opened, viewer))
+    found = replace(found, may_pass_alone=may_pass_alone(house, opened, viewer))
     if opened.action.short != (found.short.why if found.short is not None else ""):
         with suppress(Unavailable):  # what cannot be noted for the lists is said on the page all the same
             house.database.write(lambda s: _keep(s, opened.action.id, found.short, now))

@@ -13,6 +13,7 @@ from vault.evidence import GLASS_REASON
 from webapp.approvals import absence, claims, extending, glass, shortage
 from webapp.approvals.absence import Absence
 from webapp.approvals.forms import answer_of
+from webapp.approvals.seeing import may_pass_alone
 from webapp.approvals.showing import Shown
 from webapp.approvals.views import attempt, handed, rendered, see
 from webapp.errors import BadInput, Missing
@@ -69,7 +70,7 @@ def alone(action_id: str) -> ResponseReturnValue:
 
 def _alone(action_id: str, problem: str, status: int) -> ResponseReturnValue:
     shown, who = see(action_id), viewer()
-    if not glass.may(house(), shown.opened, who):
+    if not may_pass_alone(house(), shown.opened, who):
         raise Missing("There is nothing here for you to pass alone.")
     digest = shown.opened.document.digest
     asked = glass.challenge(house(), action_id, who, shown=digest, recheck=handed().recheck)

@@ -12,12 +12,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from vault.door import Answer, Challenge
-from vault.errors import KeeperError, MayNotDecide
+from vault.errors import MayNotDecide
 from vault.evidence import GLASS_REASON
 from webapp import audit
 from webapp.approvals import deciding
 from webapp.approvals.outcome import Recheck
-from webapp.approvals.seeing import Opened
+from webapp.approvals.seeing import Opened, may_pass_alone
 from webapp.approvals.tables import Action
 from webapp.errors import BadInput
 from webapp.people import lookup
@@ -26,17 +26,6 @@ from webapp.web.viewer import Viewer
 
 Incident = Callable[..., str]
 """`incidents.glass.opened`, handed down by the composition root."""
-
-
-def may(house: House, opened: Opened, viewer: Viewer) -> bool:
-    """Whether the page offers it: by the keeper's word. Not for one's own, and only where others would decide."""
-    kept_out = any(opened.document.parties.excludes(one) for one in viewer.selves)
-    if opened.action.state != "held" or not opened.document.groups or kept_out:
-        return False
-    try:
-        return house.door.may_break_glass(proof=viewer.proof)
-    except KeeperError:
-        return False
 
 
 def challenge(house: House, action_id: str, viewer: Viewer, *, shown: str, recheck: Recheck) -> Challenge:
@@ -53,7 +42,7 @@ def pass_alone(
     if not GLASS_REASON <= len(reason) <= house.settings.approvals.reason_length:
         raise BadInput(f"Write why nobody else can decide in time, in at least {GLASS_REASON} characters.")
     opened = deciding.still(house, action_id, viewer, shown, recheck)
-    if not may(house, opened, viewer):
+    if not may_pass_alone(house, opened, viewer):
         raise MayNotDecide
     statement = house.door.decide(
         proof=viewer.proof, envelope=opened.document.raw, verdict="break_glass", reason=reason, answer=answer

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from vault.door import Challenge
-from vault.errors import KeeperAway, KeeperError, Stale, VaultAway, VaultSealed
+from vault.errors import KeeperAway, KeeperError, MayNotDecide, Stale, VaultAway, VaultSealed
 from vault.evidence import asks_match
 from webapp.approvals import afresh, page, payloads, records, since
 from webapp.approvals.deciding import drifted
@@ -25,6 +25,11 @@ from webapp.errors import Missing
 from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
+
+KNOWN_OTHERWISE = (
+    "You cannot decide this: the keeper knows your groups, or your other sign-ins, otherwise than this page does. Sign out and "
+    "in again; if that does not help, ask an administrator."
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ def _challenge(house: House, opened: Opened, viewer: Viewer, part: Part) -> tupl
             idp=house.settings.people.idp,
         )
         return challenge, "", False
+    except MayNotDecide:  # the rows know a group or a link of theirs otherwise
+        return None, KNOWN_OTHERWISE, True
     except (VaultSealed, VaultAway, KeeperAway, Stale) as error:
         return None, error.hint, isinstance(error, Stale)
 

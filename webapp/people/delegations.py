@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from vault.door import Answer, Challenge
@@ -24,6 +24,8 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 SHOWN = 100
+ASKED = 20
+"""Of the keeper at once: `vault.delegating.MOST`."""
 
 
 def challenge(house: House, viewer: Viewer, wanted: Lent) -> Challenge:
@@ -52,16 +54,23 @@ def end(house: House, viewer: Viewer, which: str) -> None:
 def standing(house: House, person: str, now: datetime) -> tuple[Lent, ...]:
     """What is lent to this person now, by the keeper's word, with who else each lender is. Nothing while the keeper is away."""
     with house.database.read() as session:
-        named = session.execute(
-            select(Delegation.lender, Delegation.id)
-            .where(Delegation.person == person, Delegation.ended_at.is_(None), Delegation.until > now).limit(20)
-        ).all()
+        named = _named(session, person, now)
         same = linking.others(session, {row.lender for row in named})
     try:
         found = house.door.delegations(person=person, named=[(row.lender, row.id) for row in named]) if named else ()
     except KeeperError:
         return ()
     return tuple(replace(one, same_as=same.get(one.by, ())) for one in found)
+
+
+def _named(session: Session, person: str, now: datetime) -> Sequence[Row[str, str]]:
+    """As many as the keeper is asked for at once: of each lender the newest first, then of each the next. Attack: one who lends
+    somebody twenty things of no use takes the places of what others lent them."""
+    place = func.row_number().over(partition_by=Delegation.lender, order_by=Delegation.id.desc()).label("place")
+    live = (Delegation.person == person, Delegation.ended_at.is_(None), Delegation.until > now)
+    ranked = select(Delegation.lender, Delegation.id, place).where(*live).subquery()
+    asked = select(ranked.c.lender, ranked.c.id).order_by(ranked.c.place, ranked.c.id.desc()).limit(ASKED)
+    return session.execute(asked).all()
 
 
 def of(session: Session, person: str, now: datetime) -> Sequence[Delegation]:
