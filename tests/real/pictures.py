@@ -1,5 +1,5 @@
-"""Pictures of the pages: `python -m tests.real.pictures` writes README's into docs/pictures/; with a FOLDER, also every page and
-state there, in light, in dark and on a phone."""
+"""Pictures of the pages: `python -m tests.real.pictures` writes README's into docs/pictures/ and those of deciding
+(`tests.real.states`) beside them; with a FOLDER, also every page and state there, in light, in dark and on a phone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, Page, ViewportSize
 
 from tests.browser_parts import chromium
+from tests.real import states
 from tests.real.walk import Walk
 from tests.up_parts import ROOT, start
 
@@ -59,6 +60,7 @@ def main(folder: Path | None) -> None:
             Walk(up, browser, Camera(folder).look, lambda page: page.set_viewport_size(WIDE)).all()
         finally:
             up.stop()
+    states.all_of_them()
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.app_parts import PUBLIC_URL, Browser
-from tests.conftest import Clock
-from tests.keeper_parts import KeeperParts
+from tests.app_parts import Browser
+from tests.clock import Clock
+from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.webapp.approvals.parts import decide
 from tests.webapp.gateway.conftest import Agent, World
 from tests.webapp.gateway.peers import RawServer, modern
@@ -93,7 +93,7 @@ def test_it_looks_like_a_call_of_the_same_agent_and_is_nobodys(world: World, ran
     envelope = open_(world.house, one).document.envelope
     real = open_(world.house, first.id).document.envelope
     for same in ("principal", "client", "connection", "server", "tool", "scopes"):
-        assert envelope[same] == real[same], same  # type: ignore[literal-required]
+        assert envelope[same] == real[same], same
     assert envelope["arguments"] != real["arguments"]
     assert envelope["facts"].keys() == real["facts"].keys()
     assert "Ada’s agent wants to" in bob.get(f"/actions/{one}").text
@@ -141,10 +141,11 @@ def test_approved_it_is_told_and_no_call_reaches_the_server(world: World, ran: t
 @pytest.mark.parametrize("who", ["in the group", "an admin", "lent to", "gone"])
 def test_none_is_made_after_the_call_of_somebody_who_would_see_it(world: World, ran: tuple[RawServer, Agent], who: str) -> None:
     ada, now = world.browser("ada"), world.house.clock()
-    values: dict[str, Any] = {
+    kinds: dict[str, dict[str, Any]] = {
         "in the group": {"groups": ["user", "finance"]}, "an admin": {"groups": ["admin"]},
         "lent to": {"lent_until": now + timedelta(days=1)}, "gone": {"suspended": "inc_1"},
-    }[who]
+    }
+    values = kinds[who]
 
     def write(session: Any) -> None:
         for name, value in values.items():
