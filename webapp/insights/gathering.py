@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, delete, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,7 @@ PIECE = 100
 OVERLAP = timedelta(minutes=2)
 COLUMNS = (
     Action.id, Action.created_at, Action.changed_at, Action.server, Action.tool, Action.asks_owner, Action.decided_at,
-    Action.state,
+    Action.state, Action.mark,
 )
 HELD, DENIED = ("action.held",), ("call.denied", "token.denied")
 ONLY = 1
@@ -81,9 +81,17 @@ def _actions(session: Session, after: Position, zone: ZoneInfo) -> tuple[Positio
         return after, False
     looks = _looks(session, [row.id for row in rows])
     _put(session, Paced, [_paced(row, looks.get(row.id), zone) for row in rows], ("look", "decided", "state"))
+    _forget(session, [row.id for row in rows if row.mark == "decoy"])
     latest = rows[-1].changed_at
     cursor.changed_at = latest if cursor.changed_at is None else max(cursor.changed_at, latest)
     return (latest, rows[-1].id), len(rows) == PIECE
+
+
+def _forget(session: Session, decoys: Sequence[str]) -> None:
+    """What nobody had asked for counts nowhere, once that is known; until then it is a call like any other."""
+    for table, column in ((Paced, Paced.action), (RuleSpoke, RuleSpoke.subject)):
+        if decoys:
+            session.execute(delete(table).where(column.in_(decoys)), execution_options={"synchronize_session": False})
 
 
 def _looks(session: Session, actions: Sequence[str]) -> dict[str, datetime]:
@@ -117,7 +125,11 @@ def _entries(session: Session) -> bool:
     ).all()
     if not entries:
         return False
-    rows = [row for entry in entries if entry.kind in (*HELD, *DENIED) for row in _spoke(entry)]
+    told = [entry for entry in entries if entry.kind in (*HELD, *DENIED)]
+    decoys = set(session.scalars(
+        select(Action.id).where(Action.id.in_([entry.subject for entry in told]), Action.mark == "decoy")
+    ))
+    rows = [row for entry in told if entry.subject not in decoys for row in _spoke(entry)]
     _put(session, RuleSpoke, rows, ())
     cursor.place = entries[-1].place
     return len(entries) == PIECE

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.approvals.decoys import telling
 from webapp.approvals.pace.tables import Report
 from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.tables import Action, ActionGroup
@@ -89,7 +90,7 @@ def on(session: Session, action: str) -> list[Why]:
 def of(session: Session, since: datetime, groups: tuple[str, ...] | None = None) -> list[Regretted]:
     """Of the actions held since then, the latest MOST, the latest first. `groups` as in `figures.Scope`; such a reader is not
     told what an incident is about, nor what a report said: those are for admins and auditors."""
-    where = [Action.created_at >= since, Action.decided_at.is_not(None)]
+    where = [Action.created_at >= since, Action.decided_at.is_not(None), telling.alive_or_asked_for()]
     if groups is not None:
         where.append(Action.id.in_(select(ActionGroup.action).where(ActionGroup.name.in_(groups))))
     found: dict[str, list[Why]] = {}

@@ -29,11 +29,14 @@ from webapp.approvals.pace.tables import Look, Report
 from webapp.approvals.payloads import for_holding
 from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action
+from webapp.audit import sequence
 from webapp.audit.tables import Entry
 from webapp.config import Decoys
 from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.incidents.tables import Incident
+from webapp.insights.gathering import gather
+from webapp.insights.tables import Paced, RuleSpoke
 from webapp.web.house import House
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -274,3 +277,23 @@ def test_none_carries_a_mark_where_there_are_no_decoys(house: House, server: Ser
     assert action(house, one).mark == ""
 
 
+
+
+@pytest.mark.parametrize("looked", ["while it waits", "afterwards"])
+def test_no_figure_of_the_insights_has_it(
+    house: House, crew: str, server: Server, someone: Enrol, clock: Clock, looked: str
+) -> None:
+    bob = someone("bob", groups=[crew])[0]
+    one, real = put(house), put(house, decoy=False, number=2)
+    if looked == "while it waits":
+        sequence(house)
+        gather(house)
+    for which in (one, real):
+        reject(bob, which)
+    sequence(house)
+    gather(house)
+    clock.forward(minutes=1)
+    gather(house)
+    with house.database.read() as session:
+        assert session.scalars(select(Paced.action)).all() == [real]
+        assert set(session.scalars(select(RuleSpoke.subject))) == {real}
