@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session
 
 from webapp.audit.sequencer import TOPIC, sequence
 from webapp.audit.tables import Checkpoint, Entry
+from webapp.audit.whose import whose
 from webapp.canonical import canonical
 from webapp.db.direct import Made, Where, direct
 from webapp.errors import LogStalled
 from webapp.ids import new_id
 from webapp.web.house import House
 
-INSERT = Made(insert(Entry.__table__), ("id", "at", "kind", "actor", "subject", "body"))  # type: ignore[arg-type]
+INSERT = Made(insert(Entry.__table__), ("id", "at", "kind", "actor", "subject", "body", "about"))  # type: ignore[arg-type]
 RESTORED = "instance.restored"
 """The kind of the entry that a restore leaves."""
 STALLED = "The audit log is not being signed. Nothing that was held will run until it is; nothing was lost."
@@ -41,7 +42,10 @@ def append(
         "v": 1, "id": entry, "at": at.isoformat(timespec="microseconds"), "kind": kind, "actor": actor, "subject": subject,
         "detail": dict(detail),
     })
-    direct(session).run(INSERT, {"id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body})
+    direct(session).run(INSERT, {
+        "id": entry, "at": at, "kind": kind, "actor": actor, "subject": subject, "body": body,
+        "about": whose(kind, actor, subject, detail),
+    })
     return entry
 
 

@@ -126,12 +126,16 @@ def _end(session: Session, *which: object, by: str, now: datetime) -> None:
     ended = session.execute(
         update(ConnectionConsent).where(*which, ConnectionConsent.status == "active")  # type: ignore[arg-type]
         .values(status="withdrawn", ended_at=now, ended_by=by)
-        .returning(ConnectionConsent.id, ConnectionConsent.client, ConnectionConsent.connection),
+        .returning(
+            ConnectionConsent.id, ConnectionConsent.client, ConnectionConsent.connection, ConnectionConsent.person
+        ),
         execution_options={"synchronize_session": False},
     ).all()
-    for consent, client, connection in ended:
+    for consent, client, connection, person in ended:
         detail = {"client": client, "connection": connection}
-        audit.append(session, kind="consent.withdrawn", actor=by, subject=consent, detail=detail, at=now)
+        audit.append(
+            session, kind="consent.withdrawn", actor=by, subject=consent, detail={**detail, "person": person}, at=now
+        )
         _end_tokens(session, consent, detail, now)
 
 

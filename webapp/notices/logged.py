@@ -29,9 +29,11 @@ NAMED: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("readmission.started", "readmission.agreed", "readmission.by_operator", "readmission.ended"), ("person",)),
 }
 """The persons under these names in the entry's detail are told of what another did."""
+ADMINS = frozenset({"readmission.started", "person.not_me"})
+"""Administrators are told as well: a second one is asked for, or somebody says that something was not them."""
 ACCOUNTS = frozenset({"connection.needs_consent", "connection.key_reminder"})
 OPENED = "incident.opened"
-TOLD = frozenset({*DONE, *NAMED, *ACCOUNTS, OPENED})
+TOLD = frozenset({*DONE, *NAMED, *ADMINS, *ACCOUNTS, OPENED})
 
 Line = Row[str, str, str, str, bytes]
 
@@ -52,7 +54,10 @@ def concerned(session: Session, line: Line, everyone: Everyone) -> Iterator[tupl
         for whom in _incident(session, line, detail, everyone):
             yield whom, "incident"
         return
-    for whom in everyone.near((), _persons(session, line, detail)):
+    told = set(everyone.near((), _persons(session, line, detail)))
+    if line.kind in ADMINS:
+        told |= {one.whom for one in everyone.admins} - {line.actor.removeprefix("person:")}
+    for whom in sorted(told):
         yield whom, "security"
 
 

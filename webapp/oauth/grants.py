@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.clients.tables import Client
-from webapp.db.count import changed
 from webapp.errors import Forbidden, Missing
 from webapp.ids import new_id
 from webapp.oauth.tables import ACTIVE, CONSENT, Grant
@@ -71,11 +70,13 @@ def revoke(session: Session, grant_id: str, actor: str, reason: str, now: dateti
     """
     ended = session.execute(
         update(Grant).where(Grant.id == grant_id, Grant.status == "active")
-        .values(status="revoked", revoked_at=now, revoked_by=actor, revoked_reason=reason)
-    )
-    if changed(ended) != 1:
+        .values(status="revoked", revoked_at=now, revoked_by=actor, revoked_reason=reason).returning(Grant.person),
+        execution_options={"synchronize_session": False},
+    ).one_or_none()
+    if ended is None:
         return False
-    audit.append(session, kind="oauth.revoked", actor=actor, subject=grant_id, at=now, detail={"reason": reason})
+    detail = {"reason": reason, "person": ended.person}
+    audit.append(session, kind="oauth.revoked", actor=actor, subject=grant_id, at=now, detail=detail)
     return True
 
 

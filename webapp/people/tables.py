@@ -96,6 +96,22 @@ class Readmission(Base):
     ended_at: Mapped[datetime | None]
 
 
+class Doubt(Base):
+    """Somebody said of an entry in their security log that it was not them, until an administrator has looked into it."""
+
+    __tablename__ = "doubt"
+    __table_args__ = (UniqueConstraint("person", "entry"),)
+    shown = ("id", "person", "entry", "settled_at")
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str]
+    entry: Mapped[str]
+    kind: Mapped[str]
+    made_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None] = mapped_column(index=True)
+    settled_by: Mapped[str | None]
+
+
 class LogoutToken(Base):
     """A logout token that was taken: it is not taken again. `id` is the hex SHA-256 of issuer and `jti`."""
 

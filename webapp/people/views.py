@@ -11,11 +11,13 @@ from webapp.people import (
     language_views,
     readmission_views,
     recovery_views,
+    security_views,
     sign_in_views,
     you_views,
 )
 
 blueprint = Blueprint("people", __name__)
+blueprint.app_context_processor(security_views.told)
 
 for _rule, _method, _view in (
     ("/sign-in", "GET", sign_in_views.sign_in_page),
@@ -43,6 +45,10 @@ for _rule, _method, _view in (
     ("/you/sessions/end-all", "POST", you_views.end_all),
     ("/you/recovery", "GET", recovery_views.codes_page),
     ("/you/recovery", "POST", recovery_views.make_codes),
+    ("/you/security", "GET", security_views.security_log),
+    ("/you/security/<entry>/not-me", "GET", security_views.not_me_page),
+    ("/you/security/<entry>/not-me", "POST", security_views.not_me),
+    ("/doubts/<doubt>/settle", "POST", security_views.settle_doubt),
     ("/you/away", "GET", away_views.away_page),
     ("/you/away", "POST", away_views.set_away),
     ("/you/away/delegate", "POST", away_views.review_delegation),

@@ -151,12 +151,26 @@ def test_what_happens_to_ones_sign_in_agents_and_accounts_is_told(house: House, 
         ("readmission.started", f"person:{eve}", {"person": ada}), ("readmission.agreed", f"person:{eve}", {"person": ada}),
         ("readmission.used", f"person:{ada}", {"person": ada}), ("readmission.by_operator", "cli", {"person": ada}),
         ("person.linked", "cli", {"persons": [ada, eve]}), ("agent.reported", f"person:{eve}", {"person": ada}),
+        ("readmission.started", f"person:{eve}", {"person": ada}), ("readmission.by_operator", "cli", {"person": ada}),
+        ("readmission.used", f"person:{ada}", {"person": ada}),
     ):
         before = len(_told(house, ada))
         _log(house, kind, actor, "x", **detail)
         looking.look(house, clock.now)
         assert len(_told(house, ada)) == before + 1, kind
     assert set(_told(house, ada)) == {"security"}
+
+
+@pytest.mark.parametrize("kind", ["readmission.started", "person.not_me"])
+def test_administrators_are_told_what_asks_for_one_of_them(house: House, clock: Clock, kind: str) -> None:
+    ada, root, eve = person(house, "Ada"), person(house, "Root", groups=["admin"]), person(house, "Eve")
+    _listening(house, root, eve)
+    _log(house, kind, f"person:{ada}", "x")
+    looking.look(house, clock.now)
+    assert (_told(house, root), _told(house, eve)) == (["security"], [])
+    _log(house, kind, f"person:{root}", "x")
+    looking.look(house, clock.now)
+    assert _told(house, root) == ["security"], "not of what they did themselves"
 
 
 def test_an_account_that_needs_its_owner_is_told_to_them(house: House, clock: Clock) -> None:

@@ -63,7 +63,7 @@ def enrolled(browser: Browser, who: str) -> Page:
     return page
 
 
-def test_lost_everything_and_let_in_again_by_two(browser: Browser) -> None:
+def test_lost_everything_let_in_again_by_two_and_what_the_security_log_says(browser: Browser) -> None:
     lost, ada, ben = enrolled(browser, "lost"), enrolled(browser, "ada"), enrolled(browser, "ben")
     ada.get_by_role("link", name="Lost devices").click()
     looked_at(ada, "lost-none")
@@ -103,3 +103,20 @@ def test_lost_everything_and_let_in_again_by_two(browser: Browser) -> None:
     ben.reload()
     expect(ben.get_by_role("heading", name="Lou Stein: came and set up a new second step")).to_be_visible()
     looked_at(ben, "lost-came")
+
+    again.get_by_role("link", name="Security log").click()
+    expect(again.get_by_text("Agreed that you set up a new second step")).to_be_visible()
+    looked_at(again, "security")
+    again.get_by_role("link", name=re.compile("This was not me ?: Came back after losing every device")).press("Enter")
+    expect(again.get_by_role("heading", name="This was not you?")).to_be_visible()
+    looked_at(again, "not-me")
+    again.get_by_role("button", name="Sign out everywhere and tell administrators").press("Enter")
+    expect(again.get_by_role("heading", name="You are signed out everywhere")).to_be_visible()
+    looked_at(again, "not-me-done")
+    ben.goto("/incidents")
+    expect(ben.get_by_role("heading", name="People said that something was not them")).to_be_visible()
+    looked_at(ben, "doubts")
+    ben.get_by_role("button", name=re.compile("I have looked into it")).press("Enter")
+    expect(ben.get_by_text("Noted: you have looked into it.")).to_be_visible()
+    again.goto("/you")
+    again.wait_for_url(re.compile("/sign-in"))

@@ -148,10 +148,12 @@ def upgrade() -> None:
     sa.Column('subject', sa.String(), nullable=False),
     sa.Column('body', sa.LargeBinary(), nullable=False),
     sa.Column('place', sa.BigInteger(), nullable=True),
+    sa.Column('about', sa.String(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_entries')),
     sa.UniqueConstraint('place', name=op.f('uq_audit_entries_place'))
     )
     with op.batch_alter_table('audit_entries', schema=None) as batch_op:
+        batch_op.create_index('ix_audit_entries_about', ['about', 'id'], unique=False, postgresql_where=sa.text('about IS NOT NULL'), sqlite_where=sa.text('about IS NOT NULL'))
         batch_op.create_index('ix_audit_entries_kind', ['kind', 'at'], unique=False)
         batch_op.create_index(batch_op.f('ix_audit_entries_subject'), ['subject'], unique=False)
 
@@ -257,6 +259,20 @@ def upgrade() -> None:
     with op.batch_alter_table('delegation', schema=None) as batch_op:
         batch_op.create_index('ix_delegation_lender', ['lender', 'until'], unique=False)
         batch_op.create_index('ix_delegation_person', ['person', 'until'], unique=False)
+
+    op.create_table('doubt',
+    sa.Column('id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('entry', sa.String(), nullable=False),
+    sa.Column('kind', sa.String(), nullable=False),
+    sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('settled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('settled_by', sa.String(), nullable=True),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_doubt')),
+    sa.UniqueConstraint('person', 'entry', name=op.f('uq_doubt_person'))
+    )
+    with op.batch_alter_table('doubt', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_doubt_settled_at'), ['settled_at'], unique=False)
 
     op.create_table('due',
     sa.Column('id', sa.String(), nullable=False),
@@ -1197,6 +1213,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_due_run_at'))
 
     op.drop_table('due')
+    with op.batch_alter_table('doubt', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_doubt_settled_at'))
+
+    op.drop_table('doubt')
     with op.batch_alter_table('delegation', schema=None) as batch_op:
         batch_op.drop_index('ix_delegation_person')
         batch_op.drop_index('ix_delegation_lender')
@@ -1225,6 +1245,7 @@ def downgrade() -> None:
     with op.batch_alter_table('audit_entries', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_audit_entries_subject'))
         batch_op.drop_index('ix_audit_entries_kind')
+        batch_op.drop_index('ix_audit_entries_about', postgresql_where=sa.text('about IS NOT NULL'), sqlite_where=sa.text('about IS NOT NULL'))
 
     op.drop_table('audit_entries')
     op.drop_table('audit_checkpoints')
