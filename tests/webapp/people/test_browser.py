@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
@@ -21,6 +22,12 @@ from webapp.people.sign_in import CALLBACK
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 GROUPS = {"alice": {"groups": ["user", "finance"], "name": "Alice Osei"}}
+
+
+@pytest.fixture
+def clock() -> Callable[[], datetime]:
+    """The true one: who signs in half a minute after the test began would come from the future of one that stands still."""
+    return lambda: datetime.now(UTC)
 
 
 @pytest.fixture(scope="module")
