@@ -61,17 +61,13 @@ def steps(made: Scene, bank: Scripted, size: int, *, quick: bool) -> list[tuple[
     _wake(made)
     ada = agents["ada"]
 
-    def filled() -> list[Figure]:
-        queue_page.fill(made)
-        return [queue_page.figure(made, size)]
-
     return [
         ("memory", lambda: [memory.figure(made)]), ("gateway", lambda: gateway_call.figures(made, ada, size)),
         ("decision", lambda: decision_to_call.figures(made, list(agents.values()))),
         ("decisions", lambda: decisions.figures(made, bank, quick=quick)),
         ("caps", lambda: [cap_check.figure(made, ada, held_calls.place(made), size)]),
         ("shared", lambda: [shared_lease.figure(made, ada, size)]),
-        ("tokens", lambda: tokens.figures(made, ada, bank, size)), ("queue", filled),
+        ("tokens", lambda: tokens.figures(made, ada, bank, size)), ("queue", lambda: queue_page.figures(made, size)),
     ]
 
 

@@ -1,36 +1,43 @@
-"""The approvers' queue, 50 of 100,000 actions, beside the barest app that reads and shows the same."""
+"""The approvers' queue, 50 of 100,000 actions, beside the barest app that reads and shows the same, and beside itself with 50 in
+all: server time, and bytes as they are sent and as a proxy would send them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import gzip
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import insert
 
-from tests import keeper_parts
+from tests.bench.bare import serve
 from tests.bench.figures import Figure, interleaved
 from tests.bench.http_client import Line, request
-from tests.bench.scene import HOST, Scene, free_port
+from tests.bench.scene import HOST, Scene
 from webapp.approvals.tables import Action, ActionGroup
 from webapp.ids import new_id
 
-ALL, WAITING, BATCH = 100_000, 2_000, 5_000
+ALL, WAITING, BATCH, SHOWN = 100_000, 2_000, 5_000, 50
+FIRST = range(0, SHOWN * (ALL // WAITING), ALL // WAITING)
 NAMES = ("Nordlicht Energie GmbH", "Atelier Lumière", "Kaufhaus Köln KG", "Müller & Söhne", "Bäckerei Sonnenschein")
 
 
 def fill(made: Scene) -> None:
-    """100,000 actions of a few people: most are done, 2,000 wait for finance."""
+    """The rest of 100,000 actions of a few people: most are done, 2,000 wait for finance."""
     now = made.house.clock()
     for start in range(0, ALL, BATCH):
-        actions = [_action(number, now) for number in range(start, start + BATCH)]
-        groups = [{"action": one["id"], "name": "finance"} for one in actions]
-        made.house.database.write(lambda s, rows=actions: s.execute(insert(Action), rows))  # type: ignore[misc]
-        made.house.database.write(lambda s, rows=groups: s.execute(insert(ActionGroup), rows))  # type: ignore[misc]
+        put(made, [_action(number, now) for number in range(start, start + BATCH) if number not in FIRST])
+
+
+def put(made: Scene, actions: list[dict[str, Any]]) -> None:
+    groups = [{"action": one["id"], "name": "finance"} for one in actions]
+    made.house.database.write(lambda s: s.execute(insert(Action), actions))
+    made.house.database.write(lambda s: s.execute(insert(ActionGroup), groups))
+
+
+def few(made: Scene) -> None:
+    """50, which all wait."""
+    now = made.house.clock()
+    put(made, [_action(number, now) for number in FIRST])
 
 
 def _action(number: int, now: datetime) -> dict[str, Any]:
@@ -49,46 +56,39 @@ def _action(number: int, now: datetime) -> dict[str, Any]:
     }
 
 
-def figure(made: Scene, size: int) -> Figure:
-    """`bob` of finance looks."""
+def figures(made: Scene, size: int) -> list[Figure]:
+    """`bob` of finance looks, and nothing else is in the database but what the other figures left there."""
     made.browser("bob", ["user", "finance"])
     page = request("GET", "/actions", {"Host": HOST, "Accept": "text/html", "Cookie": made.cookie("bob")})
-    with _bare(made) as port:
+    with serve(made, "bare_queue") as (port, _pid):
         bare_page = request("GET", "/", {"Host": "localhost"})
         app, bare = Line(made.address), Line(("127.0.0.1", port))
-        _alike(app.ask(page), bare.ask(bare_page))
         rounds, each = 8 * size, 10
-        value, floor = interleaved(lambda: app.ask(page), lambda: bare.ask(bare_page), rounds=rounds, each=each)
+
+        def taken() -> tuple[float, float]:
+            _alike(app.ask(page), bare.ask(bare_page))
+            return interleaved(lambda: app.ask(page), lambda: bare.ask(bare_page), rounds=rounds, each=each)
+
+        few(made)
+        small, _ = taken()
+        fill(made)
+        value, floor = taken()
+        own, other = app.ask(page)[1], bare.ask(bare_page)[1]
         app.close()
         bare.close()
-    return Figure("queue-page", "ms", value, floor, rounds * each, goal=2.0)
+    n = rounds * each
+    return [
+        Figure("queue-page", "ms", value, floor, n, goal=2.0), Figure("queue-page-beside-50-in-all", "ms", value, small, n),
+        Figure("queue-page-sent", "KiB", len(own) / 1024, len(other) / 1024, 1),
+        Figure("queue-page-compressed", "KiB", _compressed(own), _compressed(other), 1),
+    ]
+
+
+def _compressed(body: bytes) -> float:
+    return len(gzip.compress(body, 6)) / 1024
 
 
 def _alike(*answers: tuple[int, bytes]) -> None:
     for status, body in answers:
         if status != 200 or body.count(b'class="go"') != 50 or body.count(b"Harbour Bank") < 50:
             raise RuntimeError(f"not the page: {status} {body[:500]!r}")
-
-
-@contextmanager
-def _bare(made: Scene) -> Iterator[int]:
-    port = free_port()
-    started = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--worker-class", "gevent", "--workers", "1", "--bind", f"127.0.0.1:{port}",
-         "--keep-alive", "75", "--no-control-socket", "--log-level", "warning", "tests.bench.bare_queue:make()"],
-        env={**os.environ, "COUNTERSEAL_DATABASE_URL": made.house.database.url}, cwd=keeper_parts.ROOT,
-    )
-    try:
-        keeper_parts.until(lambda: _answers(port), "the bare app answers")
-        yield port
-    finally:
-        started.terminate()
-        started.wait(20)
-
-
-def _answers(port: int) -> bool:
-    try:
-        Line(("127.0.0.1", port)).close()
-    except OSError:
-        return False
-    return True

@@ -16,6 +16,7 @@ from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.rules import LIVE
 from webapp.approvals.seeing import asked_of, visible_to
 from webapp.approvals.tables import Action, Decision
+from webapp.db.direct import Made, Where, direct
 from webapp.web.viewer import Viewer
 
 Tab = Literal["me", "snoozed", "others", "mine", "all"]
@@ -69,10 +70,13 @@ def _count(session: Session, where: ColumnElement[bool]) -> int:
     return int(session.scalar(select(func.count()).select_from(some)) or 0)
 
 
-def version(session: Session) -> str:
+LATEST = Made(select(func.max(Action.changed_at)))
+
+
+def version(session: Where) -> str:
     """Moves whenever something that a page shows has changed."""
-    latest = session.scalar(select(func.max(Action.changed_at)))
-    return latest.isoformat() if latest else ""
+    row = direct(session).row(LATEST)
+    return row[0].isoformat() if row and row[0] else ""
 
 
 def waiting(session: Session, viewer: Viewer, now: datetime, limit: int, only: Only = ()) -> Listing:

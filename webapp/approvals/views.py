@@ -67,9 +67,11 @@ def count() -> Response:
 
     def render() -> str:
         with app.app_context():
+            with the_house.database.look() as on:
+                version = f"{queue.version(on)} {accounts.version(on, who.person)}"
             with the_house.database.read() as session:
-                version = f"{queue.version(session)} {accounts.version(session, who.person)}"
-            return render_template("approvals/_badge.html", version=version, waiting_count=lambda: waiting_count(the_house, who))
+                waiting = queue.count(session, who, the_house.clock())
+            return render_template("approvals/_badge.html", version=version, waiting_count=lambda: waiting)
 
     alive = still_signed_in(the_house, who)
     topics = ("queue", accounts.topic(who.person))

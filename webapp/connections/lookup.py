@@ -141,17 +141,20 @@ def topic(person: str) -> str:
     return f"accounts:{person}"
 
 
-def version(session: Session, person: str) -> str:
-    """Another text whenever what the person's account pages show has changed, but for uses."""
-    rows = session.execute(
-        select(
-            Connection.id, Connection.status, Connection.suspended, Connection.name, Connection.preferred,
-            Connection.connected_at, Revocation.state, Revocation.tries,
-        )
-        .outerjoin(Revocation, or_(Revocation.subject == Connection.id, Revocation.subject == Connection.id + TOKENS))
-        .where(Connection.person == person).order_by(Connection.id, Revocation.subject)
+SHOWN = Made(
+    select(
+        Connection.id, Connection.status, Connection.suspended, Connection.name, Connection.preferred, Connection.connected_at,
+        Revocation.state, Revocation.tries,
     )
-    return hashlib.sha256(repr([tuple(row) for row in rows]).encode()).hexdigest()[:16]
+    .outerjoin(Revocation, or_(Revocation.subject == Connection.id, Revocation.subject == Connection.id + TOKENS))
+    .where(Connection.person == bindparam("person")).order_by(Connection.id, Revocation.subject)
+)
+"""Made once: each open page asks it at each change."""
+
+
+def version(session: Where, person: str) -> str:
+    """Another text whenever what the person's account pages show has changed, but for uses."""
+    return hashlib.sha256(repr(direct(session).rows(SHOWN, {"person": person})).encode()).hexdigest()[:16]
 
 
 def ended_lately(session: Session, person: str, since: datetime) -> list[tuple[Connection, Revocation | None]]:

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 from sqlalchemy.orm import Session as DbSession
 
 from vault.secret import Secret
 from webapp import audit
 from webapp.config import People
 from webapp.db.count import changed
+from webapp.db.direct import Made, Where, direct
 from webapp.db.due import enqueue, enqueue_all
 from webapp.errors import Conflict, Missing
 from webapp.ids import new_id
@@ -82,12 +83,14 @@ def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
     )
 
 
-def counts(db: DbSession, session: str, now: datetime) -> bool:
+TIMES = Made(select(Session.idle_until, Session.expires_at, Session.ended_at).where(Session.id == bindparam("session")))
+"""Made once: each open page asks it at each change."""
+
+
+def counts(db: Where, session: str, now: datetime) -> bool:
     """Whether this session, by its id, still counts: for what goes on after its request was let in."""
-    row = db.execute(
-        select(Session.idle_until, Session.expires_at, Session.ended_at).where(Session.id == session)
-    ).one_or_none()
-    return row is not None and alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now)
+    row = direct(db).row(TIMES, {"session": session})
+    return row is not None and alive(idle_until=row[0], expires_at=row[1], ended_at=row[2], now=now)
 
 
 def touch(db: DbSession, session: str, settings: People, now: datetime) -> None:

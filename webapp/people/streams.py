@@ -15,7 +15,7 @@ def still_signed_in(the_house: House, viewer: Viewer) -> Callable[[], bool]:
 
     def alive() -> bool:
         try:
-            with the_house.database.read() as db:
+            with the_house.database.look() as db:
                 return sessions.counts(db, viewer.session, the_house.clock())
         except Unavailable:
             return False
