@@ -34,10 +34,11 @@ ROOTS = frozenset({"CountersealError", "KeeperError"})
 NOT_ON_PAGES = (
     "vault/embedded.py", "vault/keeper.py", "vault/operators.py", "vault/reach.py", "vault/snapshot.py",
     "webapp/approvals/receipt_check.py", "webapp/audit/keys.py", "webapp/audit/verify.py", "webapp/authority.py",
-    "webapp/backup/", "webapp/cli.py", "webapp/clients/permissions.py", "webapp/db/", "webapp/evaluation/bank",
-    "webapp/gateway/", "webapp/oauth/renewal.py", "webapp/oauth/rfc", "webapp/oauth/tokens.py", "webapp/processes.py",
-    "webapp/registry/pins.py", "webapp/registry/seed.py", "webapp/rotation.py", "webapp/serving.py", "webapp/supervisor/",
-    "webapp/vaults.py", "webapp/web/catalogue.py", "webapp/web/control.py", "webapp/web/peer.py", "webapp/web/proxies.py",
+    "webapp/backup/", "webapp/cli.py", "webapp/clients/permissions.py", "webapp/connections/discovery.py",
+    "webapp/connections/own_files.py", "webapp/db/", "webapp/evaluation/bank", "webapp/gateway/", "webapp/oauth/renewal.py",
+    "webapp/oauth/rfc", "webapp/oauth/tokens.py", "webapp/processes.py", "webapp/registry/pins.py",
+    "webapp/registry/seed.py", "webapp/rotation.py", "webapp/serving.py", "webapp/supervisor/", "webapp/vaults.py",
+    "webapp/web/catalogue.py", "webapp/web/control.py", "webapp/web/peer.py", "webapp/web/proxies.py",
     "webapp/web/serves.py", "webapp/wsgi.py",
 )
 """What programs, logs and terminals say is English: their errors are not looked at. Files named `*commands.py` neither."""
@@ -117,9 +118,9 @@ def _marked(node: ast.Call, marks: frozenset[str]) -> Iterator[Sentence]:
 
 def _of_error(node: ast.Call, errors: frozenset[str], constants: dict[str, ast.expr], *, keeper: bool) -> Iterator[str]:
     name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-    if keeper:
+    if keeper or name in keepers_errors():
         for one in node.keywords:
-            if one.arg == "hint" and name != "revoke" and name[:1].isalpha() | (name[:1] == "_"):
+            if one.arg == "hint" and name != "revoke":
                 yield from _texts(one.value, constants)
     elif name in errors and node.args:
         yield from _texts(node.args[0], constants)
@@ -194,14 +195,23 @@ def trees() -> dict[Path, ast.Module]:
     return {path: ast.parse(path.read_text("utf-8")) for path in found if "migrations" not in path.parts}
 
 
-@cache
 def error_names() -> frozenset[str]:
     """Every class that is an error with a hint, however far down."""
+    return _below(ROOTS)
+
+
+def keepers_errors() -> frozenset[str]:
+    """Those of them whose first argument is for the log, and whose sentence is `hint`."""
+    return _below(frozenset({"KeeperError"}))
+
+
+@cache
+def _below(roots: frozenset[str]) -> frozenset[str]:
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         for tree in trees().values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
     }
-    known = set(ROOTS)
+    known = set(roots)
     while more := {name for name, of in bases.items() if of & known} - known:
         known |= more
     return frozenset(known)

@@ -14,8 +14,8 @@ WORDY = re.compile(r"[A-Za-z]{2,}[,.]? [A-Za-z]{2,}|^[A-Z][a-z]+[.!?]?$")
 """What looks like words and not like a name of ours: two words, or one that begins large."""
 SPOKEN = frozenset({"aria-label", "title", "placeholder", "alt", "data-label", "aria-description", "aria-roledescription"})
 CODE = frozenset({"code", "pre", "kbd", "script", "style"})
-NAMES = frozenset({"Counterseal", "JSON", "CSV"})
-"""What is written the same in every language."""
+NAMES = frozenset({"Counterseal", "JSON", "CSV", "button seal", "button danger", "link no"})
+"""What is written the same in every language, and classes of ours that look like words."""
 ELSEWHERE = nodes.Compare | nodes.Test | nodes.TemplateData | nodes.Include | nodes.Import | nodes.FromImport | nodes.Extends
 OURS = frozenset({"_", "gettext", "ngettext", "pgettext", "npgettext", "url_for"})
 VOID = frozenset({"input", "meta", "link", "br", "wbr", "img", "path", "hr"})
@@ -68,7 +68,7 @@ def _literals(node: nodes.Node) -> Iterator[str]:
     """In what is handed to macros, kept under a name or looked up: what is compared, or is ours to translate, is left out."""
     if isinstance(node, nodes.Call) and getattr(node.node, "name", "") in OURS:
         return
-    if isinstance(node, ELSEWHERE):
+    if isinstance(node, ELSEWHERE) or (isinstance(node, nodes.Filter) and node.name == "ours"):
         return
     if isinstance(node, nodes.Const) and isinstance(node.value, str) and WORDY.search(node.value) and node.value not in NAMES:
         yield node.value

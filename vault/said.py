@@ -27,13 +27,14 @@ class Said(str):
 
     def __html__(self) -> str:
         """Called by whatever escapes text for a page."""
-        return _teller(self).translate(HTML)
+        return _teller(self)
 
 
 def said(msgid: str, /, **values: Any) -> Said:
     """A whole sentence with `%(name)s` for each value: `said("It has %(has)s characters.", has=12)`.
 
-    Without values nothing is replaced. A value that is itself `Said` is said in the same language."""
+    Without values nothing is replaced. A value that is itself `Said` is said in the same language; a time stands on a page as
+    times do, `at 10:02`."""
     return _made(msgid, "", "", values)
 
 
@@ -80,10 +81,14 @@ def heard(text: str, parts: Any) -> Said:
     return one_of_ours(text)
 
 
-_teller: Callable[[Said], str] = str
+def _english(text: Said) -> str:
+    return text.translate(HTML)
+
+
+_teller: Callable[[Said], str] = _english
 
 
 def told_by(teller: Callable[[Said], str]) -> None:
-    """From now on this says in which words, wherever this process writes HTML."""
+    """From now on this says in which words, wherever this process writes HTML: it answers HTML."""
     global _teller
     _teller = teller

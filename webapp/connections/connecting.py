@@ -25,7 +25,7 @@ from webapp.connections.rules import may_ask, missing
 from webapp.connections.tables import Attempt, Connection
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import HTTP, BadInput, Conflict, Unavailable, look_up
+from webapp.errors import HTTP, BadInput, Conflict, Unavailable, look_up, said
 from webapp.ids import new_id
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -180,20 +180,28 @@ def _failed(house: House, attempt: Attempt, error: KeeperError | Unavailable) ->
     return Refused(error.hint, code=error.code, provider=title, again=again, status=look_up(HTTP, error, 400))
 
 
-REFUSALS = {
-    "access_denied": "You did not agree at {title}, or it did not let you. Nothing was connected.",
-    "invalid_scope": "{title} does not offer what was asked for. Nothing was connected.",
-    "temporarily_unavailable": "{title} is too busy at the moment. Nothing was connected; try again later.",
-    "server_error": "{title} had an error of its own. Nothing was connected; try again later.",
-}
-OTHERWISE = "{title} did not connect the account. An operator may have to look at its settings here."
+def refusal(error: str, title: str) -> str:
+    """What a provider's error code means, in our own words."""
+    match error:
+        case "access_denied":
+            return said("You did not agree at %(title)s, or it did not let you. Nothing was connected.", title=title)
+        case "invalid_scope":
+            return said("%(title)s does not offer what was asked for. Nothing was connected.", title=title)
+        case "temporarily_unavailable":
+            return said("%(title)s is too busy at the moment. Nothing was connected; try again later.", title=title)
+        case "server_error":
+            return said("%(title)s had an error of its own. Nothing was connected; try again later.", title=title)
+    return said("%(title)s did not connect the account. An operator may have to look at its settings here.", title=title)
+
+
+KNOWN = frozenset({"access_denied", "invalid_scope", "temporarily_unavailable", "server_error"})
 
 
 def _refused(house: House, attempt: Attempt, error: str) -> Refused:
     """In our own words: what came in the address could be anybody's."""
     title = providers.find(house.settings, attempt.provider).title
-    hint = REFUSALS.get(error, OTHERWISE).format(title=title)
-    code = error if error in REFUSALS else "consent_refused"
+    hint = refusal(error, title)
+    code = error if error in KNOWN else "consent_refused"
     with house.database.read() as session:
         again = address(attempt.provider, attempt.connection, attempt.scopes, session)
     return Refused(hint, code=code, provider=title, again=again)

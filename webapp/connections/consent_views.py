@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from webapp.connections import consenting, consents, providers
 from webapp.connections.consenting import Asked, Form
+from webapp.errors import said
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("consents", __name__)
 
@@ -40,7 +42,7 @@ def give() -> ResponseReturnValue:
     form = request.form
     asked = Asked(form.get("client", ""), connection=form.get("connection", ""), kind=form.get("kind", ""))
     consenting.give(house(), viewer(), asked, form.getlist("scope"))
-    flash("Allowed. Go back to what you were doing: the server asks again by itself.", "good")
+    flash(said("Allowed. Go back to what you were doing: the server asks again by itself."), "good")
     return redirect(url_for("connections.one", connection=asked.connection), 303)
 
 
@@ -49,5 +51,5 @@ def give() -> ResponseReturnValue:
 def withdraw(consent: str) -> ResponseReturnValue:
     who, now = viewer().person, house().clock()
     house().database.write(lambda s: consents.withdraw(s, consent, who, now))
-    flash("Withdrawn. It gets nothing more, and what it had is being ended.", "good")
+    flash(said("Withdrawn. It gets nothing more, and what it had is being ended."), "good")
     return redirect(url_for("connections.consents.page"), 303)

@@ -10,7 +10,7 @@ from vault.providers.catalogue import ProviderFacts
 from webapp.connections import lookup, providers
 from webapp.connections.rules import Allowed, allowed, may_ask, missing, offered
 from webapp.connections.tables import Connection
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -58,7 +58,7 @@ def form(house: House, viewer: Viewer, asked: Asked) -> Form:
         raise BadInput("This provider is not set up here.")
     facts = providers.find(house.settings, provider)
     if not may_ask(facts, asked.add) and asked.add:
-        raise BadInput(f"That is not among what {facts.title} is known to offer here.")
+        raise BadInput(said("That is not among what %(title)s is known to offer here.", title=facts.title))
     new = missing(row.scopes, asked.add) if row is not None else ()
     left = _left(facts, row, asked)
     add = tuple(scope for scope in new if scope not in left)

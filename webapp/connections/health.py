@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vault.door import ConnectionState
 from webapp.connections.tables import Connection
+from webapp.errors import nsaid, one_of_ours, said
 
 SOON = timedelta(days=3)
 FORESEEN = timedelta(days=7)
@@ -14,25 +16,36 @@ FORESEEN = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Health:
-    """A chip (its colour class and its word) and a sentence; `at` stands between `before` and `after`, where there is a time."""
+    """A chip (its colour class and its word) and a sentence."""
 
     tone: str
     word: str
-    before: str
-    at: datetime | None = None
-    after: str = ""
+    words: str
 
 
-NOTHING = "Nothing can use this account until you reconnect it."
-OVER = {
-    "refused": ("{title} refused the last renewal ", f". {NOTHING}"),
-    "lost": ("The answer of {title} to a renewal was lost twice, the last time ", f". {NOTHING}"),
-    "ended": ("The access that {title} gave ended, as was noticed ", f", and it gave no way to renew it. {NOTHING}"),
+OVER: dict[str, Callable[[str, datetime], str]] = {
+    "refused": lambda title, when: said(
+        "%(title)s refused the last renewal %(when)s. Nothing can use this account until you reconnect it.",
+        title=title, when=when,
+    ),
+    "lost": lambda title, when: said(
+        "The answer of %(title)s to a renewal was lost twice, the last time %(when)s. "
+        "Nothing can use this account until you reconnect it.", title=title, when=when,
+    ),
+    "ended": lambda title, when: said(
+        "The access that %(title)s gave ended, as was noticed %(when)s, and it gave no way to renew it. "
+        "Nothing can use this account until you reconnect it.", title=title, when=when,
+    ),
 }
 EVENTS = {
-    "connected": "You gave your consent", "key": "You gave a key", "renewed": "Renewed",
-    "refused": "Refused for good", "lost": "The answer was lost",
-    "ended": "Ended, with no way to renew it", "away": "Not renewed: no answer, or an error there",
+    "connected": said("You gave your consent"), "key": said("You gave a key"), "renewed": said("Renewed"),
+    "refused": said("Refused for good"), "lost": said("The answer was lost"),
+    "ended": said("Ended, with no way to renew it"), "away": said("Not renewed: no answer, or an error there"),
+}
+WORDS = {
+    "suspended": said("Suspended"), "disconnected": said("Disconnected"), "paused": said("Paused by you"),
+    "connected": said("Connected"), "reconnect": said("Reconnect"), "soon": said("Ends soon"), "silent": said("Not answering"),
+    "healthy": said("Healthy"),
 }
 
 
@@ -42,19 +55,27 @@ def health(
     """`state` is what the keeper knows, None where it knows nothing, or is `away`; `ends`: when the consent ends, however often
     it is used. A row that says less than the keeper is believed where that is the worse news."""
     if row.suspended and row.status != "disconnected":
-        return Health("bad", "Suspended", "Something may be compromised: nothing uses it until an administrator lifts that.")
+        return Health("bad", WORDS["suspended"], said(
+            "Something may be compromised: nothing uses it until an administrator lifts that."
+        ))
     if row.status == "disconnected":
-        return Health("", "Disconnected", "Nothing here can use it any more.")
+        return Health("", WORDS["disconnected"], said("Nothing here can use it any more."))
     if row.status == "needs_consent" or (state is not None and state.status == "needs_consent"):
         return _over(row, state, title)
     if row.status == "paused":
-        return Health("", "Paused by you", "Nothing can use this account until you resume it. Paused ", row.status_at, ".")
+        return Health("", WORDS["paused"], said(
+            "Nothing can use this account until you resume it. Paused %(when)s.", when=row.status_at
+        ))
     if away:
-        return Health("", "Connected", "When its access was renewed cannot be told while the vault is away.")
+        return Health("", WORDS["connected"], said("When its access was renewed cannot be told while the vault is away."))
     if state is None:
-        return Health("warn", "Reconnect", f"The vault holds no access for this account. {NOTHING}")
+        return Health("warn", WORDS["reconnect"], said(
+            "The vault holds no access for this account. Nothing can use this account until you reconnect it."
+        ))
     if ends is not None and now < ends < now + FORESEEN and state.renewable:
-        return Health("warn", "Ends soon", f"{title} ends this access ", ends, ", however often it is used. Reconnect it before.")
+        return Health("warn", WORDS["soon"], said(
+            "%(title)s ends this access %(when)s, however often it is used. Reconnect it before.", title=title, when=ends
+        ))
     return _active(state, title, now)
 
 
@@ -62,30 +83,41 @@ def _over(row: Connection, state: ConnectionState | None, title: str) -> Health:
     last = state.events[0] if state is not None and state.events else None
     at, what = (last.at, last.what) if last is not None and last.what in OVER else (row.status_at, "")
     if what == "" or at is None:
-        return Health("warn", "Reconnect", row.reason or f"{title} no longer accepts this connection. {NOTHING}")
-    before, after = OVER[what]
-    return Health("warn", "Reconnect", before.format(title=title), at, after)
+        return Health("warn", WORDS["reconnect"], one_of_ours(row.reason) if row.reason else said(
+            "%(title)s no longer accepts this connection. Nothing can use this account until you reconnect it.", title=title
+        ))
+    return Health("warn", WORDS["reconnect"], OVER[what](title, at))
 
 
 def _active(state: ConnectionState, title: str, now: datetime) -> Health:
     last = state.events[0] if state.events else None
     if last is not None and last.what == "away":
-        after = ". Nothing was lost; it is asked again at the next use."
-        return Health("warn", "Not answering", f"{title} did not renew the access ", last.at, after)
+        return Health("warn", WORDS["silent"], said(
+            "%(title)s did not renew the access %(when)s. Nothing was lost; it is asked again at the next use.",
+            title=title, when=last.at,
+        ))
     if not state.renewable:
         return _one_token(state, title, now)
     if state.renewals and state.renewed_at is not None:
-        times = "once" if state.renewals == 1 else f"{state.renewals} times"
-        return Health("good", "Healthy", f"Access renewed {times}, last ", state.renewed_at, ".")
-    return Health("good", "Healthy", "Access is fetched when something first uses it.")
+        return Health("good", WORDS["healthy"], nsaid(
+            "Access renewed once, last %(when)s.", "Access renewed %(num)s times, last %(when)s.",
+            state.renewals, when=state.renewed_at,
+        ))
+    return Health("good", WORDS["healthy"], said("Access is fetched when something first uses it."))
 
 
 def _one_token(state: ConnectionState, title: str, now: datetime) -> Health:
     """There is one access token for all uses, until it ends."""
     if state.expires_at is None:
-        return Health("good", "Healthy", f"{title} sets no end to this access: it goes on until you take it back.")
+        return Health("good", WORDS["healthy"], said(
+            "%(title)s sets no end to this access: it goes on until you take it back.", title=title
+        ))
     if state.expires_at <= now:
-        return Health("warn", "Reconnect", f"The access that {title} gave ended ", state.expires_at, f". {NOTHING}")
-    after = f"; {title} gave no way to renew it. Reconnect it then."
+        return Health("warn", WORDS["reconnect"], said(
+            "The access that %(title)s gave ended %(when)s. Nothing can use this account until you reconnect it.",
+            title=title, when=state.expires_at,
+        ))
     soon = state.expires_at - now < SOON
-    return Health("warn" if soon else "good", "Ends soon" if soon else "Healthy", "The access ends ", state.expires_at, after)
+    return Health("warn" if soon else "good", WORDS["soon"] if soon else WORDS["healthy"], said(
+        "The access ends %(when)s; %(title)s gave no way to renew it. Reconnect it then.", title=title, when=state.expires_at
+    ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperError
@@ -13,10 +13,11 @@ from vault.secret import Secret
 from webapp.connections import keys, providers
 from webapp.connections.keys import Pasted
 from webapp.connections.tables import Connection
-from webapp.errors import HTTP, BadInput, look_up
+from webapp.errors import HTTP, BadInput, look_up, said
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("keys", __name__)
 
@@ -66,4 +67,5 @@ def _again(pasted: Pasted, error: BadInput | KeeperError) -> ResponseReturnValue
 
 def _tell(row: Connection, *, replaced: bool) -> None:
     title = providers.find(house().settings, row.provider).title
-    flash(f"The key of {title} was replaced. End the old one there." if replaced else f"{title} is connected.", "good")
+    words = said("The key of %(title)s was replaced. End the old one there.", title=title)
+    flash(words if replaced else said("%(title)s is connected.", title=title), "good")

@@ -23,7 +23,7 @@ from webapp.connections.rules import Allowed, allowed
 from webapp.connections.tables import Connection
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, said
 from webapp.ids import new_id
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -114,7 +114,7 @@ def put(house: House, viewer: Viewer, pasted: Pasted) -> Connection:
 def _label(given: str, shown: Form) -> str:
     label = " ".join(given.split()) or (shown.row.label if shown.row is not None else shown.facts.title)
     if len(label) > LABEL_LENGTH or not label.isprintable():
-        raise BadInput(f"A name has at most {LABEL_LENGTH} letters, all of which can be seen.")
+        raise BadInput(said("A name has at most %(most)s letters, all of which can be seen.", most=LABEL_LENGTH))
     return label
 
 

@@ -14,7 +14,7 @@ from vault.providers.catalogue import ProviderFacts
 from webapp.connections import consents, idle, lookup, providers
 from webapp.connections.agents import Agent, may_use
 from webapp.connections.health import Health, health
-from webapp.connections.rules import Allowed, Rest, allowed, listed, missing, rest
+from webapp.connections.rules import Allowed, Rest, allowed, listed, missing, rest, sentence
 from webapp.connections.tables import Connection, Revocation
 from webapp.connections.uses import Summary, Use, reader
 from webapp.web.house import House
@@ -91,6 +91,11 @@ class Detail:
     tokens: Revocation | None
     rest: Rest | None
     more: list[Allowed]
+
+    @property
+    def more_words(self) -> str:
+        """`See balances, send payments`: all of `more` in one sentence."""
+        return sentence([words for one in self.more for words in one.words])
 
 
 @dataclass(frozen=True)

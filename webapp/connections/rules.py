@@ -7,8 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from vault.providers.catalogue import EFFECTS, Effect, ProviderFacts
+from webapp.errors import nsaid, one_of_ours, psaid
+from webapp.web.languages import told
 
-EFFECT_WORDS: dict[Effect, str] = {"money": "Money", "destroy": "Delete", "send": "Send", "write": "Change", "read": "Read"}
+EFFECT_WORDS: dict[Effect, str] = {
+    "money": psaid("what a scope allows", "Money"), "destroy": psaid("what a scope allows", "Delete"),
+    "send": psaid("what a scope allows", "Send"), "write": psaid("what a scope allows", "Change"),
+    "read": psaid("what a scope allows", "Read"),
+}
 TRANSITIONS: dict[str, frozenset[str]] = {
     "active": frozenset({"paused", "needs_consent", "disconnected"}),
     "paused": frozenset({"active", "needs_consent", "disconnected"}),
@@ -30,7 +36,11 @@ class Allowed:
     @property
     def sentence(self) -> str:
         """`See balances, see payees`: our own words alone."""
-        return sentence([*self.sentences, *undescribed(len(self.unknown))])
+        return sentence(self.words)
+
+    @property
+    def words(self) -> list[str]:
+        return [*self.sentences, *undescribed(len(self.unknown))]
 
 
 GOES_WITHOUT_SAYING = frozenset({"openid", "offline_access"})
@@ -47,26 +57,27 @@ def allowed(facts: ProviderFacts, scopes: Iterable[str]) -> list[Allowed]:
 def apart(facts: ProviderFacts, scopes: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words of those that are described, and the names of those that are not."""
     found = list(scopes)
-    words = tuple(facts.words(scope) for scope in found if facts.words(scope))
+    words = tuple(one_of_ours(facts.words(scope), "scope") for scope in found if facts.words(scope))
     return words, tuple(scope for scope in found if not facts.words(scope))
 
 
 def undescribed(count: int) -> list[str]:
     """In our words, for where a stranger's have no place."""
-    return [f"{count} things that nobody described" if count > 1 else "Something that nobody described"] if count else []
+    words = nsaid("Something that nobody described", "%(num)s things that nobody described", count)
+    return [words] if count else []
 
 
 def sentence(words: Sequence[str]) -> str:
-    """`See balances, see payees`."""
-    return ", ".join([words[0], *(one[:1].lower() + one[1:] for one in words[1:])])
+    """`See balances, see payees`, in the reader's language; only English begins the further ones small."""
+    return ", ".join([told(words[0]), *(one[:1].lower() + one[1:] if told(one) == one else told(one) for one in words[1:])])
 
 
 def offered(facts: ProviderFacts) -> list[tuple[str, list[tuple[str, str]]]]:
     """The scopes a person may choose from, by effect, mildest first: (word, [(scope, words)])."""
     own = [scope for scope in facts.scopes if scope not in facts.base_scopes]
-    groups = [
+    groups: list[tuple[str, list[tuple[str, str]]]] = [
         (
-            EFFECT_WORDS[effect], [(s, facts.scopes[s].words) for s in own if facts.effect(s) == effect]
+            EFFECT_WORDS[effect], [(s, one_of_ours(facts.scopes[s].words, "scope")) for s in own if facts.effect(s) == effect]
         ) for effect in reversed(EFFECTS)
     ]
     return [group for group in groups if group[1]]

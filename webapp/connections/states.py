@@ -17,7 +17,7 @@ from webapp.connections.rules import TRANSITIONS, ends_alone
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -102,7 +102,7 @@ def rename(session: Session, connection: str, name: str, actor: str, now: dateti
     """`name` is the person's own, empty for none. Raises BadInput."""
     chosen = " ".join(name.split())
     if len(chosen) > NAME_LENGTH or not chosen.isprintable():
-        raise BadInput(f"A name has at most {NAME_LENGTH} letters, all of which can be seen.")
+        raise BadInput(said("A name has at most %(most)s letters, all of which can be seen.", most=NAME_LENGTH))
     session.execute(update(Connection).where(Connection.id == connection).values(name=chosen))
     told(session, connection)
     audit.append(session, kind="connection.named", actor=actor, subject=connection, detail={"named": bool(chosen)}, at=now)

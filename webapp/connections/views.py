@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, flash, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperAway, VaultAway, VaultSealed
@@ -11,11 +11,13 @@ from webapp.connections.connecting import Finished, Refused, Returned
 from webapp.connections.health import EVENTS
 from webapp.connections.tables import Connection
 from webapp.connections.uses import reader
+from webapp.errors import said
 from webapp.web.guards import person
 from webapp.web.headers import allow_form_action
 from webapp.web.house import house
 from webapp.web.htmx import load_again
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("connections", __name__)
 blueprint.register_blueprint(consent_views.blueprint)
@@ -97,13 +99,16 @@ def callback(provider: str = "") -> ResponseReturnValue:
 
 def _tell(finished: Finished) -> None:
     facts = providers.find(house().settings, finished.connection.provider)
-    again = " again. If an agent waits for it, it goes on by itself" if finished.again else ""
-    flash(f"{facts.title} is connected{again}.", "good")
+    if finished.again:
+        flash(said("%(title)s is connected again. If an agent waits for it, it goes on by itself.", title=facts.title), "good")
+    else:
+        flash(said("%(title)s is connected.", title=facts.title), "good")
     if finished.less:
         words, unknown = rules.apart(facts, finished.less)
-        less = rules.sentence([*words, *rules.undescribed(len(unknown))])
-        told = f"{facts.title} did not grant all that was asked for. Not granted: {less}. Calls that need it are refused."
-        flash(told, "warn")
+        flash(said(
+            "%(title)s did not grant all that was asked for. Not granted: %(less)s. Calls that need it are refused.",
+            title=facts.title, less=rules.sentence([*words, *rules.undescribed(len(unknown))]),
+        ), "warn")
 
 
 def _returned() -> Returned:

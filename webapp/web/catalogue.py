@@ -78,10 +78,13 @@ class Tongue:
             return many if many and num != 1 else msgid
         return forms[min(self._plural(abs(num)), len(forms) - 1)] if many else forms[0]
 
+    def pattern(self, said: Said) -> str:
+        num = said.values.get("num", 1)
+        return self.form(said.context, said.msgid, said.many, num if isinstance(num, int) else 1)
+
     def told(self, said: Said) -> str:
         """For plain text, unescaped."""
-        num = said.values.get("num", 1)
-        pattern = self.form(said.context, said.msgid, said.many, num if isinstance(num, int) else 1)
+        pattern = self.pattern(said)
         if not said.values:
             return pattern
         return pattern % {name: self.told(one) if isinstance(one, Said) else one for name, one in said.values.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 UNWRAPPED: frozenset[str] = frozenset({
-    "approvals", "broker", "connections", "evaluation", "incidents", "insights", "keeper", "notices", "people",
+    "approvals", "broker", "evaluation", "incidents", "insights", "keeper", "notices", "people",
     "policy", "secrets",
 })
 """Folders of `templates/`, and rooms of `webapp/`. This list only gets shorter."""

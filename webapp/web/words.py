@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import flask
 from flask import Flask
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from vault.said import told_by
-from webapp.errors import one_of_ours
+from webapp.errors import Said, one_of_ours
 from webapp.web.languages import languages, spoken, told
+from webapp.web.show import at
 
 
 def flash(message: str, category: str = "message") -> None:
@@ -34,6 +36,14 @@ def npgettext(context: str, one: str, many: str, num: int, /, **values: Any) -> 
     return spoken().language.tongue.npgettext(context, one, many, num, **values)
 
 
+def _written(text: Said) -> str:
+    """As HTML: the sentence and its values are escaped, and times are written as elsewhere on pages."""
+    pattern = escape(spoken().language.tongue.pattern(text))
+    if not text.values:
+        return str(pattern)
+    return str(pattern % {name: at(one) if isinstance(one, datetime) else escape(one) for name, one in text.values.items()})
+
+
 def _of_this_page() -> dict[str, Any]:
     """The language is asked for once for a page and not for each of its sentences. Macros that are imported without context do
     not see these: they use the functions above."""
@@ -53,4 +63,4 @@ def register(app: Flask) -> None:
     env.globals |= {"_": gettext, "gettext": gettext, "pgettext": pgettext, "ngettext": ngettext, "npgettext": npgettext}
     env.filters["ours"] = one_of_ours
     app.context_processor(_of_this_page)
-    told_by(told)
+    told_by(_written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -27,6 +27,8 @@ from webapp.connections.lookup import NoConnection
 from webapp.connections.states import END_TOKENS
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import Due
+from webapp.errors import Said
+from webapp.web.catalogue import Tongue
 from webapp.web.house import House
 
 READ = ("accounts:read",)
@@ -177,7 +179,10 @@ def told(clock: Clock, status: str = "active", *, events: tuple[tuple[str, int],
         "events": tuple(Event(what, now - timedelta(minutes=ago)) for what, ago in events), **state,
     }
     made = health(row, ConnectionState(**found), "GitHub", now)  # type: ignore[arg-type]
-    return f"{made.word}: {made.before}{(now - made.at) // timedelta(minutes=1) if made.at else ''}{made.after}"
+    assert isinstance(made.words, Said)
+    values = made.words.values.items()
+    ago = {name: (now - one) // timedelta(minutes=1) if isinstance(one, datetime) else one for name, one in values}
+    return f"{made.word}: {Tongue({}).pattern(made.words) % ago if ago else made.words}"
 
 
 def test_health_is_told_in_words(clock: Clock) -> None:

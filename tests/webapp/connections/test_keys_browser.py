@@ -69,7 +69,7 @@ def test_a_key_is_pasted_refused_pasted_again_and_grows_old(page: Page, house: H
     connection = page.url.rsplit("/", 1)[1]
     house.database.write(lambda s: setattr(s.get_one(Connection, connection), "connected_at", clock.now - timedelta(days=92)))
     page.goto("/")
-    expect(page.get_by_text(re.compile("is 92 days old: rotate it"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"is 92 days old\. Rotate it"))).to_be_visible()
     looked_at(page, "key-start")
     page.goto("/connections")
     looked_at(page, "key-card")

@@ -28,8 +28,8 @@ def browser(app: Flask) -> Iterator[Browser]:
         yield opened
 
 
-def looked_at(page: Page, name: str) -> None:
-    for scheme in ("light", "dark"):
+def looked_at(page: Page, name: str, schemes: tuple[str, ...] = ("light", "dark")) -> None:
+    for scheme in schemes:
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         assert faults(page) == [], (page.url, scheme)
     page.emulate_media(color_scheme="light")
@@ -56,6 +56,26 @@ def test_the_sign_in_page_changes_its_language_by_keyboard_and_keeps_it(browser:
     mark = page.locator(".mark").bounding_box()
     assert mark
     assert mark["x"] > 160, "what stands first stands at the right"
+
+
+PAGES = ("/connections", "/you/agents", "/servers", "/clients", "/log?kind=nothing")
+
+
+@pytest.mark.parametrize("tag", ["de", "fr"])
+def test_longer_words_have_room_on_a_phone(app: Flask, signed_in: People, tag: str) -> None:
+    """The pages of the rooms that are wrapped, in the languages that there are."""
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language(tag)])
+    ada = signed_in("ada", groups=["user", "admin", "audit"])
+    ada.send("/you/language", language=tag)
+    cookie = ada.get_cookie("counterseal_session")
+    assert cookie
+    with served(app) as port, chromium(port) as opened:
+        page = open_page(opened, locale="en-GB")
+        page.context.add_cookies([{"name": "counterseal_session", "value": cookie.value, "url": PUBLIC_URL}])
+        for path in PAGES:
+            page.goto(path)
+            expect(page.locator("html")).to_have_attribute("lang", tag)
+            looked_at(page, f"{tag}-{path.strip('/').replace('/', '-').partition('?')[0]}", ("light",))
 
 
 def test_a_person_reads_their_pages_from_right_to_left(browser: Browser, signed_in: People) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask, g, render_template_string
@@ -18,6 +20,7 @@ from webapp.web import languages, words
 from webapp.web.catalogue import ENGLISH, Tongue
 from webapp.web.languages import Language, Spoken, told
 
+NOON = datetime(2026, 11, 3, 11, 0, tzinfo=UTC)
 GERMAN = Language("de", Tongue({
     ("", "Approve"): ("Genehmigen",),
     ("", "Keep it within %(most)s characters."): ("Höchstens %(most)s Zeichen.",),
@@ -55,6 +58,15 @@ def test_a_page_says_it_in_the_readers_language(page: Flask) -> None:
     assert told(psaid("of a call", "held")) == "angehalten"
     assert told(psaid("of a hand", "held")) == "held"
     assert Markup("<p>{}</p>").format(said("Approve")) == "<p>Genehmigen</p>"
+
+
+def test_a_time_among_the_values_stands_as_times_do(page: Flask) -> None:
+    page.extensions["counterseal"] = SimpleNamespace(clock=lambda: NOON)
+    it = said("It ended %(when)s, <b>%(name)s</b>.", when=NOON, name="<i>")
+    assert render_template_string("{{ it }}", it=it) == (
+        'It ended <time datetime="2026-11-03T11:00:00+00:00" title="3. November 2026, 11:00:00 UTC">at 11:00</time>, '
+        "&lt;b&gt;&lt;i&gt;&lt;/b&gt;."
+    )
 
 
 def test_outside_of_a_page_it_is_english() -> None:

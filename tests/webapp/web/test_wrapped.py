@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.catalogues import NOT_ON_PAGES, ROOT, environment, error_names, room_of, trees
+from tests.catalogues import NOT_ON_PAGES, ROOT, environment, error_names, keepers_errors, room_of, trees
 from tests.human import outside
 from webapp.web.unwrapped import UNWRAPPED
 
@@ -49,15 +48,6 @@ def test_what_a_translator_sees_is_left_alone(source: str) -> None:
     assert outside(source, environment()) == []
 
 
-@cache
-def keepers() -> frozenset[str]:
-    """Errors whose first argument is for the log: the keeper's."""
-    return frozenset(
-        node.name for path, tree in trees().items() if path.relative_to(ROOT).parts[0] == "vault"
-        for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
-    )
-
-
 def _glued(node: ast.expr) -> bool:
     """A sentence whose values are in it already, so that nobody can look it up."""
     match node:
@@ -79,7 +69,7 @@ def _faults(tree: ast.AST) -> list[str]:
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         said = [one.value for one in node.keywords if one.arg == "hint"]
-        if name == "flash" or (name in error_names() and name not in keepers()):
+        if name == "flash" or (name in error_names() and name not in keepers_errors()):
             said += node.args[:1]
         found += [f"line {one.lineno}: {ast.unparse(one)[:80]}" for one in said if _glued(one)]
         if name == "flash":
