@@ -3,7 +3,7 @@
 //   <form method="post" data-passkey="get" data-options="{{ options|tojson|forceescape }}">
 //     <input type="hidden" name="assertion">             (for data-passkey="create": name="attestation")
 //     <p class="notice bad" role="alert" data-problem hidden></p>
-//     <button class="button seal">…</button>             (a button with data-plain submits without the passkey)
+//     <button class="button seal" disabled data-wakes>…</button>   (a button with data-plain submits without the passkey)
 //   </form>
 //
 // On submit the browser asks for the passkey, puts its answer as JSON into the hidden field, and the form is sent. What goes
@@ -100,6 +100,9 @@
   window.addEventListener("pageshow", () => {
     for (const field of document.querySelectorAll("form[data-passkey] input[name=assertion], form[data-passkey] input[name=attestation]")) field.value = "";
   });
+
+  // Pressed before this ran, it would have sent the form without its answer.
+  for (const button of document.querySelectorAll("form[data-passkey] button[data-wakes]")) button.disabled = false;
 
   window.passkey = { get, create, words };
 })();

@@ -18,6 +18,7 @@ from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
 
 PATIENCE = 60_000
@@ -38,7 +39,10 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def served(app: Flask) -> Iterator[int]:
-    """The app on a free port of loopback, in threads of this process."""
+    """The app on a free port of loopback, in threads of this process. Its clock runs, as the browser's does."""
+    clock = app.extensions["counterseal"].clock
+    if isinstance(clock, Clock):
+        clock.run()
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

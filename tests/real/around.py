@@ -37,7 +37,7 @@ class Around(Steps):
         for path, name in (
             ("/operate", "operate"), ("/insights", "insights"), ("/insights/replay", "replays"),
             ("/readmissions", "readmissions"), ("/you/notices", "notices"), ("/groups/finance/notices", "group-notices"),
-            ("/you/recovery", "recovery"),
+            ("/you/recovery", "recovery"), ("/you/security", "security"),
             ("/secrets", "secrets"), ("/groups", "groups"), ("/groups/finance", "group"), ("/approvals/quality", "quality"),
             ("/approvals/reports", "reports"), ("/you/away", "away"), ("/connections/consents", "consents"),
             ("/you/agents", "agents"), ("/clients", "clients"), ("/servers", "servers"), ("/servers/bank", "server"),

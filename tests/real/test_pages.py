@@ -30,6 +30,7 @@ REFUSALS = re.compile(r"Failed to load resource: the server responded with a sta
 """The browser's own note on a page that is an error page, and meant to be one."""
 ELSEWHERE = {
     "/actions/<action_id>/alone": "tests/webapp/approvals/test_browser_absence.py",
+    "/you/security/<entry>/not-me": "tests/webapp/people/test_readmission_browser.py",
     "/sign-in/recovery": "tests/webapp/people/test_recovery_browser.py",
     "/readmissions/<which>": "tests/webapp/people/test_readmission_browser.py",
     "/insights/replay/<trial_id>": "tests/webapp/insights/test_browser.py",
