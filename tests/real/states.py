@@ -31,7 +31,8 @@ from webapp.approvals import Handed, Upstream, execution, hold, jobs
 from webapp.approvals.drift import Change, Drift
 from webapp.approvals.payloads import for_holding
 from webapp.composition import create_app
-from webapp.config import Decoys, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Decoys, Undo
 from webapp.db import Base, Database
 from webapp.db.due import Due
 from webapp.people import cookies

@@ -33,7 +33,8 @@ from webapp.audit import keys
 from webapp.audit.tables import Checkpoint, Entry
 from webapp.audit.verify import Report, stored_bodies, stored_notes, verify
 from webapp.composition import create_app
-from webapp.config import Approvals, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Approvals, Undo
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.gateway.request_state import Bound, RequestStates, State

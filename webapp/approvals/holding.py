@@ -22,7 +22,7 @@ from webapp.approvals.same_call import CallKey, Existing, last, same
 from webapp.approvals.tables import Action, ActionGroup, HeldTool
 from webapp.approvals.transitions import tell, tick
 from webapp.canonical import digest
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
 from webapp.errors import BadInput, LimitReached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.errors import BadInput
 
 OTHER = "other"

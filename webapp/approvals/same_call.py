@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from webapp.approvals.rules import LIVE
 from webapp.approvals.tables import Action
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.db.direct import Made, Where, direct
 
 What = Literal["join", "answer", "refuse"]

@@ -22,7 +22,8 @@ from tests.webapp.approvals.parts import APPROVE, ORDER, Server, action, draft, 
 from vault.door import Answer
 from vault.errors import KeeperError
 from webapp.approvals import deciding, execution, jobs
-from webapp.config import Approvals, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Approvals, Undo
 from webapp.db import Base, Database
 from webapp.db.due import Due
 from webapp.errors import CountersealError

@@ -25,7 +25,8 @@ from webapp.approvals.lookalike import lookalike_of
 from webapp.approvals.tables import Action, Payload, Usage
 from webapp.approvals.transitions import move
 from webapp.audit.tables import Entry
-from webapp.config import Approvals, Settings
+from webapp.config import Settings
+from webapp.config_approvals import Approvals
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.errors import BadInput, LimitReached

@@ -25,7 +25,8 @@ from webapp.approvals import deciding, edit_form, editing, execution, jobs, usag
 from webapp.approvals.deciding import decide as give
 from webapp.approvals.outcome import Editor, Handed
 from webapp.approvals.seeing import open_
-from webapp.config import Approvals, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Approvals, Undo
 from webapp.connections import lookup
 from webapp.db import Database
 from webapp.db.due import Due

@@ -19,7 +19,8 @@ from webapp.approvals import execution, jobs, snapshot, wait
 from webapp.approvals.execution import NotYet
 from webapp.approvals.seeing import open_
 from webapp.approvals.undo import STOPPED
-from webapp.config import Approvals, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Approvals, Undo
 from webapp.db.due import Due
 from webapp.web.house import House
 

@@ -25,7 +25,8 @@ from webapp.approvals.jobs import expire
 from webapp.approvals.tables import Action, Usage
 from webapp.approvals.usage import Used
 from webapp.canonical import canonical, parse
-from webapp.config import Approvals, Settings
+from webapp.config import Settings
+from webapp.config_approvals import Approvals
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.gateway import calling

@@ -23,7 +23,8 @@ from webapp.approvals.decoys import seeding
 from webapp.approvals.decoys.jobs import KIND, plan, work
 from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action, Usage
-from webapp.config import Decoys, Settings
+from webapp.config import Settings
+from webapp.config_approvals import Decoys
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.errors import Conflict

@@ -30,7 +30,8 @@ from webapp.approvals.payloads import open_, stored
 from webapp.approvals.seeing import open_ as opened
 from webapp.approvals.tables import Action
 from webapp.audit.tables import Entry
-from webapp.config import Approvals, Settings, Undo
+from webapp.config import Settings
+from webapp.config_approvals import Approvals, Undo
 from webapp.db import Database
 from webapp.db.due import Due
 from webapp.errors import CountersealError

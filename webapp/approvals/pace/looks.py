@@ -18,7 +18,7 @@ from webapp.approvals.pace import rules
 from webapp.approvals.pace.rules import Decided, Detail
 from webapp.approvals.pace.tables import Look
 from webapp.approvals.seeing import Opened
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.db.direct import Made, direct
 from webapp.db.once import insert_once
 from webapp.errors import BadInput, Conflict, Unavailable

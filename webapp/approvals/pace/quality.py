@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from webapp.approvals.pace.rules import BANDS, LIMITS
 from webapp.approvals.pace.tables import Look
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.people import lookup
 
 TIMES = ("under 2 s", "2 to 5 s", "5 to 10 s", "10 to 30 s", "30 s to 2 min", "over 2 min", "never opened")

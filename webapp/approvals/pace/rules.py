@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from webapp.approvals.envelope import Document
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.currencies import EXPONENTS
 from webapp.errors import BadInput
 

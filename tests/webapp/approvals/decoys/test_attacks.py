@@ -31,7 +31,7 @@ from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action
 from webapp.audit import sequence
 from webapp.audit.tables import Entry
-from webapp.config import Decoys
+from webapp.config_approvals import Decoys
 from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.incidents.tables import Incident

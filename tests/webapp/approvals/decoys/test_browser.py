@@ -10,7 +10,7 @@ from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.decoys.test_attacks import house, put
 from tests.webapp.approvals.parts import Server
 from tests.webapp.approvals.test_browser_absence import chrome, looked_at, signed
-from webapp.config import Decoys
+from webapp.config_approvals import Decoys
 from webapp.web.house import House
 
 __all__ = ["chrome", "house"]

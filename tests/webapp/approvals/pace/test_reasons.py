@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from webapp.approvals.reasons import Reason, read
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.errors import BadInput
 
 SETTINGS = Approvals()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webapp.approvals.pace.rules import Decided, Detail, band, bare, check, figures, in_a_row, is_quick
-from webapp.config import Approvals
+from webapp.config_approvals import Approvals
 from webapp.errors import BadInput
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
