@@ -83,14 +83,15 @@ def open_page(browser: Browser, **options: Any) -> Page:
 
 def go(page: Page, url: str) -> None:
     """`page.goto`, from a page that may load itself again at this very moment: a live page does when its action moves on, and the
-    browser carries out only one of both."""
-    for _ in range(3):
+    browser carries out only one of both. Where it waits for an answer, what comes meanwhile is interrupted by it again."""
+    for _ in range(40):
         try:
             page.goto(url)
             return
         except Error as error:
             if "interrupted by another navigation" not in error.message and "net::ERR_ABORTED" not in error.message:
                 raise
+            page.wait_for_timeout(250)
             page.wait_for_load_state()
     page.goto(url)
 

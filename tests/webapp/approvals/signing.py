@@ -53,7 +53,8 @@ class SigningDoor(Door):
         return SimpleNamespace(keeper="ready", vault="ready", now=None)
 
     def decide(
-        self, *, proof: Any, envelope: bytes, verdict: Any, reason: str = "", answer: Any = None, delegations: Any = ()
+        self, *, proof: Any, envelope: bytes, verdict: Any, reason: str = "", answer: Any = None, delegations: Any = (),
+        match: str = "",
     ) -> Statement:
         if self.signs.before_signing is not None:
             self.signs.before_signing(proof)

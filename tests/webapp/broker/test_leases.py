@@ -269,7 +269,7 @@ def test_what_is_counted_is_said_and_bounded(
     assert "3 times in the last 30 days" in page
     assert "Every use" in page
     listed = ada.get("/connections").text
-    assert "in the last 30 days <bdi>Agent cli_1</bdi> used it" in " ".join(listed.split())
+    assert "used in the last 30 days by <bdi>Agent cli_1</bdi>" in " ".join(listed.split())
     assert "Agent cli_old" not in listed
     monkeypatch.setattr(uses, "COUNTED", 2)
     monkeypatch.setattr(pages, "USES_SHOWN", 2)
