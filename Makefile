@@ -10,15 +10,14 @@ SHELL := /bin/sh
 run: .venv/run.stamp
 	@exec $(BIN)/counterseal up --evaluation --instance "$(INSTANCE)" $(if $(PORT),--port $(PORT))
 
-# Three at once on two processors: a third of the time a test waits for another process.
 test: .venv/test.stamp tests/node_modules/.stamp lint
 	@.ci/programs
-	$(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: .venv/test.stamp tests/node_modules/.stamp
 	@.ci/programs
 	$(BIN)/python -m pytest -m long
-	$(BIN)/python -m pytest -m "not long" --both -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not long" --both -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check .

@@ -19,10 +19,6 @@ from tests.keeper_parts import KeeperParts
 from tests.lent import Lender
 from webapp.db import Base, Database
 
-INSTANCE = tempfile.mkdtemp(prefix="cs-tests-")
-"""The instance folder of settings that name none, in each process of the tests its own: never the checkout's."""
-os.environ["COUNTERSEAL_INSTANCE"] = INSTANCE
-
 for _cls in ("SEND", "MONEY", "DESTROY"):
     # Tests that do not speak of the undo window do not wait for it; those that do say how long it is.
     os.environ.setdefault(f"COUNTERSEAL_APPROVALS__UNDO__{_cls}", "0")
@@ -35,8 +31,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--both", action="store_true", help="run every test of a database on SQLite and on PostgreSQL")
 
 
+def pytest_configure() -> None:
+    """The instance folder of settings that name none: in each process of the tests its own, and never the checkout's. Not where
+    a server that a test starts imports this."""
+    os.environ["COUNTERSEAL_INSTANCE"] = tempfile.mkdtemp(prefix="cs-tests-")
+
+
 def pytest_unconfigure() -> None:
-    shutil.rmtree(INSTANCE, ignore_errors=True)
+    shutil.rmtree(os.environ["COUNTERSEAL_INSTANCE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

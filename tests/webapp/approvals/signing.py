@@ -52,6 +52,9 @@ class SigningDoor(Door):
     def status(self) -> Any:
         return SimpleNamespace(keeper="ready", vault="ready", now=None)
 
+    def may_break_glass(self, *, proof: Any) -> bool:
+        return False
+
     def decide(
         self, *, proof: Any, envelope: bytes, verdict: Any, reason: str = "", answer: Any = None, delegations: Any = (),
         match: str = "",

@@ -59,6 +59,7 @@ def page() -> Iterator[Page]:
 def asks(address: str, redirect_uri: str, **changed: str) -> str:
     metadata = {"client_name": "Ledger Desk", "redirect_uris": [redirect_uri]}
     client = requests.post(f"{address}/oauth/register", json=metadata, timeout=60)
+    assert client.status_code == 201, client.text
     return f"{address}/oauth/authorize?" + urlencode({
         "response_type": "code", "client_id": client.json()["client_id"], "redirect_uri": redirect_uri, "state": "s",
         "resource": f"{address}/mcp/bank", "code_challenge": challenge_of(VERIFIER), "code_challenge_method": "S256", **changed,
