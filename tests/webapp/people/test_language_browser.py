@@ -61,9 +61,10 @@ def test_the_sign_in_page_changes_its_language_by_keyboard_and_keeps_it(browser:
 PAGES = ("/connections", "/you/agents", "/servers", "/clients", "/log?kind=nothing")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tag", ["de", "fr"])
 def test_longer_words_have_room_on_a_phone(app: Flask, signed_in: People, tag: str) -> None:
-    """The pages of the rooms that are wrapped, in the languages that there are."""
+    """The pages of the rooms that are wrapped, in the languages that there are. Long: ten seconds and more for each."""
     app.extensions["languages"] = Languages([Language("en", ENGLISH), Language(tag)])
     ada = signed_in("ada", groups=["user", "admin", "audit"])
     ada.send("/you/language", language=tag)
