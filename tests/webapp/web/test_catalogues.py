@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from babel.messages.pofile import read_po
 
 from tests.catalogues import TAGS, extracted, wanted
 from webapp.web.catalogue import FOLDER, Key, complete, files, load, read
@@ -27,16 +25,6 @@ def test_they_hold_what_is_said_and_nothing_else(language: str) -> None:
     found = {path.name: path.read_text("utf-8") for path in files(language) if path.stem not in UNWRAPPED}
     assert sorted(found) == sorted(expected)
     assert [name for name, text in expected.items() if found[name] != text] == []
-
-
-@pytest.mark.parametrize("language", TAGS)
-def test_babel_reads_the_same_in_them(language: str) -> None:
-    for path in files(language):
-        found, ours = read_po(io.BytesIO(path.read_bytes()), locale=language), read(path)
-        assert {
-            (one.context or "", one.id[0] if isinstance(one.id, tuple) else one.id):
-            tuple(one.string) if isinstance(one.string, tuple | list) else (one.string,) for one in found if one.id
-        } == {key: forms for key, forms in ours.items() if key[1]}
 
 
 def _translated(language: str) -> list[tuple[Path, Key, str, str]]:
