@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 from playwright.sync_api import Browser, FloatRect, Page, ViewportSize
@@ -24,7 +25,7 @@ from tests.browser_parts import chromium, look_through, open_page, served
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
 from tests.up_parts import ROOT
-from tests.webapp.approvals.parts import Server, decide, draft, need, reject, verdict
+from tests.webapp.approvals.parts import ORDER, Server, decide, draft, need, reject, verdict
 from tests.webapp.approvals.test_standing_in import OwnDoor, lend, own
 from vault.evidence import Envelope, Need
 from webapp.approvals import Handed, Upstream, execution, hold, jobs
@@ -80,7 +81,8 @@ class Scene:
 
     def ask(self, needs: Sequence[Need] = (need(),), *, undo: int = 0, decoy: bool = False) -> str:
         self.held += 1
-        made = draft(self.house, self.known["ada"].person, grant=f"grt_{self.held}")
+        order = {**ORDER, "amount": str(12 * Decimal(ORDER["amount"]))} if decoy else ORDER  # as decoys are made (decoys.varying)
+        made = draft(self.house, self.known["ada"].person, order=order, grant=f"grt_{self.held}")
         key, asked = for_holding(self.house, decoy=decoy), replace(verdict(needs), undo=undo)
         return self.house.database.write(lambda s: hold(
             s, draft=made, verdict=asked, sealer=key, settings=self.house.settings.approvals, now=self.house.clock(),
