@@ -13,6 +13,7 @@ from vault.client_secrets import before
 from vault.errors import NoAuthority
 from vault.issuers import CA
 from vault.rotating import ROOTS
+from vault.said import Said, carried, said
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
@@ -26,7 +27,7 @@ def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     found = [*_keys(keeper), *_clients(keeper), *_login(keeper), *_authority(keeper), *_unseal(keeper)]
     return {"secrets": [{
         "kind": one.kind, "name": one.name, "since": one.since.isoformat(), "next": one.next.isoformat() if one.next else None,
-        "how": one.how,
+        "how": one.how, **carried(one.how),
     } for one in found]}
 
 
@@ -52,10 +53,15 @@ def _clients(keeper: Keeper) -> Iterator[Age]:
             at = found.data.get("secret_at")
             since = datetime.fromisoformat(at) if at else made_at(data["updated_time"])
             overlap = before(found.data, keeper.clock())
-            how = f"by hand: counterseal {kind} secret{f' {name}' if kind == 'provider' else ''} --next"
-            if overlap:
-                how += f"; until {overlap[0].until:%Y-%m-%d %H:%M} UTC the one before is tried too"
-            yield Age(kind, name, since, None, how)
+            yield Age(kind, name, since, None, _by_hand(kind, name, overlap[0].until if overlap else None))
+
+
+def _by_hand(kind: str, name: str, until: datetime | None) -> Said:
+    command = f"counterseal {kind} secret{f' {name}' if kind == 'provider' else ''} --next"
+    if until is None:
+        return said("by hand: %(command)s", command=command)
+    when = f"{until:%Y-%m-%d %H:%M}"
+    return said("by hand: %(command)s; until %(when)s UTC the one before is tried too", command=command, when=when)
 
 
 def _login(keeper: Keeper) -> Iterator[Age]:
@@ -72,16 +78,17 @@ def _authority(keeper: Keeper) -> Iterator[Age]:
         found = issuers.of(keeper)
     except NoAuthority:
         return
-    name, newest, now, lead = "client certificates", found[-1], keeper.clock(), issuers.lead(keeper)
+    name, newest, now, lead = said("client certificates"), found[-1], keeper.clock(), issuers.lead(keeper)
     if not newest.own:
         ends = min(one.not_valid_after_utc for one in x509.load_pem_x509_certificates("\n".join(newest.chain).encode()))
-        yield Age(CA, name, newest.made, ends, "by an operator: counterseal vault doctor says when and how")
+        yield Age(CA, name, newest.made, ends, said("by an operator: counterseal vault doctor says when and how"))
         return
-    how = "by the worker, or counterseal rotate ca"
+    how = said("by the worker, or counterseal rotate ca")
     if issuers.signing(found, now, lead) != newest:
-        how += f"; the newest signs from {issuers.signs_from(found, len(found) - 1, lead):%Y-%m-%d %H:%M} UTC"
+        when = f"{issuers.signs_from(found, len(found) - 1, lead):%Y-%m-%d %H:%M}"
+        how = said("by the worker, or counterseal rotate ca; the newest signs from %(when)s UTC", when=when)
     elif len(issuers.believed(found, now, lead)) > 1:
-        how += "; the one before is believed until all that it signed has ended"
+        how = said("by the worker, or counterseal rotate ca; the one before is believed until all that it signed has ended")
     yield Age(CA, name, newest.made, None, how)
 
 
@@ -90,10 +97,14 @@ def _unseal(keeper: Keeper) -> Iterator[Age]:
     folder = keeper.settings.instance / "vault"
     found = [] if keeper.settings.vault_address else unseal_keys.keys(folder)
     if found:
-        how = "by hand: counterseal rotate unseal; the vault is away for some seconds"
+        how = said("by hand: counterseal rotate unseal; the vault is away for some seconds")
         if unseal_keys.unfinished(folder):
-            how += "; this was begun and not finished, and goes on when it is typed again"
-        yield Age("unseal", "this instance's own OpenBao", datetime.fromtimestamp(found[-1][1].stat().st_mtime, UTC), None, how)
+            how = said(
+                "by hand: counterseal rotate unseal; the vault is away for some seconds; this was begun and not finished, and "
+                "goes on when it is typed again"
+            )
+        since = datetime.fromtimestamp(found[-1][1].stat().st_mtime, UTC)
+        yield Age("unseal", said("this instance's own OpenBao"), since, None, how)
 
 
 HANDLERS = {"ages": ages}

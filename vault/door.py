@@ -14,7 +14,7 @@ from typing import Literal
 
 from vault.door_accounts import begun
 from vault.door_notices import Notices
-from vault.door_standing import answer_of, challenge_of, proof_of, refs
+from vault.door_standing import age_of, answer_of, challenge_of, proof_of, refs
 from vault.errors import KeeperAway, KeeperError
 from vault.evidence import Statement
 from vault.lines import b64, moment, moment_or_none, unb64
@@ -101,9 +101,7 @@ class Door(Notices):
     def ages(self) -> tuple[Age, ...]:
         """How old the keeper's own secrets are: names and times."""
         found = self._line.ask("ages", again=True)["secrets"]
-        return tuple(
-            Age(one["kind"], one["name"], moment(one["since"]), moment_or_none(one["next"]), one["how"]) for one in found
-        )
+        return tuple(age_of(one) for one in found)
 
     def rotate(self, key: str) -> KeyVersion:
         """A new version of `payload`, `authority`, `audit`, `app` or `ca`; all that older ones signed or wrapped stays good.

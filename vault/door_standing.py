@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from vault.door_accounts import Accounts
-from vault.lines import moment
-from vault.shapes import Answer, Challenge, Delegation, Json, SessionProof
+from vault.lines import moment, moment_or_none
+from vault.said import heard
+from vault.shapes import Age, Answer, Challenge, Delegation, Json, SessionProof
 
 
 class Standing(Accounts):
@@ -79,6 +80,10 @@ def answer_of(answer: Answer) -> Json:
     if answer.again is not None:
         found["idp"] = {"state": answer.again.state, "code": answer.again.code.reveal(), "iss": answer.again.iss}
     return found
+
+
+def age_of(one: Json) -> Age:
+    return Age(one["kind"], one["name"], moment(one["since"]), moment_or_none(one["next"]), heard(one["how"], one.get("said")))
 
 
 def challenge_of(found: Json) -> Challenge:

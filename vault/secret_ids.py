@@ -25,6 +25,7 @@ from vault.errors import KeeperError, TooMany
 from vault.files import put
 from vault.login import AppRole
 from vault.reach import read_secret
+from vault.said import said
 from vault.secret import Secret
 from vault.settings import ROLE, Settings
 from vault.table import Body, Keeper
@@ -36,11 +37,13 @@ OVERLAP = timedelta(minutes=10)
 """How long the old one still logs in: another process of this keeper may have read the file a moment ago."""
 SELDOM = timedelta(hours=1)
 MADE_BY = {"made_by": "counterseal"}
-OWN = "never: it lies beside the own vault's key, and is worth no more"
-LINK = "by whoever manages the file: it is a link, which the keeper does not replace"
-READ_ONLY = "by hand: the keeper may not replace the file"
-OLD_POLICY = f"by hand: the keeper's policy is older; `counterseal vault policy --hcl | bao policy write {ROLE} -`"
-BY_ITSELF = "by the keeper, or counterseal rotate secret-id"
+OWN = said("never: it lies beside the own vault's key, and is worth no more")
+LINK = said("by whoever manages the file: it is a link, which the keeper does not replace")
+READ_ONLY = said("by hand: the keeper may not replace the file")
+OLD_POLICY = said(
+    "by hand: the keeper's policy is older; `counterseal vault policy --hcl | bao policy write %(role)s -`", role=ROLE
+)
+BY_ITSELF = said("by the keeper, or counterseal rotate secret-id")
 TWICE = "The secret-id was replaced within the last hour."
 REFUSED = "The vault made a new secret-id and does not let the keeper in with it. The one there was stays in use."
 
@@ -101,7 +104,8 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         hint = f"The keeper logs in by {settings.auth}: it has no secret-id."
         raise KeeperError(f"auth is {settings.auth}", hint=hint)
     if why := why_not(settings):
-        raise KeeperError(f"the secret-id is not the keeper's to replace: {why}", hint=f"The secret-id is replaced {why}.")
+        hint = said("The secret-id is replaced %(why)s.", why=why)
+        raise KeeperError(f"the secret-id is not the keeper's to replace: {why}", hint=hint)
     file = path(settings)
     with _alone(file):
         _finish(keeper, file)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vault.secret import Secret
 from webapp import audit
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.web.house import House
 
 Kind = Literal["provider", "idp"]
@@ -21,7 +21,7 @@ def replace(house: House, kind: Kind, name: str, secret: Secret[str], hours: int
     if not secret:
         raise BadInput("There is no secret: it is one line.")
     if not 1 <= hours <= LONGEST:
-        raise BadInput(f"The overlap is between 1 and {LONGEST} hours (30 days).")
+        raise BadInput(said("The overlap is between 1 and %(longest)s hours (30 days).", longest=LONGEST))
     _note(house, "secret.replacing", kind, name, actor, {"overlap_hours": hours})
     overlap = int(timedelta(hours=hours).total_seconds())
     until = house.door.client_secret_put(kind=kind, name=name, secret=secret, overlap=overlap)

@@ -5,37 +5,43 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from webapp.errors import Said, said
 from webapp.secrets.status import Row
 
 SHOWN = 20
 """Of those of which there may be any number. What is replaced on this page is shown whole: the keeper lists at most 1,000."""
 MANY = ("accounts", "api", "token")
-KINDS: dict[str, tuple[tuple[str, ...], str, str]] = {
+KINDS: dict[str, tuple[tuple[str, ...], Said, Said]] = {
     "keys": (
-        ("key",), "Keys",
-        "They sign decisions, the log and cookies, and wrap stored documents. What older versions signed stays good.",
+        ("key",), said("Keys"),
+        said("They sign decisions, the log and cookies, and wrap stored documents. What older versions signed stays good."),
     ),
     "login": (
-        ("secret-id", "own-secret-id"), "The keeper’s own way in",
-        "What the keeper logs in to the vault with. Each keeper has one of its own.",
+        ("secret-id", "own-secret-id"), said("The keeper’s own way in"),
+        said("What the keeper logs in to the vault with. Each keeper has one of its own."),
     ),
     "clients": (
-        ("provider", "idp"), "Client secrets",
-        "By which providers know this installation. Make a second one there first, then give it here.",
+        ("provider", "idp"), said("Client secrets"),
+        said("By which providers know this installation. Make a second one there first, then give it here."),
     ),
     "authority": (
-        ("ca",), "The authority for client certificates", "What token clients show who they are with is signed by it.",
+        ("ca",), said("The authority for client certificates"),
+        said("What token clients show who they are with is signed by it."),
     ),
     "unseal": (
-        ("unseal",), "The vault’s unseal key",
-        "The instance’s own OpenBao opens itself with it. To replace it, the vault is started anew twice: for some seconds, who "
-        "asks is told to try again. A backup that was made before carries the key that it needs.",
+        ("unseal",), said("The vault’s unseal key"),
+        said(
+            "The instance’s own OpenBao opens itself with it. To replace it, the vault is started anew twice: for some seconds, "
+            "who asks is told to try again. A backup that was made before carries the key that it needs."
+        ),
     ),
-    "accounts": (("account",), "Connected accounts", "Their refresh tokens, since the last renewal or the consent."),
-    "api": (("api-key",), "API keys", "Pasted by the people they belong to."),
+    "accounts": (
+        ("account",), said("Connected accounts"), said("Their refresh tokens, since the last renewal or the consent."),
+    ),
+    "api": (("api-key",), said("API keys"), said("Pasted by the people they belong to.")),
     "token": (
-        ("certificate", "client-key"), "Token clients’ certificates and keys",
-        "Renewed by the clients themselves, or by an operator.",
+        ("certificate", "client-key"), said("Token clients’ certificates and keys"),
+        said("Renewed by the clients themselves, or by an operator."),
     ),
 }
 
@@ -45,8 +51,8 @@ class Group:
     """`count` of one kind, of which the oldest are shown."""
 
     key: str
-    title: str
-    words: str
+    title: Said
+    words: Said
     rows: tuple[Row, ...]
     count: int
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,27 +17,29 @@ from webapp.clients.tables import Certificate, Client, ClientKey
 from webapp.config import Rotation
 from webapp.connections import idle
 from webapp.connections.tables import Connection
+from webapp.errors import Said, one_of_ours, said
 from webapp.rotating import CA, KEYS
 from webapp.secrets.turning import SECRET_ID, UNSEAL
 from webapp.web.house import House
 
-AT_USE = "by itself, at the next use after its access token ended"
-BY_HAND = "by hand"
+AT_USE = said("by itself, at the next use after its access token ended")
+BY_HAND = said("by hand")
 AT_ONCE = 200
 """Accounts that the keeper is asked about in one request."""
 MOST = 2000
 """Of accounts, certificates and client keys each: so many are read in all, those of the oldest consent or making. The page asks
 for fewer."""
 CONNECTED = select(Connection).where(Connection.status != "disconnected").order_by(Connection.connected_at, Connection.id)
-OF_KEEPER = {
-    "key": ("Vault key", "by the worker, or counterseal rotate"),
-    "provider": ("Client secret at provider", BY_HAND),
-    "idp": ("Client secret at identity provider", BY_HAND),
-    "secret-id": ("AppRole secret-id of", ""),
-    "own-secret-id": ("AppRole secret-id of", ""),
-    "ca": ("Authority for", ""),
-    "unseal": ("Unseal key of", ""),
+OF_KEEPER: dict[str, tuple[Callable[[str], Said], str]] = {
+    "key": (lambda name: said("Vault key %(name)s", name=name), said("by the worker, or counterseal rotate")),
+    "provider": (lambda name: said("Client secret at provider %(name)s", name=name), BY_HAND),
+    "idp": (lambda name: said("Client secret at identity provider %(name)s", name=name), BY_HAND),
+    "secret-id": (lambda name: said("AppRole secret-id of %(name)s", name=name), ""),
+    "own-secret-id": (lambda name: said("AppRole secret-id of %(name)s", name=name), ""),
+    "ca": (lambda name: said("Authority for %(name)s", name=one_of_ours(name)), ""),
+    "unseal": (lambda name: said("Unseal key of %(name)s", name=one_of_ours(name)), ""),
 }
+"""What each is called, and how it is replaced where the keeper says nothing."""
 RESULTS = ("key.rotating", "key.rotated", "secret.replacing", "secret.replaced", "secret.overlap_ending")
 RESULTS_READ = 500
 UNFINISHED = ("key.rotating", "secret.replacing")
@@ -85,12 +87,12 @@ def rows(
 
 
 def _of_keeper(one: Age, limits: Rotation, last: Mapping[str, Result]) -> Row:
-    title, how = OF_KEEPER[one.kind]
+    called, how = OF_KEEPER[one.kind]
     turned = _turned(one)
     days = limits.ca_days if turned == CA else limits.keys_days
     due = one.since + timedelta(days=days) if turned in KEYS else one.next
     subject = turned or f"{one.kind} {one.name}"
-    return Row(f"{title} {one.name}", one.since, one.how or how, due, one.kind, one.name, turned, last.get(subject))
+    return Row(called(one.name), one.since, one.how or how, due, one.kind, one.name, turned, last.get(subject))
 
 
 def _turned(one: Age) -> str:
@@ -122,13 +124,15 @@ def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Cata
             continue
         due = one.connected_at + timedelta(days=facts.rotate_days)
         due = min(due, one.key_until) if one.key_until is not None else due
-        yield Row(f"API key {one.id} at {one.provider}", one.connected_at, "by its person, who is reminded", due, "api-key")
+        what = said("API key %(id)s at %(provider)s", id=one.id, provider=one.provider)
+        yield Row(what, one.connected_at, said("by its person, who is reminded"), due, "api-key")
 
 
 def _account(one: Connection, facts: ProviderFacts | None, renewed: datetime) -> Row:
     due = idle.renew_at(facts, one.id, max(renewed, one.connected_at)) if facts is not None and one.status == "active" else None
-    how = AT_USE if due is None else f"at the latest, or {AT_USE}"
-    return Row(f"Account {one.id} at {one.provider}", renewed, how, due, "account")
+    how = AT_USE if due is None else said("at the latest, or by itself, at the next use after its access token ended")
+    what = said("Account %(id)s at %(provider)s", id=one.id, provider=one.provider)
+    return Row(what, renewed, how, due, "account")
 
 
 def live(now: datetime) -> Select[Certificate]:
@@ -156,11 +160,11 @@ def counts(house: House) -> dict[str, int]:
 
 def _clients(session: Session, now: datetime, most: int) -> Iterator[Row]:
     for one in session.scalars(live(now).order_by(Certificate.issued_at, Certificate.serial).limit(most)):
-        what, how = f"Certificate {one.serial} of {one.client}", "by its client, before it ends"
-        yield Row(what, one.issued_at, how, one.not_after, "certificate")
+        what = said("Certificate %(serial)s of %(client)s", serial=one.serial, client=one.client)
+        yield Row(what, one.issued_at, said("by its client, before it ends"), one.not_after, "certificate")
     for key in session.scalars(KEYS_IN_USE.order_by(ClientKey.added_at, ClientKey.id).limit(most)):
-        how = f"{BY_HAND}: counterseal client add-key, then end-key"
-        yield Row(f"Key {key.id} of {key.client}", key.added_at, how, None, "client-key")
+        how = said("by hand: counterseal client add-key, then end-key")
+        yield Row(said("Key %(id)s of %(client)s", id=key.id, client=key.client), key.added_at, how, None, "client-key")
 
 
 def table(found: list[Row], now: datetime) -> str:

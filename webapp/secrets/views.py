@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperError
 from vault.secret import Secret
-from webapp.errors import BadInput, CountersealError, Forbidden
+from webapp.errors import BadInput, CountersealError, Forbidden, said
 from webapp.secrets import clients, page, turning
 from webapp.secrets.clients import LONGEST, OVERLAP, Kind
 from webapp.secrets.status import counts, status
 from webapp.web.guards import admin
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("secrets", __name__)
 READ = 200
@@ -34,7 +35,7 @@ def index() -> ResponseReturnValue:
 def _page(problem: str = "") -> ResponseReturnValue:
     groups = page.groups(status(house(), READ), counts(house()))
     shown = render_template(
-        "secrets/index.html", groups=groups, problem=problem, fresh=_fresh(), stale=STALE, overlap=OVERLAP, longest=LONGEST
+        "secrets/index.html", groups=groups, problem=problem, fresh=_fresh(), overlap=OVERLAP, longest=LONGEST
     )
     return shown, 400 if problem else 200
 
@@ -45,10 +46,12 @@ def rotate() -> ResponseReturnValue:
     name = request.form.get("name", "")[:40]
     _require_fresh()
     try:
-        said = turning.turn(house(), name, _actor())
+        done = turning.turn(house(), name, _actor())
     except (KeeperError, CountersealError) as error:
-        return _page(f"{name if name in turning.WAYS else 'This'} was not replaced. {error.hint}")
-    flash(f"{name}: {said}", "good")
+        if name not in turning.WAYS:
+            return _page(said("This was not replaced. %(why)s", why=error.hint))
+        return _page(said("%(name)s was not replaced. %(why)s", name=name, why=error.hint))
+    flash(said("%(name)s: %(done)s", name=name, done=done), "good")
     return redirect(url_for("secrets.index"), 303)
 
 
@@ -62,9 +65,12 @@ def client() -> ResponseReturnValue:
         given, hours = Secret(request.form.get("secret", "").strip()), request.form.get("hours", "", type=str)
         until = clients.replace(house(), kind, name, given, int(hours) if hours.isdecimal() and len(hours) < 5 else 0, _actor())
     except (KeeperError, CountersealError) as error:
-        return _page(f"The client secret was not replaced. {error.hint}")
-    words = f"until {until:%Y-%m-%d %H:%M} UTC the one before, where it is not known."
-    flash(f"{name}: the new secret is tried first; {words}", "good")
+        return _page(said("The client secret was not replaced. %(why)s", why=error.hint))
+    words = said(
+        "%(name)s: the new secret is tried first; until %(when)s UTC the one before, where it is not known.",
+        name=name, when=f"{until:%Y-%m-%d %H:%M}",
+    )
+    flash(words, "good")
     return redirect(url_for("secrets.index"), 303)
 
 
@@ -76,8 +82,8 @@ def end() -> ResponseReturnValue:
     try:
         clients.end(house(), kind, name, _actor())
     except (KeeperError, CountersealError) as error:
-        return _page(f"The overlap was not ended. {error.hint}")
-    flash(f"{name}: the newest secret alone is shown from now on.", "good")
+        return _page(said("The overlap was not ended. %(why)s", why=error.hint))
+    flash(said("%(name)s: the newest secret alone is shown from now on.", name=name), "good")
     return redirect(url_for("secrets.index"), 303)
 
 

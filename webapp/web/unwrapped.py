@@ -4,6 +4,6 @@ from __future__ import annotations
 
 UNWRAPPED: frozenset[str] = frozenset({
     "approvals", "broker", "evaluation", "incidents", "insights", "keeper", "notices", "people",
-    "policy", "secrets",
+    "policy",
 })
 """Folders of `templates/`, and rooms of `webapp/`. This list only gets shorter."""
