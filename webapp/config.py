@@ -88,9 +88,9 @@ class Gateway(BaseModel):
     origins_kept: int = Field(default=3600, ge=60, le=24 * 3600)
     """For how long it can be told in which earlier result a held call's values were."""
     origins_values: int = Field(default=2000, ge=0, le=100_000)
-    """Of one grant: more are forgotten, the oldest results first. 0: none is kept."""
+    """Of one agent of one person: more are forgotten, the oldest results first. 0: none is kept."""
     tainted: int = Field(default=3600, ge=60, le=30 * 86400)
-    """For how long an agent's session counts as tainted after it called a tool that brings in what strangers can write."""
+    """For how long an agent counts as tainted, at every server, after calling a tool that brings in what strangers can write."""
     url_elicitation_required: list[str] = []
     """Client ids that get -32042 on 2025-11-25."""
 

@@ -183,7 +183,7 @@ def _admit(session: Where, room: Room, ask: Ask, case: Case, store: Store | None
     if case.pin.changes_recipients and case.connection is not None:
         void_to_recipients(session_of(session), case.connection.id, now)
     if case.pin.outside:
-        tainting.taint(session_of(session), case.who.grant, case.pin, now, room.house.settings.gateway.tainted)
+        tainting.taint(session_of(session), case.who.asker, case.pin, now, room.house.settings.gateway.tainted)
     detail |= {"lease": lease.id if lease else None}
     audit.append(session, kind="call.allowed", actor=actor, subject=call_id, detail=detail, at=now)
     return Allowed(call_id, lease)
@@ -234,7 +234,7 @@ def _run(room: Room, ask: Ask, case: Case, allowed: Allowed, state: State) -> Re
 def _note(room: Room, case: Case, result: Json) -> None:
     """What it said, for the page of a later call that uses it: after the answer left."""
     who, pin = case.who, case.pin
-    room.origins.note(Noted(who.grant, pin.server, pin.tool, pin.outside, case.arguments, result, room.house.clock()))
+    room.origins.note(Noted(who.asker, pin.server, pin.tool, pin.outside, case.arguments, result, room.house.clock()))
 
 
 def _mint(room: Room, allowed: Allowed) -> Secret[str] | None:

@@ -10,6 +10,7 @@ from webapp.approvals.outcome import Upstream as Answer
 from webapp.gateway.drifting import same_pin
 from webapp.gateway.negotiation import Target
 from webapp.gateway.origins import LARGEST, Noted, Origins
+from webapp.gateway.tables import Asker
 from webapp.gateway.tainting import taint
 from webapp.gateway.upstream import Outcome, ToolCall, Upstreams
 from webapp.gateway.wire import Json, dump
@@ -32,9 +33,8 @@ def executor(house: House, upstreams: Upstreams, origins: Origins) -> Executor:
         account = envelope["connection"]
         if pin.changes_recipients and account is not None:
             house.database.write(lambda s: void_to_recipients(s, account["id"], house.clock()))
-        grant = envelope["client"]["grant"]
         if pin.outside:
-            house.database.write(lambda s: taint(s, grant, pin, house.clock(), house.settings.gateway.tainted))
+            house.database.write(lambda s: taint(s, _asker(envelope), pin, house.clock(), house.settings.gateway.tainted))
         placement = pin.credential.placement if pin.credential else "authorization"
         target = Target(pin.url, action_id, token, placement)
         call = ToolCall(pin.tool, canonical(envelope["arguments"]), action_id, dict(pin.input_schema))
@@ -48,8 +48,12 @@ def executor(house: House, upstreams: Upstreams, origins: Origins) -> Executor:
 def _note(house: House, origins: Origins, envelope: Envelope, pin: PinnedTool, outcome: Outcome) -> None:
     if outcome.kind == "answered" and outcome.result and len(dump(outcome.result)) <= LARGEST:
         origins.note(Noted(
-            envelope["client"]["grant"], pin.server, pin.tool, pin.outside, envelope["arguments"], outcome.result, house.clock()
+            _asker(envelope), pin.server, pin.tool, pin.outside, envelope["arguments"], outcome.result, house.clock()
         ))
+
+
+def _asker(envelope: Envelope) -> Asker:
+    return Asker(envelope["principal"]["person"], envelope["client"]["id"])
 
 
 def _answer(outcome: Outcome) -> Answer:

@@ -30,6 +30,7 @@ from webapp.gateway.judging import Case
 from webapp.gateway.outcomes import ACTION, deliver, settled, withdraw
 from webapp.gateway.request_state import Bound, State
 from webapp.gateway.room import Room
+from webapp.gateway.tables import Asker
 from webapp.gateway.wire import URL_ELICITATION_REQUIRED, Result, RpcError, Step, Tick
 from webapp.policy.calls import Hold
 
@@ -41,10 +42,10 @@ def storing(room: Room, ask: Ask, case: Case) -> Callable[[Session, Hold, Used],
     """Stores the action and tells those who may decide, in the transaction that judged it; made before it. Raises KeeperError;
     what it returns raises LimitReached."""
     sealer, now = payloads.for_holding(room.house), room.house.clock()
-    origins = room.origins.of(ask.caller.grant, case.facts, now)
+    origins = room.origins.of(case.who.asker, case.facts, now)
 
     def store(session: Session, verdict: Hold, used: Used) -> Held:
-        draft = _draft(ask, case, used, _before(session, ask, origins, now))
+        draft = _draft(ask, case, used, _before(session, case.who.asker, origins, now))
         return actions.hold(
             session, draft=draft, verdict=verdict, sealer=sealer, settings=room.house.settings.approvals,
             now=room.house.clock(), evaluation=room.house.settings.evaluation,
@@ -53,9 +54,9 @@ def storing(room: Room, ask: Ask, case: Case) -> Callable[[Session, Hold, Used],
     return store
 
 
-def _before(session: Session, ask: Ask, origins: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _before(session: Session, asker: Asker, origins: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     """What the agent had read when it asked: where the call's values were, and whether strangers may have written some of it."""
-    tainted = tainting.tainted(session, ask.caller.grant, now)
+    tainted = tainting.tainted(session, asker, now)
     return {"origins": dict(origins), **({"session": {"tainted": True}} if tainted else {})}
 
 

@@ -20,6 +20,7 @@ from webapp.connections import lookup
 from webapp.connections.tables import Connection
 from webapp.db.direct import Made, Where, direct
 from webapp.gateway import tainting
+from webapp.gateway.tables import Asker
 from webapp.people.tables import Person
 from webapp.policy import facts, schema_check
 from webapp.policy.calls import Account, Agent, Call, Verdict
@@ -42,6 +43,10 @@ class Who:
     grant: str
     mtls: bool = False
 
+    @property
+    def asker(self) -> Asker:
+        return Asker(self.person, self.client)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -55,7 +60,7 @@ class Case:
     facts: Facts
     connection: Connection | None
     tainted: bool | None = None
-    """Whether the agent had read what strangers can write; None: what is known of its grant now."""
+    """Whether the agent had read what strangers can write; None: what is known of it now."""
 
     @property
     def digest(self) -> str:
@@ -123,6 +128,6 @@ def judged(
     used = usage.facts(session, case.counted(), now, excluding=excluding, wanted=rules.counted(case.pin.cls))
     tainted = case.tainted
     if tainted is None:
-        tainted = rules.asks_session(case.pin.cls) and tainting.tainted(session, case.who.grant, now)
+        tainted = rules.asks_session(case.pin.cls) and tainting.tainted(session, case.who.asker, now)
     asked = case.call(used, now, tainted=tainted)
     return rules.decide(asked), used, asked

@@ -1,9 +1,10 @@
 """Where a held call's values were before: in which result of an earlier call of the same agent, if in one that went through here.
 
-What is kept of a result are keyed digests of its values, per grant; none is used that is older than an hour, and those are
-deleted when the next is written. Nobody reads the values out of the table, nor compares two grants'. It is written after the
-answer left, many results in one transaction; what a process did not write before it ended is lost, and so is what is larger than
-LARGEST. It informs whoever decides and permits nothing. What the person typed cannot be told from what the agent made up.
+What is kept of a result are keyed digests of its values, per person and client, at whichever server; none is used that is
+older than an hour, and those are deleted when the next is written. Nobody reads the values out of the table, nor compares two
+agents'. It is written after the answer left, many results in one transaction; what a process did not write before it ended is
+lost, and so is what is larger than LARGEST. It informs whoever decides and permits nothing. What the person typed cannot be
+told from what the agent made up.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from vault.errors import KeeperError
 from vault.secret import Secret
 from webapp.errors import CountersealError
-from webapp.gateway.tables import HeardResult
+from webapp.gateway.tables import Asker, HeardResult
 from webapp.gateway.values import forms, heard, sent
 from webapp.ids import new_id
 from webapp.policy.facts import Facts
@@ -49,7 +50,7 @@ LARGEST: Final = 256_000
 class Noted:
     """One answered call."""
 
-    grant: str
+    asker: Asker
     server: str
     tool: str
     outside: bool
@@ -85,16 +86,16 @@ class Origins:
                 if rows:
                     self._house.database.write(lambda s: self._store(s, rows))
 
-    def of(self, grant: str, facts: Facts, now: datetime) -> dict[str, Any]:
-        """For the envelope: by fact (`amount`, `recipient`), whether a result of this grant had it, and which.
+    def of(self, asker: Asker, facts: Facts, now: datetime) -> dict[str, Any]:
+        """For the envelope: by fact (`amount`, `recipient`), whether a result of this agent had it, and which.
         Raises KeeperError, Unavailable."""
         self.flush()
         within = self._house.settings.gateway.origins_kept
         with self._house.database.read() as session:
-            rows = _known(session, grant, now - timedelta(seconds=within))
+            rows = _known(session, asker, now - timedelta(seconds=within))
         keys = self._keys.all(now)
         wanted = _wanted(facts)
-        return {"within": within, **{name: _found(rows, keys, grant, values) for name, values in wanted.items()}}
+        return {"within": within, **{name: _found(rows, keys, asker, values) for name, values in wanted.items()}}
 
     def end(self) -> None:
         """The database is about to close: nothing is written from here on, nor being written."""
@@ -135,11 +136,11 @@ class Origins:
         for one in found:
             time.sleep(0)  # other calls go between two of them: one thread serves them all
             values = heard(one.result) - sent(one.arguments)
-            kept = b"".join(sorted(_digest(key, one.grant, value) for value in values))
+            kept = b"".join(sorted(_digest(key, one.asker, value) for value in values))
             if kept:
                 rows.append(HeardResult(
-                    id=new_id("hrd"), grant_id=one.grant, server=one.server, tool=one.tool, outside=one.outside, at=one.at,
-                    digests=kept,
+                    id=new_id("hrd"), person=one.asker.person, client=one.asker.client, server=one.server, tool=one.tool,
+                    outside=one.outside, at=one.at, digests=kept,
                 ))
         return rows
 
@@ -149,8 +150,8 @@ class Origins:
         session.execute(delete(HeardResult).where(HeardResult.at <= old))
         session.add_all(rows)
         session.flush()
-        for grant in sorted({row.grant_id for row in rows}):
-            _bound(session, grant, settings.origins_values)
+        for asker in sorted({Asker(row.person, row.client) for row in rows}):
+            _bound(session, asker, settings.origins_values)
 
 
 def carried(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,15 +164,15 @@ def carried(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
     return {"origins": {"within": found["within"], **same}} if same else {}
 
 
-def _digest(key: Secret[bytes], grant: str, value: str) -> bytes:
-    """Of one value in one grant: neither says anything about another grant's."""
-    return hmac.digest(key.reveal(), f"{grant}\0{value}".encode("utf-8", "surrogatepass"), "sha256")[:SIZE]
+def _digest(key: Secret[bytes], asker: Asker, value: str) -> bytes:
+    """Of one value that one agent got: neither says anything about another agent's."""
+    return hmac.digest(key.reveal(), "\0".join((*asker, value)).encode("utf-8", "surrogatepass"), "sha256")[:SIZE]
 
 
-def _bound(session: Session, grant: str, most: int) -> None:
+def _bound(session: Session, asker: Asker, most: int) -> None:
     """The newest stay. Attack: a server whose answers are endless."""
     left, gone = most, list[str]()
-    found = select(HeardResult.id, HeardResult.digests).where(HeardResult.grant_id == grant).order_by(HeardResult.id.desc())
+    found = select(HeardResult.id, HeardResult.digests).where(_of(asker)).order_by(HeardResult.id.desc())
     for row, digests in session.execute(found):
         left -= len(digests) // SIZE
         if left < 0:
@@ -180,10 +181,14 @@ def _bound(session: Session, grant: str, most: int) -> None:
         session.execute(delete(HeardResult).where(HeardResult.id.in_(gone)))
 
 
-def _known(session: Session, grant: str, since: datetime) -> list[HeardResult]:
+def _of(asker: Asker) -> ColumnElement[bool]:
+    return and_(HeardResult.person == asker.person, HeardResult.client == asker.client)
+
+
+def _known(session: Session, asker: Asker, since: datetime) -> list[HeardResult]:
     """Those that bring in what strangers write first, then the newest: what says more against a value is said."""
     return list(session.scalars(
-        select(HeardResult).where(HeardResult.grant_id == grant, HeardResult.at > since)
+        select(HeardResult).where(_of(asker), HeardResult.at > since)
         .order_by(HeardResult.outside.desc(), HeardResult.id.desc())
     ))
 
@@ -199,9 +204,9 @@ def _wanted(facts: Facts) -> dict[str, list[str]]:
     return {name: values for name, values in wanted.items() if values and all(forms(value) for value in values)}
 
 
-def _found(rows: list[HeardResult], keys: list[Secret[bytes]], grant: str, values: list[str]) -> dict[str, Any]:
+def _found(rows: list[HeardResult], keys: list[Secret[bytes]], asker: Asker, values: list[str]) -> dict[str, Any]:
     """Several recipients were in a result only where each of them was; then that of the first which says most is told."""
-    met = [_one(rows, {_digest(key, grant, form) for key in keys for form in forms(value)}) for value in values]
+    met = [_one(rows, {_digest(key, asker, form) for key in keys for form in forms(value)}) for value in values]
     if not met or not all(met):
         return {"found": False}
     row = max((one for one in met if one is not None), key=lambda one: one.outside)

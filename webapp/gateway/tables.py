@@ -4,12 +4,20 @@ the token's grant."""
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.db.base import Base
+
+
+class Asker(NamedTuple):
+    """Whose agent, and which: one model, whatever it reads and writes. Not the grant, which is for one server: what an agent read
+    at one steers what it does at another."""
+
+    person: str
+    client: str
 
 
 class McpSession(Base):
@@ -31,14 +39,15 @@ class McpSession(Base):
 
 
 class HeardResult(Base):
-    """What one answered call of a grant said, as keyed digests of its values (`gateway.origins`): nothing of it can be read."""
+    """What one answered call of an agent said, as keyed digests of its values (`gateway.origins`): nothing of it can be read."""
 
     __tablename__ = "heard_result"
-    __table_args__ = (Index("ix_heard_result_grant", "grant_id", "id"),)
-    shown = ("id", "grant_id", "server", "tool")
+    __table_args__ = (Index("ix_heard_result_asker", "person", "client", "id"),)
+    shown = ("id", "person", "client", "server", "tool")
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    grant_id: Mapped[str]
+    person: Mapped[str]
+    client: Mapped[str]
     server: Mapped[str]
     tool: Mapped[str]
     outside: Mapped[bool]
@@ -48,12 +57,14 @@ class HeardResult(Base):
 
 
 class Tainted(Base):
-    """A grant whose agent called a tool that brings in what strangers can write. A row only tightens."""
+    """An agent that called a tool that brings in what strangers can write: it stays so when its grant ends and another
+    begins. A row only tightens."""
 
-    __tablename__ = "tainted_grant"
-    shown = ("grant_id", "until")
+    __tablename__ = "tainted_agent"
+    shown = ("person", "client", "until")
 
-    grant_id: Mapped[str] = mapped_column(primary_key=True)
+    person: Mapped[str] = mapped_column(primary_key=True)
+    client: Mapped[str] = mapped_column(primary_key=True)
     server: Mapped[str]
     tool: Mapped[str]
     until: Mapped[datetime]

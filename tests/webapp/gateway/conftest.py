@@ -163,9 +163,12 @@ class World:
         )))
         return person
 
-    def agent(self, person: str = "ada", server: str = "peer", resource: str = PUBLIC_URL, **capabilities: Any) -> Agent:
+    def agent(
+        self, person: str = "ada", server: str = "peer", resource: str = PUBLIC_URL, *, client: str = "", **capabilities: Any
+    ) -> Agent:
+        """`client`: one that has a name of its own is another agent, or the same at another server."""
         whose, now = self.person(person), self.house.clock()
-        client, raw = f"client_{person}_{server}", tokens.new(tokens.ACCESS)
+        client, raw = client or f"client_{person}_{server}", tokens.new(tokens.ACCESS)
 
         def write(session: Any) -> str:
             made = session.get(Client, client)

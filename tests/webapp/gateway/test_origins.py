@@ -1,4 +1,5 @@
-"""The page of a held call says in which earlier result of the same agent its values were, and a marked tool taints a session."""
+"""The page of a held call says in which earlier result of the same agent its values were, and a marked tool taints the agent:
+at every server."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action
 from webapp.gateway.origins import SIZE, carried
 from webapp.gateway.tables import HeardResult, Tainted
+from webapp.oauth.grants import revoke
 from webapp.registry.rules import Approval
 from webapp.registry.tables import Tool
 
@@ -39,6 +41,9 @@ CLASSES = {
 }
 
 
+ONE, OTHER = "client_ada_peer", "client_ada_other"
+
+
 def answered(message: dict[str, Any]) -> bytes:
     if message["method"] == "tools/list":
         tools = [{"name": name, "inputSchema": {"type": "object", "properties": given}} for name, given in TOOLS.items()]
@@ -57,6 +62,13 @@ def answered(message: dict[str, Any]) -> bytes:
 def agent(world: World, raw: Callable[..., RawServer]) -> Agent:
     world.put(raw(modern(answered)).url, CLASSES)
     return world.agent("ada")
+
+
+@pytest.fixture
+def second(world: World, raw: Callable[..., RawServer]) -> Agent:
+    """The same agent, at another server: a grant of its own."""
+    world.put(raw(modern(answered)).url, CLASSES, name="second")
+    return world.agent("ada", "second", client=ONE)
 
 
 def held(world: World) -> list[Action]:
@@ -117,9 +129,19 @@ def test_a_tool_that_repeats_what_it_was_given_is_no_origin(world: World, agent:
 
 @sqlite
 def test_another_agents_results_say_nothing(world: World, agent: Agent) -> None:
-    world.agent("bob").call("list_payees", {})
+    world.agent("ada", client=OTHER).call("list_payees", {})
+    world.agent("bob", client=ONE).call("list_payees", {})
     pay(agent)
     assert facts(world)["origins"]["recipient"] == {"found": False}
+
+
+@sqlite
+def test_what_it_got_at_another_server_is_found_and_that_server_is_named(world: World, agent: Agent, second: Agent) -> None:
+    assert second.grant != agent.grant
+    agent.call("read_mail", {})
+    pay(second, STRANGER)
+    found = facts(world)["origins"]["recipient"]
+    assert (found["server"], found["tool"], found["outside"]) == ("peer", "read_mail", True)
 
 
 @sqlite
@@ -136,7 +158,7 @@ def test_after_an_hour_it_is_unknown_and_with_the_next_result_gone(world: World,
 
 
 @sqlite
-def test_a_grant_keeps_so_many_values_and_no_more(world: World, agent: Agent) -> None:
+def test_an_agent_keeps_so_many_values_and_no_more(world: World, agent: Agent) -> None:
     world.house.settings.gateway.origins_values = 4
     for _ in range(5):
         agent.call("list_payees", {})
@@ -149,13 +171,14 @@ def test_a_grant_keeps_so_many_values_and_no_more(world: World, agent: Agent) ->
 @sqlite
 def test_nothing_that_a_server_answered_can_be_read_in_the_table(world: World, agent: Agent) -> None:
     agent.call("list_payees", {})
-    world.agent("bob").call("list_payees", {})
+    world.agent("ada", client=OTHER).call("list_payees", {})
+    world.agent("bob", client=ONE).call("list_payees", {})
     world.room.origins.flush()
     with world.house.database.read() as session:
-        first, second = session.scalars(select(HeardResult.digests)).all()
-    assert LUMEN.encode() not in first
-    one, two = ({row[at:at + SIZE] for at in range(0, len(row), SIZE)} for row in (first, second))
-    assert not one & two, "the same values of two grants could be compared"
+        rows = session.scalars(select(HeardResult.digests)).all()
+    assert not any(LUMEN.encode() in row for row in rows)
+    one, two, three = ({row[at:at + SIZE] for at in range(0, len(row), SIZE)} for row in rows)
+    assert not one & two | one & three | two & three, "the same values of two agents could be compared"
 
 
 @sqlite
@@ -169,11 +192,12 @@ def test_the_answer_does_not_wait_for_what_is_noted(world: World, agent: Agent, 
 
 
 @sqlite
-def test_reading_what_strangers_write_taints_the_session_for_a_while(world: World, agent: Agent, clock: Clock) -> None:
+def test_reading_what_strangers_write_taints_the_agent_for_a_while(world: World, agent: Agent, clock: Clock) -> None:
     agent.call("note", {"text": "before"})
     assert held(world) == []
     agent.call("read_mail", {})
-    world.agent("bob").call("note", {"text": "another agent's"})
+    world.agent("ada", client=OTHER).call("note", {"text": "another agent's"})
+    world.agent("bob", client=ONE).call("note", {"text": "another person's"})
     assert held(world) == []
     agent.call("note", {"text": "after"})
     assert [one.tool for one in held(world)] == ["note"]
@@ -181,6 +205,35 @@ def test_reading_what_strangers_write_taints_the_session_for_a_while(world: Worl
     clock.now += timedelta(hours=1, seconds=1)
     agent.call("note", {"text": "an hour later"})
     assert len(held(world)) == 1
+
+
+def test_it_is_tainted_at_every_server_for_as_long_as_its_grants_come_and_go(world: World, agent: Agent, second: Agent) -> None:
+    """Attack: a hostile mail, read at one server, has the agent write at another."""
+    agent.call("read_mail", {})
+    second.call("note", {"text": "as the mail asked"})
+    assert [(one.server, one.tool) for one in held(world)] == [("second", "note")]
+    assert facts(world)["session"] == {"tainted": True}
+    world.house.database.write(lambda s: revoke(s, second.grant, "person:ada", "taken back", world.house.clock()))
+    again = world.agent("ada", "second", client=ONE)
+    assert again.grant != second.grant
+    again.call("note", {"text": "allowed anew"})
+    assert len(held(world)) == 2
+    world.agent("ada", "second", client=OTHER).call("note", {"text": "another agent's"})
+    assert len(held(world)) == 2
+
+
+@sqlite
+@pytest.mark.usefixtures("agent", "second")
+def test_what_ran_once_it_was_approved_taints_too(world: World, raw: Callable[..., RawServer]) -> None:
+    """A tool that is both: held, and with an answer by strangers."""
+    world.put(raw(modern(answered)).url, {**CLASSES, "pay": Approval("money", POINTERS, outside=True)})
+    browser, agent = world.browser("ada"), world.agent("ada", client=ONE)
+    pay(agent)
+    assert decide(browser, with_passkey(browser), held(world)[0].id).status_code == 303
+    pay(agent)
+    assert held(world)[0].state == "done"
+    world.agent("ada", "second", client=ONE).call("note", {"text": "at another server"})
+    assert held(world)[-1].tool == "note"
 
 
 @sqlite

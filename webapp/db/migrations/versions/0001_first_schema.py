@@ -304,7 +304,8 @@ def upgrade() -> None:
     )
     op.create_table('heard_result',
     sa.Column('id', sa.String(), nullable=False),
-    sa.Column('grant_id', sa.String(), nullable=False),
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
     sa.Column('server', sa.String(), nullable=False),
     sa.Column('tool', sa.String(), nullable=False),
     sa.Column('outside', sa.Boolean(), nullable=False),
@@ -313,8 +314,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_heard_result'))
     )
     with op.batch_alter_table('heard_result', schema=None) as batch_op:
+        batch_op.create_index('ix_heard_result_asker', ['person', 'client', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_heard_result_at'), ['at'], unique=False)
-        batch_op.create_index('ix_heard_result_grant', ['grant_id', 'id'], unique=False)
 
     op.create_table('held_tool',
     sa.Column('pin', sa.String(), nullable=False),
@@ -688,12 +689,13 @@ def upgrade() -> None:
     sa.Column('since', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('provider', name=op.f('pk_suspended_provider'))
     )
-    op.create_table('tainted_grant',
-    sa.Column('grant_id', sa.String(), nullable=False),
+    op.create_table('tainted_agent',
+    sa.Column('person', sa.String(), nullable=False),
+    sa.Column('client', sa.String(), nullable=False),
     sa.Column('server', sa.String(), nullable=False),
     sa.Column('tool', sa.String(), nullable=False),
     sa.Column('until', sa.DateTime(timezone=True), nullable=False),
-    sa.PrimaryKeyConstraint('grant_id', name=op.f('pk_tainted_grant'))
+    sa.PrimaryKeyConstraint('person', 'client', name=op.f('pk_tainted_agent'))
     )
     op.create_table('action_group',
     sa.Column('action', sa.String(), nullable=False),
@@ -1124,7 +1126,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_action_group_name')
 
     op.drop_table('action_group')
-    op.drop_table('tainted_grant')
+    op.drop_table('tainted_agent')
     op.drop_table('suspended_provider')
     with op.batch_alter_table('step_up', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_step_up_expires_at'))
@@ -1203,8 +1205,8 @@ def downgrade() -> None:
     op.drop_table('incident')
     op.drop_table('held_tool')
     with op.batch_alter_table('heard_result', schema=None) as batch_op:
-        batch_op.drop_index('ix_heard_result_grant')
         batch_op.drop_index(batch_op.f('ix_heard_result_at'))
+        batch_op.drop_index('ix_heard_result_asker')
 
     op.drop_table('heard_result')
     op.drop_table('evaluation_spent_links')
