@@ -35,11 +35,11 @@ NOT_ON_PAGES = (
     "vault/embedded.py", "vault/keeper.py", "vault/operators.py", "vault/reach.py", "vault/snapshot.py",
     "webapp/approvals/receipt_check.py", "webapp/audit/keys.py", "webapp/audit/verify.py", "webapp/authority.py",
     "webapp/backup/", "webapp/cli.py", "webapp/clients/permissions.py", "webapp/connections/discovery.py",
-    "webapp/connections/own_files.py", "webapp/db/", "webapp/evaluation/bank", "webapp/gateway/", "webapp/oauth/renewal.py",
-    "webapp/oauth/rfc", "webapp/oauth/tokens.py", "webapp/processes.py", "webapp/registry/pins.py",
-    "webapp/registry/seed.py", "webapp/rotation.py", "webapp/serving.py", "webapp/supervisor/", "webapp/vaults.py",
-    "webapp/web/catalogue.py", "webapp/web/control.py", "webapp/web/peer.py", "webapp/web/proxies.py",
-    "webapp/web/serves.py", "webapp/wsgi.py",
+    "webapp/connections/own_files.py", "webapp/db/", "webapp/evaluation/bank", "webapp/evaluation/identity.py",
+    "webapp/evaluation/marks.py", "webapp/evaluation/run.py", "webapp/gateway/", "webapp/oauth/renewal.py", "webapp/oauth/rfc",
+    "webapp/oauth/tokens.py", "webapp/processes.py", "webapp/registry/pins.py", "webapp/registry/seed.py", "webapp/rotation.py",
+    "webapp/serving.py", "webapp/supervisor/", "webapp/vaults.py", "webapp/web/catalogue.py", "webapp/web/control.py",
+    "webapp/web/peer.py", "webapp/web/proxies.py", "webapp/web/serves.py", "webapp/wsgi.py",
 )
 """What programs, logs and terminals say is English: their errors are not looked at. Files named `*commands.py` neither."""
 

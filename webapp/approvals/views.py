@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Blueprint, Response, current_app, jsonify, make_response, redirect, render_template, request
+from flask import Blueprint, Response, current_app, g, jsonify, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
@@ -20,6 +20,7 @@ from webapp.people.streams import still_signed_in
 from webapp.web.guards import person
 from webapp.web.house import House, house
 from webapp.web.htmx import load_again
+from webapp.web.languages import spoken
 from webapp.web.live import Seats, stream
 from webapp.web.viewer import Viewer, viewer
 
@@ -64,9 +65,11 @@ def count() -> Response:
     accounts too."""
     app, the_house, who = current_app._get_current_object(), house(), viewer()  # type: ignore[attr-defined]
     seats: Seats = app.extensions["seats"]
+    language = spoken()
 
     def render() -> str:
         with app.app_context():
+            g.spoken = language
             with the_house.database.look() as on:
                 version = f"{queue.version(on)} {accounts.version(on, who.person)}"
             with the_house.database.read() as session:

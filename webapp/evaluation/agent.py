@@ -11,7 +11,6 @@ import asyncio
 import json
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -25,6 +24,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitRequestURLParams, ElicitResult, Implementation, TextContent
 from pydantic import AnyUrl
 
+from vault.said import Said, said
+from webapp.evaluation import steps
 from webapp.evaluation.callback import Callback, ConsentRefused
 from webapp.evaluation.scenarios import SCENARIOS, Scenario
 
@@ -38,8 +39,7 @@ TROUBLE = (MCPError, OAuthFlowError, ConsentRefused, InputRequiredRoundsExceeded
 
 def emit(kind: str, text: str, url: str = "") -> None:
     """One line for whoever started this process."""
-    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "kind": kind, "text": text, "url": url}
-    print(json.dumps(line), flush=True)
+    print(steps.line(kind, text, url), flush=True)
 
 
 class Memory:
@@ -77,7 +77,7 @@ class Desk:
 
     async def _consent(self, url: str) -> None:
         self._callback.expect(parse_qs(urlsplit(url).query)["state"][0])
-        emit("consent", f"{NAME} may not use the bank yet. It asks you to let it connect.", url)
+        emit("consent", said("Ledger Desk may not use the bank yet. It asks you to let it connect."), url)
 
     async def _consented(self) -> AuthorizationCodeResult:
         code, state, iss = await self._callback.arrived()
@@ -115,7 +115,7 @@ class Desk:
         emit("finished", "Done.")
 
     async def _run(self, scenario: Scenario) -> None:
-        emit("started", f"{NAME} connects to {self._url}")
+        emit("started", said("Ledger Desk connects to %(address)s", address=self._url))
         timeout = httpx2.Timeout(30, read=PATIENCE)
         async with httpx2.AsyncClient(auth=self._auth, timeout=timeout) as http:
             transport = streamable_http_client(self._url, http_client=http)
@@ -123,9 +123,9 @@ class Desk:
             async with Client(
                 transport, client_info=me, elicitation_callback=self._held, read_timeout_seconds=PATIENCE,
             ) as client:
-                emit("connected", f"Connected, protocol {client.session.protocol_version}.")
-                tools = await client.list_tools()
-                emit("tools", "It may use: " + (", ".join(tool.name for tool in tools.tools) or "nothing"))
+                emit("connected", said("Connected, protocol %(version)s.", version=client.session.protocol_version))
+                names = ", ".join(tool.name for tool in (await client.list_tools()).tools)
+                emit("tools", said("It may use: %(tools)s", tools=names) if names else said("It may use: nothing"))
                 await self._call(client, scenario)
 
     async def _call(self, client: Client, scenario: Scenario) -> None:
@@ -168,6 +168,8 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _words(error: BaseException) -> str:
     if isinstance(error, MCPError):
         return error.message
+    if error.args and isinstance(error.args[0], Said):
+        return error.args[0]
     return str(error) or type(error).__name__
 
 

@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from vault.said import said
+
 Answer = tuple[str, str | None, str | None]
 LONGEST = 16_384
 
@@ -81,4 +83,4 @@ class Callback:
         if "code" in query:
             self._waiting.set_result((query["code"], query.get("state"), query.get("iss")))
         else:
-            self._waiting.set_exception(ConsentRefused("You did not let it connect. Nothing was shared; it can ask again."))
+            self._waiting.set_exception(ConsentRefused(said("You did not let it connect. Nothing was shared; it can ask again.")))

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import exists, select
 
 from webapp.connections.tables import Connection
-from webapp.errors import BadInput, Conflict
+from webapp.errors import BadInput, Conflict, said
 from webapp.evaluation import steps
 from webapp.evaluation.scenarios import SCENARIOS, Scenario
 from webapp.evaluation.seed import PROVIDER
@@ -20,10 +20,10 @@ from webapp.web.control import ask
 from webapp.web.house import House
 
 LOOK = 0.25
-HINTS = {
-    "balance": "Allowed: it answers at once",
-    "pay-small": "To Nordlicht Energie GmbH: held until you confirm it",
-    "pay-large": "To the same: held until finance approves it",
+HINTS: dict[str, str] = {
+    "balance": said("Allowed: it answers at once"),
+    "pay-small": said("To Nordlicht Energie GmbH: held until you confirm it"),
+    "pay-large": said("To the same: held until finance approves it"),
 }
 
 

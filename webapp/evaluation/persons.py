@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webapp.errors import said
+
 
 @dataclass(frozen=True)
 class EvaluationPerson:
@@ -21,16 +23,16 @@ class EvaluationPerson:
 
 PERSONS = (
     EvaluationPerson(
-        "ada", "Ada Lindqvist", "ada@lindqvist.example", ("admin", "audit"), "Bookkeeper; admin and auditor here",
-        "Start here. Connects the bank, lets an agent work with it, and confirms what that agent wants to do in her name.",
+        "ada", "Ada Lindqvist", "ada@lindqvist.example", ("admin", "audit"), said("Bookkeeper; admin and auditor here"),
+        said("Start here. Connects the bank, lets an agent work with it, and confirms what that agent wants to do in her name."),
     ),
     EvaluationPerson(
-        "jonas", "Jonas Weber", "jonas@lindqvist.example", ("finance",), "Finance",
-        "Approves or rejects payments of 1,000.00 and more that other people’s agents ask for.",
+        "jonas", "Jonas Weber", "jonas@lindqvist.example", ("finance",), said("Finance"),
+        said("Approves or rejects payments of 1,000.00 and more that other people’s agents ask for."),
     ),
     EvaluationPerson(
-        "mira", "Mira Okafor", "mira@lindqvist.example", (), "A colleague",
-        "No group, no special rights: see what somebody else may not see.",
+        "mira", "Mira Okafor", "mira@lindqvist.example", (), said("A colleague"),
+        said("No group, no special rights: see what somebody else may not see."),
     ),
 )
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from vault.said import said
+
 Report = Callable[[Mapping[str, Any]], str]
 
 
@@ -35,22 +37,28 @@ def _receipt(result: Mapping[str, Any]) -> str:
     if "receipt" not in result:
         return ""
     amount = f"{_grouped(result['amount'])} {result['currency']}"
-    return f"Receipt {result['receipt']}: {amount} to {result['payee']}, {result['reference']}."
+    return said(
+        "Receipt %(receipt)s: %(amount)s to %(payee)s, %(reference)s.",
+        receipt=result["receipt"], amount=amount, payee=result["payee"], reference=result["reference"],
+    )
 
 
-def _payment(amount: str, words: str, reference: str) -> Scenario:
+def _payment(amount: str, reference: str, label: str, does: str) -> Scenario:
     order = {
         "amount": amount, "currency": "EUR", "iban": "DE89370400440532013000", "payee": "Nordlicht Energie GmbH",
         "reference": reference,
     }
-    return Scenario(
-        f"Pay {words} EUR", f"It calls send_payment: {words} EUR to Nordlicht Energie GmbH.",
-        "send_payment", "receipt", _receipt, order,
-    )
+    return Scenario(label, does, "send_payment", "receipt", _receipt, order)
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "balance": Scenario("Check the balance", "It calls get_balance.", "get_balance", "balance", _balance),
-    "pay-small": _payment("480.00", "480.00", "RE-2026-1088"),
-    "pay-large": _payment("4800.00", "4,800.00", "RE-2026-1142"),
+    "balance": Scenario(said("Check the balance"), said("It calls get_balance."), "get_balance", "balance", _balance),
+    "pay-small": _payment(
+        "480.00", "RE-2026-1088", said("Pay 480.00 EUR"),
+        said("It calls send_payment: 480.00 EUR to Nordlicht Energie GmbH."),
+    ),
+    "pay-large": _payment(
+        "4800.00", "RE-2026-1142", said("Pay 4,800.00 EUR"),
+        said("It calls send_payment: 4,800.00 EUR to Nordlicht Energie GmbH."),
+    ),
 }

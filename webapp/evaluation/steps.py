@@ -6,11 +6,15 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+
+from vault.said import Said, carried, heard, said
 
 PERSON = re.compile(r"[A-Za-z0-9_-]{1,80}")
 MOST = 200
+ASKED = said("Ledger Desk was asked to try.")
+ENDED = said("The agent ended unexpectedly. Its log is in logs/agent.log.")
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,18 @@ class Step:
     kind: str
     text: str
     url: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it says itself in the language of whoever looks. What a server answered stands as it came."""
+        return isinstance(self.text, Said)
+
+
+def line(kind: str, text: str, url: str = "") -> str:
+    """A step as it is written down, now."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    ours = {"ours": True, **carried(text)} if isinstance(text, Said) else {}
+    return json.dumps({"at": now, "kind": kind, "text": text, "url": url, **ours})
 
 
 def folder(instance: Path) -> Path:
@@ -45,7 +61,8 @@ def read(instance: Path, person: str) -> list[Step]:
 
 def _step(line: str) -> Step:
     found = json.loads(line)
-    return Step(datetime.fromisoformat(found["at"]), found["kind"], found["text"], found.get("url", ""))
+    text = heard(found["text"], found.get("said")) if found.get("ours") else found["text"]
+    return Step(datetime.fromisoformat(found["at"]), found["kind"], text, found.get("url", ""))
 
 
 def running(steps: Sequence[Step]) -> bool:

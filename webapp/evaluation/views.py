@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, render_template, request
@@ -11,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response as AnyResponse
 
-from webapp.errors import CountersealError, Forbidden
+from webapp.errors import CountersealError, Forbidden, said
 from webapp.evaluation import card, entrance, steps
 from webapp.evaluation.persons import PERSONS
 from webapp.evaluation.run import Run
@@ -22,6 +23,7 @@ from webapp.web import guards, live
 from webapp.web.faults import answer
 from webapp.web.headers import allow_form_action
 from webapp.web.house import house
+from webapp.web.languages import Spoken, spoken
 from webapp.web.proxies import TRACES
 from webapp.web.viewer import Viewer, viewer
 
@@ -52,7 +54,8 @@ def register(app: Flask, run: Run) -> None:
 def no_proxy() -> Response | None:
     """Whoever forwards requests here has put an evaluation instance where others can reach it."""
     if any(name in request.headers for name in TRACES):
-        return answer(421, "This is an evaluation instance: it answers on this machine alone, behind no proxy.", "not_local")
+        words = said("This is an evaluation instance: it answers on this machine alone, behind no proxy.")
+        return answer(421, words, "not_local")
     return None
 
 
@@ -118,16 +121,17 @@ def agent() -> AnyResponse:
 @blueprint.get("/agent/steps")
 @guards.person
 def agent_steps() -> Response:
-    who, token = viewer(), generate_csrf()
+    who, token, language = viewer(), generate_csrf(), spoken()
     proxy: Any = current_app
     app: Flask = proxy._get_current_object()
     watch = card.Watch(steps.path(house().settings.instance, who.person))
     alive = still_signed_in(house(), who)
-    return live.stream(watch, app.extensions["seats"], who.person, ("agent",), lambda: _render(app, who, token), alive=alive)
+    render = partial(_render, app, who, token, language)
+    return live.stream(watch, app.extensions["seats"], who.person, ("agent",), render, alive=alive)
 
 
-def _render(app: Flask, who: Viewer, token: str) -> str:
+def _render(app: Flask, who: Viewer, token: str, language: Spoken) -> str:
     """The live part, outside the request that opened the stream."""
     with app.app_context():
-        g.viewer = who
+        g.viewer, g.spoken = who, language
         return render_template("evaluation/_steps.html", card=card.look(house(), who.person, who.zone), token=token)

@@ -7,7 +7,6 @@ import json
 import os
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from webapp import modules
@@ -45,7 +44,7 @@ class Agents:
         assert process.stdin is not None
         if scenario:
             self._file(person, fresh=True)
-            self._note(person, "asked", "Ledger Desk was asked to try.")
+            self._note(person, "asked", steps.ASKED)
         process.stdin.write(json.dumps({"scenario": scenario[:SCENARIO_NAME]}).encode() + b"\n")
         await process.stdin.drain()
 
@@ -74,13 +73,12 @@ class Agents:
             finished = json.loads(line)["kind"] == "finished"
             self._append(person, line)
         if not finished:
-            self._note(person, "error", "The agent ended unexpectedly. Its log is in logs/agent.log.")
+            self._note(person, "error", steps.ENDED)
             self._note(person, "finished", "Done.")
 
     def _note(self, person: str, kind: str, text: str) -> None:
         """A step of our own, in the same file."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._append(person, json.dumps({"at": now, "kind": kind, "text": text}).encode() + b"\n")
+        self._append(person, steps.line(kind, text).encode() + b"\n")
 
     def _file(self, person: str, *, fresh: bool) -> int:
         how = os.O_TRUNC if fresh else os.O_APPEND

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from flask import Flask
+from flask import Flask, g, render_template
 
 from tests.app_parts import Browser
 from tests.conftest import Clock
@@ -18,10 +18,12 @@ from vault.secret import Secret
 from webapp.composition import create_app
 from webapp.config import Settings
 from webapp.db import Database
-from webapp.errors import CountersealError, Forbidden, Unavailable
+from webapp.errors import CountersealError, Forbidden, Unavailable, said
 from webapp.evaluation import card, entrance, links, marks, run, steps
 from webapp.people.tables import Person
+from webapp.web.catalogue import ENGLISH
 from webapp.web.house import House
+from webapp.web.languages import Language, Languages, Spoken
 
 RUN = run.Run(PUBLIC_URL, "http://127.0.0.1:9001", "http://127.0.0.1:9002", "http://127.0.0.1:9003", Secret("r" * 43))
 LATER = replace(RUN, secret=Secret("q" * 43))
@@ -179,6 +181,27 @@ def test_a_link_that_an_agent_writes_and_that_leaves_this_instance_is_not_a_link
     assert shown.running
     assert shown.waits_for is None
     assert [step.url for step in shown.steps] == [""]
+
+
+def test_a_step_is_said_in_the_language_of_the_page_and_an_answer_as_it_came(entered: Browser, evaluation: House) -> None:
+    """Attack: an agent or a server writes a sentence of ours, and the page would say it as if it were ours."""
+    file = steps.path(evaluation.settings.instance, "per_1")
+    file.parent.mkdir(parents=True)
+    written = [
+        steps.line("asked", steps.ASKED), steps.line("refused", str(steps.ENDED)),
+        steps.line("tools", said("It may use: %(tools)s", tools="send_payment, <b>")),
+    ]
+    file.write_text("".join(f"{one}\n" for one in written))
+    app = entered.application
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language("de")])
+    shown = card.look(evaluation, "per_1")
+    assert [step.ours for step in shown.steps] == [True, False, True]
+    with app.app_context():
+        g.viewer, g.spoken = None, Spoken(Language("de"), "de")
+        page = render_template("evaluation/_steps.html", card=shown, token="")
+    assert "<span>Ledger Desk wurde gebeten, es zu versuchen.</span>" in page
+    assert f'Verweigert.</strong> <bdi lang="en">{steps.ENDED}</bdi>' in page
+    assert "Er darf benutzen: send_payment, &lt;b&gt;" in page
 
 
 @pytest.mark.parametrize("person", ["../keeper/door", "", "a/b", "x" * 81])

@@ -10,9 +10,12 @@ import pytest
 from flask import Flask, Response
 
 from tests.app_parts import People
+from webapp.approvals import queue
 from webapp.errors import LimitReached
 from webapp.people import sessions
 from webapp.web import live
+from webapp.web.catalogue import ENGLISH
+from webapp.web.languages import Language, Languages
 
 
 class Still:
@@ -97,6 +100,19 @@ def test_the_pages_stream_ends_with_the_session(app: Flask, signed_in: People) -
     house.database.write(lambda db: sessions.end_others(db, person=ada.person, keep="", why="ended", now=house.clock()))
     house.database.changes.fire({"queue"})
     assert list(parts) == []
+    answer.close()
+
+
+def test_what_a_stream_sends_is_in_the_language_of_the_page_that_opened_it(
+    app: Flask, signed_in: People, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is rendered outside of the request that says which: a German page must not turn English at its first change."""
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language("de")])
+    monkeypatch.setattr(queue, "count", lambda *_given: 3)
+    answer = signed_in("ada").get("/actions/count", headers={"Accept-Language": "de"}, buffered=False)
+    parts = answer.iter_encoded()
+    assert next(parts).startswith(b"retry")
+    assert "warten auf Sie" in next(parts).decode()
     answer.close()
 
 
