@@ -17,6 +17,7 @@ from sqlalchemy.engine import create_engine
 from tests.clock import Clock
 from tests.keeper_parts import KeeperParts
 from tests.lent import Lender
+from tests.once import compile_once
 from webapp.db import Base, Database
 
 for _cls in ("SEND", "MONEY", "DESTROY"):
@@ -35,6 +36,7 @@ def pytest_configure() -> None:
     """The instance folder of settings that name none: in each process of the tests its own, and never the checkout's. Not where
     a server that a test starts imports this."""
     os.environ["COUNTERSEAL_INSTANCE"] = tempfile.mkdtemp(prefix="cs-tests-")
+    compile_once()
 
 
 def pytest_unconfigure() -> None:
