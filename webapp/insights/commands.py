@@ -14,7 +14,7 @@ import click
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.insights import replay, trials
-from webapp.insights.shown import BECOMES, NOW, WAS
+from webapp.insights.shown import NOW, WAS, becomes
 from webapp.people import lookup
 from webapp.policy import active, engine
 from webapp.policy.engine import PolicySet
@@ -83,7 +83,7 @@ def said(document: dict[str, Any], names: dict[str, str], *, days: int, active: 
     if document["otherwise"]:
         yield f"Of these, {document['otherwise']} would have been held by other rules than then."
     for change in document["changes"]:
-        yield f"\n{change['count']} {BECOMES[change['now']]} ({WAS[change['before']]} then)"
+        yield f"\n{becomes(change['now'], change['count'])} ({WAS[change['before']]})"
         for example in change["examples"]:
             by = f", by {', '.join(example['rules'])}" if example["rules"] else ""
             person = names.get(example["person"], example["person"])

@@ -17,7 +17,7 @@ from webapp.approvals.seeing import Opened, open_for
 from webapp.approvals.tables import Action, ActionGroup
 from webapp.connections.tables import Connection
 from webapp.db.once import insert_once
-from webapp.errors import BadInput, Conflict, Forbidden
+from webapp.errors import BadInput, Conflict, Forbidden, said
 from webapp.incidents.tables import Incident
 from webapp.insights.tables import Regret
 from webapp.people import lookup
@@ -26,8 +26,8 @@ from webapp.web.viewer import Viewer
 
 RAN = ("done", "failed", "uncertain")
 WORDS = {
-    "marked": "Should not have run", "reported": "Its agent was reported afterwards", "uncertain": "Nobody knows whether it ran",
-    "incident": "An incident touched it",
+    "marked": said("Should not have run"), "reported": said("Its agent was reported afterwards"),
+    "uncertain": said("Nobody knows whether it ran"), "incident": said("An incident touched it"),
 }
 KINDS = ("marked", "incident", "reported", "uncertain")
 AFTER = timedelta(days=30)
@@ -63,15 +63,15 @@ def may_mark(opened: Opened, viewer: Viewer, now: datetime) -> bool:
 def mark(house: House, action_id: str, viewer: Viewer, reason: str) -> None:
     """Say that it should not have run. Once for each person; it changes nothing of the action. Raises Missing, Forbidden,
     BadInput, Conflict."""
-    opened, said = open_for(house, action_id, viewer), " ".join(reason.split())
+    opened, words = open_for(house, action_id, viewer), " ".join(reason.split())
     if opened.action.state != "done":
         raise Conflict("Only of an action that was done can be said that it should not have run.")
     if not may_mark(opened, viewer, house.clock()):
         raise Forbidden("Only its own people and those who are asked about such actions can say that.")
     longest = house.settings.approvals.reason_length
-    if not 0 < len(said) <= longest:
-        raise BadInput(f"Say why it should not have run, in at most {longest} characters.")
-    house.database.write(lambda s: _mark(s, action_id, viewer.person, said, house.clock()))
+    if not 0 < len(words) <= longest:
+        raise BadInput(said("Say why it should not have run, in at most %(longest)s characters.", longest=longest))
+    house.database.write(lambda s: _mark(s, action_id, viewer.person, words, house.clock()))
 
 
 def _mark(session: Session, action: str, person: str, reason: str, now: datetime) -> None:

@@ -22,6 +22,7 @@ from webapp.audit.tables import Entry
 from webapp.broker.tables import GIVEN, Lease
 from webapp.db import Database
 from webapp.db.direct import direct
+from webapp.errors import said
 from webapp.insights import past
 from webapp.insights.reading import Prepared, prepared
 from webapp.policy.calls import Call, Verdict
@@ -34,10 +35,10 @@ PAUSE = 0.002
 """Seconds between two pieces: where this runs beside pages, they are served in between."""
 APART = timedelta(minutes=10)
 """How far two clocks may differ: the order in which calls were written is nearly that of their times."""
-RECIPIENT = "a rule asks more of the recipient than whether it is a certain one, and that is not kept"
-WHOSE = "a rule asks who the recipient is, and that is not kept of a call that was denied"
-SESSION = "a rule asks what the agent had read before, and that was not looked up, since no rule asked it then"
-FORM = "it was kept in a form that this version cannot read"
+RECIPIENT = said("a rule asks more of the recipient than whether it is a certain one, and that is not kept")
+WHOSE = said("a rule asks who the recipient is, and that is not kept of a call that was denied")
+SESSION = said("a rule asks what the agent had read before, and that was not looked up, since no rule asked it then")
+FORM = said("it was kept in a form that this version cannot read")
 COUNTED = ("call.allowed", "call.denied", "token.denied", "action.held")
 
 Progress = Callable[[int, int], None]

@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from webapp.errors import Said, nsaid, psaid, said
 from webapp.insights.figures import By, Line
 
-BECOMES = {"hold": "would newly be held", "allow": "would newly be allowed", "deny": "would newly be denied"}
-NOW = {"hold": "held", "allow": "allowed", "deny": "denied"}
-WAS = {"hold": "held", "allow": "allowed", "deny": "denied"}
-TITLES: dict[By, str] = {"all": "All together", "group": "By group", "tool": "By tool", "hour": "By hour of day"}
+NOW = {"hold": psaid("of calls", "held"), "allow": psaid("of calls", "allowed"), "deny": psaid("of calls", "denied")}
+WAS = {"hold": said("held then"), "allow": said("allowed then"), "deny": said("denied then")}
+TITLES: dict[By, Said] = {
+    "all": said("All together"), "group": said("By group"), "tool": said("By tool"), "hour": said("By hour of day"),
+}
+FIRST: dict[By, Said] = {"all": said("What"), "group": said("Group"), "tool": said("Tool"), "hour": said("Asked at")}
+"""Heads of the first column."""
+STATES = {
+    "waiting": psaid("state of a trial", "Waits"), "running": psaid("state of a trial", "Under way"),
+    "done": psaid("state of a trial", "Done"), "failed": psaid("state of a trial", "Not done"),
+}
 WIDTH = 160
 """Of a bar that is full, in pixels."""
+
+
+def becomes(verdict: str, count: int) -> Said:
+    if verdict == "hold":
+        return nsaid("%(num)s would newly be held", "%(num)s would newly be held", count)
+    if verdict == "allow":
+        return nsaid("%(num)s would newly be allowed", "%(num)s would newly be allowed", count)
+    return nsaid("%(num)s would newly be denied", "%(num)s would newly be denied", count)
 
 
 def seconds(value: int | None) -> str:
@@ -20,10 +36,14 @@ def seconds(value: int | None) -> str:
     if value is None:
         return "–"
     days, hours, minutes, rest = value // 86400, value // 3600 % 24, value // 60 % 60, value % 60
-    for big, unit, small, below in ((days, "d", hours, "h"), (hours, "h", minutes, "min"), (minutes, "min", rest, "s")):
-        if big:
-            return f"{big} {unit} {small} {below}" if small else f"{big} {unit}"
-    return f"{rest} s"
+    if days:
+        return said("%(days)s d %(hours)s h", days=days, hours=hours) if hours else said("%(days)s d", days=days)
+    if hours:
+        return said("%(hours)s h %(minutes)s min", hours=hours, minutes=minutes) if minutes else said("%(hours)s h", hours=hours)
+    if minutes:
+        whole = said("%(minutes)s min", minutes=minutes)
+        return said("%(minutes)s min %(seconds)s s", minutes=minutes, seconds=rest) if rest else whole
+    return said("%(seconds)s s", seconds=rest)
 
 
 def longest(lines: Iterable[Line]) -> int:
@@ -38,10 +58,11 @@ def width(value: int | None, most: int) -> int:
 
 def name(by: By, key: tuple[str | int, ...]) -> str:
     if by == "hour":
-        return f"{int(key[0]):02}:00 to {(int(key[0]) + 1) % 24:02}:00"
+        first, last = int(key[0]), (int(key[0]) + 1) % 24
+        return said("%(first)s to %(last)s", first=f"{first:02}:00", last=f"{last:02}:00")
     if by == "group":
-        return str(key[0]) or "The owner’s own word"
-    return "All actions" if by == "all" else f"{key[0]}/{key[1]}"
+        return str(key[0]) or said("The owner’s own word")
+    return said("All actions") if by == "all" else f"{key[0]}/{key[1]}"
 
 
 def when(text: str) -> datetime:

@@ -16,7 +16,7 @@ from webapp import audit
 from webapp.config import Settings
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
-from webapp.errors import BadInput, LimitReached, Missing, Unavailable
+from webapp.errors import BadInput, LimitReached, Missing, Unavailable, said
 from webapp.ids import new_id
 from webapp.insights import replay
 from webapp.insights.tables import Trial
@@ -32,7 +32,9 @@ WAITING, KEPT, EVERY = 5, 50, timedelta(seconds=1)
 """Trials that may wait; trials that stay listed; how often progress is written."""
 SILENT = timedelta(hours=1)
 """One that was begun longer ago and has not ended keeps no other from being begun."""
-CHANGED = "The files of rules changed after this was begun, so what it would have tried is not there any more. Begin it again."
+CHANGED = said(
+    "The files of rules changed after this was begun, so what it would have tried is not there any more. Begin it again."
+)
 
 
 def read(settings: Settings, name: str, text: str) -> PolicySet:
@@ -49,7 +51,8 @@ def read(settings: Settings, name: str, text: str) -> PolicySet:
 def begin(house: House, actor: str, *, days: int, name: str, text: str) -> str:
     """The trial's id. Raises PolicyRefused, BadInput, LimitReached."""
     if not 1 <= days <= house.settings.insights.requests_days:
-        raise BadInput(f"From 1 to {house.settings.insights.requests_days} days: no call is kept for longer.")
+        most = house.settings.insights.requests_days
+        raise BadInput(said("From 1 to %(most)s days: no call is kept for longer.", most=most))
     text = text.replace("\r\n", "\n")
     name = name.strip() if text.strip() else ""
     found = read(house.settings, name, text)
@@ -60,7 +63,7 @@ def _begin(session: Session, actor: str, days: int, name: str, text: str, digest
     unended = Trial.state.in_(("waiting", "running")), Trial.at > now - SILENT
     waiting = session.scalar(select(func.count()).select_from(Trial).where(*unended)) or 0
     if waiting >= WAITING:
-        raise LimitReached(f"{waiting} trials are under way already. Wait for one to end.")
+        raise LimitReached(said("%(count)s trials are under way already. Wait for one to end.", count=waiting))
     one = new_id("try")
     session.add(Trial(id=one, by=actor.removeprefix("person:"), at=now, days=days, name=name, text=text if name else "",
                       digest=digest, state="waiting"))

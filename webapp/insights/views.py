@@ -150,7 +150,7 @@ def _replays(problem: str = "") -> str:
         rows, decides = trials.latest(session), trials.decides(session)
         names = lookup.names(session, {row.by for row in rows})
     return render_template("insights/replays.html", trials=rows, names=names, active=decides, problem=problem, typed=request.form,
-                           most=house().settings.insights.requests_days)
+                           most=house().settings.insights.requests_days, states=shown.STATES)
 
 
 @blueprint.get("/insights/replay/<trial_id>")
