@@ -38,11 +38,20 @@ ASKED = '@id("pay")\n@hold("approvers=finance")\n@reason("Somebody of finance")\
         'forbid (principal, action, resource in ToolGroup::"money");'
 
 
+ESCALATING = ASKED.replace("approvers=finance", "approvers=finance escalate=30m:leads")
+
+
 @pytest.fixture
-def house(database: Database, keeper: KeeperParts, clock: Clock, tmp_path: Path) -> House:
+def rule() -> str:
+    return ASKED
+
+
+@pytest.fixture
+def house(database: Database, keeper: KeeperParts, clock: Clock, tmp_path: Path, rule: str) -> House:
     (tmp_path / "policies").mkdir()
-    (tmp_path / "policies" / "20-confirm.cedar").write_text("")
-    (tmp_path / "policies" / "own.cedar").write_text(ASKED)
+    for shipped in ("20-confirm", "30-money"):
+        (tmp_path / "policies" / f"{shipped}.cedar").write_text("")
+    (tmp_path / "policies" / "own.cedar").write_text(rule)
     settings = Settings(public_url=PUBLIC_URL, database_url=database.url, instance=tmp_path)
     settings.approvals.decoys = Decoys(per_week=7, groups=["finance"])
     settings.approvals.quick_row = 0
@@ -163,6 +172,17 @@ def test_only_the_groups_that_were_named_are_asked(world: World, ran: tuple[RawS
     assert world.room.handed.editor
     assert seeding.seed(world.house, world.room.handed.editor, Random(1)) is None
     assert len(actions(world)) == 1
+
+
+@pytest.mark.parametrize("rule", [ESCALATING])
+@pytest.mark.parametrize("named", [True, False])
+def test_nor_a_group_that_is_asked_only_after_a_while(world: World, ran: tuple[RawServer, Agent], named: bool) -> None:
+    """It would be escalated to people whom nobody named for it, some of whom may be those whose call it seems to be."""
+    groups = ["finance", "leads"] if named else ["finance"]
+    world.house.settings.approvals.decoys = Decoys(per_week=7, groups=groups)
+    assert world.room.handed.editor
+    assert (seeding.seed(world.house, world.room.handed.editor, Random(1)) is not None) == named
+    assert len(actions(world)) == 1 + named
 
 
 class Always(Random):

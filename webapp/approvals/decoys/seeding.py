@@ -124,7 +124,9 @@ def _hold(session: Session, house: House, planned: _Planned, editor: Editor, now
 
 
 def _asking(verdict: Verdict, groups: Sequence[str]) -> Hold:
-    asked = {need["group"] for need in verdict.needs if need["kind"] == "approvers"} if isinstance(verdict, Hold) else set()
+    """Also those who are asked only after a while (`escalate`) are to be named."""
+    needs = [need for need in verdict.needs if need["kind"] == "approvers"] if isinstance(verdict, Hold) else []
+    asked = {need["group"] for need in needs} | {need["escalate"]["group"] for need in needs if "escalate" in need}
     if not isinstance(verdict, Hold) or not asked or not asked <= set(groups):
         raise Unfit
     return verdict
