@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from vault.evidence import Statement, canonical
 from webapp import audit
 from webapp.approvals import decisions
+from webapp.approvals.decoys import telling
 from webapp.approvals.receipt_shape import FORMAT, MOST
 from webapp.approvals.rules import STATES
 from webapp.approvals.seeing import Opened, open_for
@@ -38,7 +39,7 @@ def receipt(house: House, action_id: str, viewer: Viewer, *, arguments: bool = T
     opened = open_for(house, action_id, viewer)
     if opened.verified.forged:
         raise Conflict(FORGED)
-    if opened.action.mark == "decoy":
+    if telling.was_decoy(house, opened):
         raise Conflict("This was a decoy: there is no receipt of what nobody asked for.")
     known = house.door.audit_keys()
     audit.covered(house, _recorded(house, action_id), WAIT)

@@ -13,6 +13,7 @@ from vault.errors import KeeperAway, KeeperError, MayNotDecide, Stale, VaultAway
 from vault.evidence import asks_match
 from webapp.approvals import afresh, page, payloads, records, since
 from webapp.approvals.deciding import drifted
+from webapp.approvals.decoys import telling
 from webapp.approvals.outcome import Recheck, Upstream, unpack
 from webapp.approvals.page import Change, Piece
 from webapp.approvals.part import Part, code_counts
@@ -61,6 +62,8 @@ class Shown:
     """When a backup was restored, if that was after this was held."""
     away: str = ""
     """Why nothing can be decided right now."""
+    decoy: bool = False
+    """Whether it was one: by what was signed, once it is over."""
     runs_at: datetime | None = None
     """Of what was approved and can still be stopped: nothing runs before."""
 
@@ -125,6 +128,7 @@ def show(house: House, action_id: str, viewer: Viewer, recheck: Recheck) -> Show
         may_reject=may_reject(document.requirement, document.parties, viewer.person, viewer.groups),
         may_withdraw=own, may_close=own or viewer.admin, challenge=challenge, away=away, closed=closed,
         code_counts=code_counts(opened.subject, part, viewer.groups), restored_at=_restored(house, action),
+        decoy=telling.was_decoy(house, opened),
         runs_at=(runs_at := _runs_at(opened, now)), runs_in=math.ceil((runs_at - now).total_seconds()) if runs_at else 0,
     )
 

@@ -41,6 +41,17 @@ def is_decoy(house: House, opened: Opened) -> bool:
     return mark is not None and mark != house.door.mark(opened.action.id)
 
 
+def was_decoy(house: House, opened: Opened) -> bool:
+    """Of what is over: by what the keeper signed on it; where nobody said a word, by its word now. Never of what may still run.
+
+    Attack: whoever can write to the database marks a held call as a decoy, so that somebody gives a word on it to be done with
+    it; or one that ran, so that it has no receipt. Raises KeeperError."""
+    if opened.action.state in LIVE:
+        return False
+    given = opened.verified.given
+    return any(one.decoy for one in given) if given else is_decoy(house, opened)
+
+
 def tell(session: Session, action: Action, now: datetime, *, decoy: bool) -> None:
     """Once, for good: what the keeper said of its mark."""
     known = update(Action).where(Action.id == action.id, Action.mark == "sealed").values(mark="decoy" if decoy else "asked")

@@ -238,6 +238,42 @@ def test_it_is_in_no_list_file_or_receipt_of_what_was(house: House, crew: str, s
     assert '<td class="num">1</td><td class="num">0</td>' in quality
 
 
+@pytest.mark.parametrize("decoy", [True, False])
+def test_a_row_makes_no_decoy_of_what_waits(house: House, crew: str, server: Server, someone: Enrol, decoy: bool) -> None:
+    """Attack: whoever can write to the database has the page say that nobody asked: somebody approves to be done with it."""
+    (bob, key), one = someone("bob", groups=[crew]), put(house, decoy=decoy)
+    forge(house, one, mark="decoy")
+    page = bob.get(f"/actions/{one}").text
+    assert "decoy" not in page.lower()
+    assert "agent wants to" in page
+    assert "decoy" not in bob.get(f"/actions/{one}/now").text.lower()
+    assert one in bob.get("/actions").text
+    assert decide(bob, key, one).status_code == 303
+    assert ("A decoy: no agent asked for this" in bob.get(f"/actions/{one}").text) == decoy
+
+
+@pytest.mark.parametrize("ended", ["rejected", "lapsed", "done"])
+def test_nor_of_what_is_over(house: House, crew: str, server: Server, someone: Enrol, clock: Clock, ended: str) -> None:
+    """By what was signed on it; the keeper's word where nobody said one."""
+    (bob, key), real, one = someone("bob", groups=[crew]), put(house, decoy=False), put(house, number=2)
+    for which in (real, one):
+        if ended == "rejected":
+            reject(bob, which)
+        elif ended == "done":
+            decide(bob, key, which)
+    if ended == "lapsed":
+        clock.forward(hours=5)
+        jobs.expire(house, Due(key=real))
+        jobs.expire(house, Due(key=one))
+    if ended == "done":
+        execution.run(house, real, server, server.recheck)
+    forge(house, real, mark="decoy")
+    forge(house, one, mark="asked")
+    for which, decoy in ((real, False), (one, True)):
+        assert ("A decoy: no agent asked for this" in bob.get(f"/actions/{which}").text) == decoy
+        assert bob.get(f"/actions/{which}/receipt").status_code == (409 if decoy else 200)
+
+
 def test_what_lapses_or_is_stopped_is_told_by_the_worker(
     house: House, crew: str, server: Server, someone: Enrol, clock: Clock
 ) -> None:
