@@ -35,6 +35,8 @@ class SmallIdp:
     asked: list[str] = field(default_factory=list)
     secrets: set[str] = field(default_factory=lambda: {SECRET})
     """The client secrets it knows."""
+    again: dict[str, int] = field(default_factory=dict)
+    """When each person last signed in afresh: in whole seconds, and later each time, as with people."""
 
     @property
     def record(self) -> dict[str, Any]:
@@ -50,6 +52,9 @@ class SmallIdp:
         assert asked["client_id"] == CLIENT
         assert asked["code_challenge_method"] == "S256"
         code = secrets.token_urlsafe(16)
+        if asked.get("prompt") == "login":
+            self.again[subject] = max(int(time.time()), self.again.get(subject, 0)) + 1
+            claims = {"auth_time": self.again[subject], **claims}
         self.codes[code] = (asked, {"sub": subject, **claims})
         return {"code": code, "state": asked["state"], "iss": self.issuer}
 

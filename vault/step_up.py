@@ -17,6 +17,7 @@ from vault.envelope import digest
 from vault.errors import FactorRefused, ProviderRefused
 from vault.id_token import Asked, verify
 from vault.people import Person
+from vault.people import person as known
 from vault.sso import known_idp, person_id, strongest
 from vault.table import Body, Keeper, mapping, secret, text
 from vault.upstream import Request, authorization_url, check_answer, redeem
@@ -26,8 +27,11 @@ PURPOSE = "step-up"
 LIFETIME = 600
 SKEW = 30
 """Seconds by which the provider's clock may be behind ours: an authentication of longer before we asked is not a new one."""
+ROUNDED = 2
+"""Seconds: the provider's times are whole ones."""
 OFF = "Here nobody decides by signing in again. Use your passkey or code."
 OLD = "The identity provider did not ask you to sign in again. Use your passkey or code."
+USED = "That sign-in was used for a decision already: each decision asks for its own. Start again, or use your passkey or code."
 WEAK = "That sign-in is not strong enough for this decision. Use your passkey or code."
 
 
@@ -65,8 +69,11 @@ def answered(
 
     1. What was begun is this person's, in this session, for this decision; 2. state and issuer are those of the request; 3. the
     code is redeemed and the ID token verified, with this decision's nonce; 4. it is about the very person; 5. they signed in
-    after we asked; 6. `acr` or `amr` counts here, and as enough; 7. what was begun is spent. Raises FactorRefused, Stale,
-    ProviderRefused, ProviderAway.
+    after we asked, and not to come in here; 6. `acr` or `amr` counts here, and as enough; 7. what was begun is spent, and that
+    they signed in there: once is one decision. Raises FactorRefused, Stale, ProviderRefused, ProviderAway.
+
+    Attack on 5 and 7: a web process that was taken over begins many, and takes `prompt` and `max_age` out of the addresses: the
+    provider answers each from the session that one sign-in left there.
     """
     given, now = mapping(answer, "idp"), keeper.clock()
     begun = factors.opened(keeper, PURPOSE, text(answer, "sealed", limit=8192), who)  # 1
@@ -85,10 +92,13 @@ def answered(
     claims = verify(tokens.id_token, upstreams(keeper).keys, at.jwks_url, expected=expected, access=tokens.access, now=now)
     if person_id(at.issuer, str(claims["sub"])) != who.ticket.person:  # 4
         _refuse("another person", "Somebody else signed in there. Sign in as yourself.")
-    since = _since(claims, begun["began"], now.timestamp())  # 5
+    since = _since(claims, begun["began"], keeper.clock().timestamp())  # 5
+    came_in = _came_in(keeper, who)
+    if since <= came_in:
+        _refuse(f"auth_time {since}, came in at {came_in}", OLD)
     counts = _counts(record, claims)  # 6
     acceptable(counts)
-    factors.spending(keeper, who.ticket.person, begun, lambda _data: {})  # 7
+    factors.spending(keeper, who.ticket.person, begun, lambda data: _once(data, since))  # 7
     return {
         "id": f"idp:{begun['idp']}", "kind": "idp", "created_at": "", "strength": counts, "issuer": at.issuer,
         "acr": str(claims.get("acr") or "")[:255], "auth_time": decided.stamp(since),
@@ -100,10 +110,27 @@ def _nonce(verdict: str, nonce: bytes, envelope_digest: str) -> str:
 
 
 def _since(claims: Mapping[str, Any], began: float, now: float) -> datetime:
+    """By our clock; and by the provider's own, on which both of its times are, whether it was longer ago than we asked."""
     at = claims.get("auth_time")
     if not isinstance(at, int | float) or isinstance(at, bool) or not began - SKEW <= at <= now + SKEW:
         _refuse(f"auth_time {at!r}, asked at {began}", OLD)
+    if claims["iat"] - at > now - began + ROUNDED:
+        _refuse(f"auth_time {at!r}, issued at {claims['iat']!r}, asked {now - began:.1f} s ago", OLD)
     return datetime.fromtimestamp(at, UTC)
+
+
+def _came_in(keeper: Keeper, who: Proven) -> datetime:
+    """When they last signed in to come in: in this session by the provider's word, in any by our clock."""
+    seen = known(keeper, who.ticket.person).seen_at
+    return max(who.ticket.auth_time or seen, seen)
+
+
+def _once(data: dict[str, Any], since: datetime) -> dict[str, Any]:
+    """Later than the one that the last decision was signed for."""
+    if since.timestamp() <= data.get("idp_at", 0):
+        _refuse(f"auth_time {since} was used", USED)
+    data["idp_at"] = since.timestamp()
+    return {}
 
 
 def _counts(record: Mapping[str, Any], claims: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from tests.keeper_parts import KeeperParts, SignedPerson, with_passkey
+from tests.keeper_parts import KeeperParts, SignedPerson, until, with_passkey
 from tests.oidc_provider import Provider, serve
 from tests.vault.samples import approvers
 from tests.vault.test_decisions import envelope
@@ -98,7 +99,8 @@ def test_its_logout_token_names_who_signed_in_and_which_session(keeper: KeeperPa
 def test_it_has_somebody_sign_in_again_as_we_ask(keeper: KeeperParts, provider: Provider) -> None:
     name, done, session = signed_in(keeper, provider)
     alice = with_passkey(keeper, SignedPerson(done.person, SessionProof(done.ticket, session)))
-    raw = envelope(approvers("finance"))
+    raw, came_in = envelope(approvers("finance")), int(time.time())
+    until(lambda: int(time.time()) > came_in, "a later second: the provider tells whole ones")
     begun = keeper.door.step_up_begin(proof=alice.proof, envelope=raw, verdict="approve", idp=name, redirect_uri=BACK)
     came = provider.consent(begun.url)
     again = SignedAgain(came["state"], Secret(came["code"]), came.get("iss"))

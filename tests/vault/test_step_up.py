@@ -15,6 +15,7 @@ from tests.small_idp import SmallIdp
 from tests.vault.samples import KEYS, NOW, approvers, confirm, statement
 from tests.vault.samples import envelope as sample
 from tests.vault.test_decisions import envelope, owned_by
+from vault import step_up
 from vault.door import Answer, Begun, SessionProof, SignedAgain
 from vault.errors import BadRequest, FactorRefused, KeeperError, ProviderRefused, Stale
 from vault.evidence import Met, parse_statement, satisfied, strength
@@ -33,15 +34,18 @@ def idp(keeper: KeeperParts, small_idp: SmallIdp) -> str:
     return name
 
 
-def signed_in(keeper: KeeperParts, small_idp: SmallIdp, name: str, subject: str = "") -> tuple[SignedPerson, str]:
+def signed_in(
+    keeper: KeeperParts, small_idp: SmallIdp, name: str, subject: str = "", *, enrol: bool = True, **claims: Any
+) -> tuple[SignedPerson, str]:
     """Somebody of finance, with a passkey; and what the identity provider knows them by."""
     subject, session = subject or f"fin-{secrets.token_hex(4)}", Secret(secrets.token_urlsafe(32))
     begun = keeper.door.sign_in_begin(idp=name, redirect_uri="http://localhost:8000/sign-in/callback")
-    came = small_idp.authorize(begun.url, subject=subject, name="Fin", groups=["finance"])
+    came = small_idp.authorize(begun.url, subject=subject, name="Fin", groups=["finance"], **claims)
     done = keeper.door.sign_in_finish(
         sealed=begun.sealed, state=came["state"], code=Secret(came["code"]), iss=came["iss"], session=session
     )
-    return with_passkey(keeper, SignedPerson(done.person, SessionProof(done.ticket, session))), subject
+    person = SignedPerson(done.person, SessionProof(done.ticket, session))
+    return with_passkey(keeper, person) if enrol else person, subject
 
 
 class Scene:
@@ -138,6 +142,56 @@ def test_a_session_at_the_provider_is_not_a_new_sign_in(scene: Scene, auth_time:
     raw = envelope(approvers("finance"))
     with pytest.raises(FactorRefused):
         scene.decide(raw, scene.answer(scene.begin(raw), auth_time=auth_time()))
+
+
+def test_one_sign_in_there_is_one_decision(scene: Scene) -> None:
+    """Attack: a web process that was taken over begins one for each action it wants, and takes what asks for a sign-in out of the
+    addresses: the provider answers from the session that the person's own sign-in left there, for all of them."""
+    begun = {name: scene.begin(envelope(approvers("finance"), action=name)) for name in ("act_one", "act_two", "act_three")}
+    signed_at = int(now_and(5))
+    one, two, three = begun
+    scene.decide(envelope(approvers("finance"), action=one), scene.answer(begun[one], auth_time=signed_at))
+    for other, at in ((two, signed_at), (three, signed_at - 1)):
+        with pytest.raises(FactorRefused) as refusal:
+            scene.decide(envelope(approvers("finance"), action=other), scene.answer(begun[other], auth_time=at))
+        assert refusal.value.hint == step_up.USED
+    again = envelope(approvers("finance"), action="act_four")
+    assert scene.decide(again, scene.answer(scene.begin(again), auth_time=signed_at + 1))
+
+
+def test_what_was_refused_uses_up_no_sign_in(scene: Scene) -> None:
+    raw, signed_at = envelope(approvers("finance")), int(now_and(5))
+    with pytest.raises(FactorRefused):
+        scene.decide(raw, scene.answer(scene.begin(raw), auth_time=signed_at, acr="urn:example:password"))
+    assert scene.decide(raw, scene.answer(scene.begin(raw), auth_time=signed_at))
+
+
+def test_the_sign_in_by_which_one_came_in_decides_nothing(keeper: KeeperParts, small_idp: SmallIdp, scene: Scene) -> None:
+    """Nor that of another session of theirs; nor where the provider's clock is ahead of ours."""
+    raw, ahead = envelope(approvers("finance")), int(now_and(10))
+    scene.fin, scene.subject = signed_in(keeper, small_idp, scene.idp, auth_time=int(now_and(-20)))
+    begun, other = scene.begin(raw), int(now_and(0))
+    signed_in(keeper, small_idp, scene.idp, scene.subject, enrol=False, auth_time=other)
+    with pytest.raises(FactorRefused):
+        scene.decide(raw, scene.answer(begun, auth_time=other))
+    scene.fin, scene.subject = signed_in(keeper, small_idp, scene.idp, auth_time=ahead)
+    with pytest.raises(FactorRefused):
+        scene.decide(raw, scene.answer(scene.begin(raw), auth_time=ahead))
+    assert scene.decide(raw, scene.answer(scene.begin(raw), auth_time=ahead + 1))
+
+
+@pytest.mark.parametrize(("auth_time", "issued", "new"), [
+    (1000, 1005, True), (999, 1006, True), (997, 1005, False), (980, 1005, False), (980, 985, True), (970, 970, True),
+    (969, 969, False), (1035, 1005, True), (1036, 1005, False),
+], ids=str)
+def test_new_is_by_the_providers_own_clock_and_within_half_a_minute_by_ours(auth_time: int, issued: int, new: bool) -> None:
+    """Asked at 1000, answered at 1005. A sign-in of some seconds before we asked is told from a clock that is behind."""
+    claims = {"auth_time": auth_time, "iat": issued}
+    if new:
+        assert step_up._since(claims, 1000.0, 1005.0).timestamp() == auth_time
+    else:
+        with pytest.raises(FactorRefused):
+            step_up._since(claims, 1000.0, 1005.0)
 
 
 def test_somebody_else_who_signs_in_there_decides_nothing(scene: Scene) -> None:
