@@ -1,4 +1,4 @@
-# make run: everything on this machine. make test: every check. Each target says what it needs and how to get it.
+# make run: everything on this machine. make test: every check but the long ones, each on one database at least; make test-long: the rest. Each target says what it needs and how to get it.
 PYTHON ?=
 PORT ?=
 INSTANCE ?= instance

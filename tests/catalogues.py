@@ -38,7 +38,7 @@ NOT_ON_PAGES = (
     "webapp/connections/own_files.py", "webapp/db/", "webapp/evaluation/bank", "webapp/evaluation/identity.py",
     "webapp/evaluation/marks.py", "webapp/evaluation/run.py", "webapp/gateway/", "webapp/oauth/renewal.py", "webapp/oauth/rfc",
     "webapp/oauth/tokens.py", "webapp/processes.py", "webapp/registry/pins.py", "webapp/registry/seed.py", "webapp/rotation.py",
-    "webapp/serving.py", "webapp/supervisor/", "webapp/vaults.py", "webapp/web/catalogue.py", "webapp/web/control.py",
+    "webapp/serving.py", "webapp/supervisor/", "webapp/vaults.py", "webapp/web/catalogue.py",
     "webapp/web/peer.py", "webapp/web/proxies.py", "webapp/web/serves.py", "webapp/wsgi.py",
 )
 """What programs, logs and terminals say is English: their errors are not looked at. Files named `*commands.py` neither."""

@@ -38,7 +38,7 @@ def files(language: str, folder: Path = FOLDER) -> list[Path]:
 
 
 def read(path: Path) -> dict[Key, tuple[str, ...]]:
-    """The sentences of a file, with the forms that each has."""
+    """The sentences of a file, with the forms that each has: none that a program guessed. Raises PoFileError for a broken file."""
     return _sentences(_parsed(path))
 
 
@@ -46,13 +46,13 @@ def _parsed(path: Path) -> Catalog:
     from babel.messages.pofile import read_po  # not at a start: who reads English never needs it
 
     with path.open("rb") as file:
-        return read_po(file)
+        return read_po(file, abort_invalid=True)
 
 
 def _sentences(parsed: Catalog) -> dict[Key, tuple[str, ...]]:
     return {
         (one.context or "", one.id if isinstance(one.id, str) else one.id[0]):
-        (one.string,) if isinstance(one.string, str) else tuple(one.string or ()) for one in parsed if one.id
+        (one.string,) if isinstance(one.string, str) else tuple(one.string or ()) for one in parsed if one.id and not one.fuzzy
     }
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from webapp.errors import Conflict, Unavailable
+from webapp.errors import Conflict, Unavailable, said
 
 SOCKET = "control.sock"
 TIMEOUT = 10
@@ -28,17 +28,21 @@ def short_path(instance: Path) -> Iterator[str]:
 
 
 def ask(instance: Path, timeout: float = TIMEOUT, /, **request: Any) -> dict[str, Any]:
-    """Raises Unavailable when no supervisor answers, Conflict with its words when it refuses."""
+    """`timeout` in seconds. Raises Unavailable when no supervisor answers, or not in time; Conflict with its words when it
+    refuses."""
     try:
         with short_path(instance) as path, socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             connection.connect(path)
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer: dict[str, Any] = json.loads(connection.makefile("rb").readline(LONGEST))
-    except (OSError, ValueError) as error:
+    except TimeoutError as error:
         raise Unavailable(
-            f"The instance in {instance} is not running. Start it with: make run", code="not_running", detail=str(error)
+            "The supervisor has not answered yet and may still be at work. See what it did before you try again.", code="no_answer"
         ) from error
+    except (OSError, ValueError) as error:
+        hint = said("The instance in %(instance)s is not running. Start it with: make run", instance=str(instance))
+        raise Unavailable(hint, code="not_running", detail=str(error)) from error
     if "refused" in answer:
         raise Conflict(answer["refused"])
     return answer

@@ -52,8 +52,11 @@ class Languages:
         self.otherwise = self.offered.get("en") or next(iter(self.offered.values()))
 
     def asked(self, header: str) -> Language | None:
-        """Of an Accept-Language header (RFC 9110 section 12.5.4) the first that is offered."""
-        return next((found for tag in tags(header) if (found := self.offered.get(tag) or self.offered.get(tag[:2]))), None)
+        """Of an Accept-Language header (RFC 9110 section 12.5.4) the first that is offered, in whatever region."""
+        return next((found for tag in tags(header) if (found := self._nearest(tag))), None)
+
+    def _nearest(self, tag: str) -> Language | None:
+        return self.offered.get(tag) or self.offered.get(tag.partition("-")[0].lower())
 
 
 def found(narrowed: Collection[str], folder: Path = catalogue.FOLDER) -> Languages:

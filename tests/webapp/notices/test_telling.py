@@ -227,6 +227,7 @@ def test_a_worker_that_died_after_sending_tries_once_more_and_one_that_did_not_d
     assert len(service.got) == 2
 
 
+@pytest.mark.both
 def test_two_looks_at_once_make_each_notice_and_each_message_once(house: House, service: Service) -> None:
     """Of two workers one waits for the other."""
     ada, bob = person(house, "Ada"), person(house, "Bob", ["finance"])

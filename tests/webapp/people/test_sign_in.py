@@ -71,6 +71,7 @@ def test_an_attempt_is_good_once(signed_in: People) -> None:
     assert "start again" in again.text
 
 
+@pytest.mark.both
 def test_of_two_that_finish_at_once_one_signs_in(app: Flask, signed_in: People, house: House) -> None:
     browser, url = begun(signed_in)
     answers = [agree(signed_in, url), agree(signed_in, url)]

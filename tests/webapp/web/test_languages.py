@@ -51,6 +51,8 @@ def viewer(**given: Any) -> SimpleNamespace:
     ("de", "", "en-US,de-CH;q=0.5", "de", "de_CH"),
     ("xx", "", "fr", "fr", "fr"),
     ("", "../../etc/passwd", "de", "de", "de"),
+    ("", "", "frp-IT,den,en;q=0.9", "en", "en"),
+    ("", "", "DE-at,en;q=0.5", "de", "de_AT"),
     ("", "", "*", "en", ""),
     ("", "", "x" * 5000, "en", ""),
 ])
