@@ -38,7 +38,7 @@ def files(language: str, folder: Path = FOLDER) -> list[Path]:
 
 
 def read(path: Path) -> dict[Key, tuple[str, ...]]:
-    """The sentences of a file, with the forms that each has: none that a program guessed. Raises PoFileError for a broken file."""
+    """The sentences of a file, with each one's forms: none that a program guessed. Raises PoFileError for a broken file."""
     return _sentences(_parsed(path))
 
 

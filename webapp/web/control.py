@@ -38,7 +38,8 @@ def ask(instance: Path, timeout: float = TIMEOUT, /, **request: Any) -> dict[str
             answer: dict[str, Any] = json.loads(connection.makefile("rb").readline(LONGEST))
     except TimeoutError as error:
         raise Unavailable(
-            "The supervisor has not answered yet and may still be at work. See what it did before you try again.", code="no_answer"
+            "The supervisor has not answered yet and may still be at work. See what it did before you try again.",
+            code="no_answer",
         ) from error
     except (OSError, ValueError) as error:
         hint = said("The instance in %(instance)s is not running. Start it with: make run", instance=str(instance))
