@@ -19,6 +19,7 @@ from tests.bench import (
     figures,
     gateway_call,
     held_calls,
+    live,
     memory,
     queue_page,
     shared_lease,
@@ -30,7 +31,7 @@ from tests.bench.scene import HOST, Scene, scene
 from tests.scripted_provider import Scripted
 
 OUT = Path(os.environ.get("INSTANCE", "instance")) / "bench.json"
-NAMES = ("memory", "gateway", "decision", "decisions", "shared", "caps", "tokens", "queue")
+NAMES = ("memory", "gateway", "decision", "decisions", "shared", "caps", "tokens", "queue", "live")
 OWNERS = ("ada", "cleo")
 
 
@@ -54,7 +55,7 @@ def main() -> None:
 
 
 def steps(made: Scene, bank: Scripted, size: int, *, quick: bool) -> list[tuple[str, Callable[[], list[Figure]]]]:
-    """In this order: memory before there is load, the many actions last."""
+    """In this order: memory before there is load, the many actions and the many people last."""
     agents = {name: made.agent(name, bank) for name in OWNERS}
     made.browser("bob", ["user", "finance"])
     made.start_web()
@@ -68,6 +69,7 @@ def steps(made: Scene, bank: Scripted, size: int, *, quick: bool) -> list[tuple[
         ("caps", lambda: [cap_check.figure(made, ada, held_calls.place(made), size)]),
         ("shared", lambda: [shared_lease.figure(made, ada, size)]),
         ("tokens", lambda: tokens.figures(made, ada, bank, size)), ("queue", lambda: queue_page.figures(made, size)),
+        ("live", lambda: live.figures(made, ada, size)),
     ]
 
 

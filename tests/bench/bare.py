@@ -27,7 +27,7 @@ def serve(made: Scene, module: str) -> Iterator[tuple[int, int]]:
         yield port, started.pid
     finally:
         started.terminate()
-        started.wait(20)
+        started.wait(60)  # gunicorn lets open streams be for its graceful timeout
 
 
 def _answers(port: int) -> bool:

@@ -1,21 +1,41 @@
 """Who waits for something to change is woken when it does: in this process at once, in others by LISTEN/NOTIFY
-(PostgreSQL) or by watching `data_version` (SQLite)."""
+(PostgreSQL), or by watching `data_version` and then reading what was told (SQLite)."""
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 import threading
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import Engine, String, bindparam, func, select
+from sqlalchemy import Engine, String, bindparam, delete, func, insert, select
+from sqlalchemy.orm import Mapped, mapped_column
 
+from webapp.db.base import Base
 from webapp.db.direct import Made, Where, direct
 
 CHANNEL = "counterseal"
 EVERYTHING = "*"
 POLL = 0.25
+KEPT = 1000
+"""Topics that are kept for the other processes. One that slept through more of them looks at everything."""
 NOTIFY = Made(select(func.pg_notify(bindparam("channel", type_=String), bindparam("topic", type_=String))))
+
+
+class Told(Base):
+    """On SQLite: what was told, and by whom, so that one commit does not wake everybody for everything."""
+
+    __tablename__ = "told"
+    shown = ("number", "topic")
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    by: Mapped[str]
+    topic: Mapped[str]
+
+
+TELL = Made(insert(Told.__table__), ("by", "topic"))  # type: ignore[arg-type]
+FORGET = Made(delete(Told).where(Told.number <= select(func.max(Told.number)).scalar_subquery() - KEPT))
 
 
 class Changes:
@@ -27,6 +47,7 @@ class Changes:
         self._counts: dict[str, int] = {}
         self._everything = 0
         self._closed = False
+        self._name = secrets.token_hex(8)
         self._watcher: threading.Thread | None = None
 
     def tell(self, session: Where, *topics: str) -> None:
@@ -34,11 +55,17 @@ class Changes:
         session.info.setdefault("topics", set()).update(topics)
 
     def told(self, session: Where) -> set[str]:
-        """What was told in this session; on PostgreSQL the other processes are told by the commit itself."""
+        """What was told in this session; the other processes are told by the commit itself."""
         topics: set[str] = session.info.pop("topics", set())
-        if self._engine.dialect.name == "postgresql":
+        if not topics:
+            return topics
+        on = direct(session)
+        if on.dialect.name == "postgresql":
             for topic in topics:
-                direct(session).rows(NOTIFY, {"channel": CHANNEL, "topic": topic})
+                on.rows(NOTIFY, {"channel": CHANNEL, "topic": topic})
+        else:
+            on.many(TELL, [{"by": self._name, "topic": topic} for topic in sorted(topics)])
+            on.run(FORGET)
         return topics
 
     def fire(self, topics: Iterable[str]) -> None:
@@ -92,17 +119,31 @@ class Changes:
             self._watcher.start()
 
     def _poll(self) -> None:
-        """`data_version` moves when another connection committed. It does not say what: everyone looks again."""
+        """`data_version` moves when another connection committed, this process's own too. It does not say what."""
         path = self._engine.url.database or ""
         connection = sqlite3.connect(path, check_same_thread=False)
-        seen = None
+        seen, last = None, -1
         while not self._closed:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
-            if seen is not None and version != seen:
-                self.fire([EVERYTHING])
+            if version != seen:
+                topics, last = self._others(connection, last)
+                self.fire(topics)
             seen = version
             time.sleep(POLL)
         connection.close()
+
+    def _others(self, connection: sqlite3.Connection, last: int) -> tuple[set[str], int]:
+        """What others told after that number, and the number of the last of all. At first, where some are missing, and where it
+        cannot be read, that is everything."""
+        try:
+            rows = connection.execute("SELECT number, by, topic FROM told WHERE number > ? ORDER BY number", (last,)).fetchall()
+        except sqlite3.Error:
+            return {EVERYTHING}, -1
+        if last < 0:
+            return {EVERYTHING}, rows[-1][0] if rows else 0
+        if rows and rows[0][0] != last + 1:
+            return {EVERYTHING}, rows[-1][0]
+        return {topic for _number, by, topic in rows if by != self._name}, rows[-1][0] if rows else last
 
     def _listen(self) -> None:
         while not self._closed:

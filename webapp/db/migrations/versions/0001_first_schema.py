@@ -697,6 +697,12 @@ def upgrade() -> None:
     sa.Column('until', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('person', 'client', name=op.f('pk_tainted_agent'))
     )
+    op.create_table('told',
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('by', sa.String(), nullable=False),
+    sa.Column('topic', sa.String(), nullable=False),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_told'))
+    )
     op.create_table('action_group',
     sa.Column('action', sa.String(), nullable=False),
     sa.Column('name', sa.String(), nullable=False),
@@ -1126,6 +1132,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_action_group_name')
 
     op.drop_table('action_group')
+    op.drop_table('told')
     op.drop_table('tainted_agent')
     op.drop_table('suspended_provider')
     with op.batch_alter_table('step_up', schema=None) as batch_op:
