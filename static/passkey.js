@@ -1,4 +1,5 @@
-// Passkeys in forms. The server makes the challenge and checks the answer; this only carries both.
+// Passkeys in forms. The server makes the challenge and checks the answer; this only carries both. `people/_passkey.html` loads
+// it and brings its sentences, by the names of errors, in the language of the page.
 //
 //   <form method="post" data-passkey="get" data-options="{{ options|tojson|forceescape }}">
 //     <input type="hidden" name="assertion">             (for data-passkey="create": name="attestation")
@@ -42,14 +43,8 @@
     });
   }
 
-  const WORDS = {
-    NotAllowedError: "Your device did not use a passkey: it was cancelled, it took too long, or there is none for this site here. Nothing was sent.",
-    AbortError: "That was cancelled. Nothing was sent.",
-    InvalidStateError: "This device already holds a passkey for your account. Use it, or add one from another device.",
-    SecurityError: "The browser does not allow passkeys at this address. Open the site at its own name over HTTPS.",
-    NotSupportedError: "This device cannot make the kind of passkey that is needed.",
-  };
-  const words = (error) => WORDS[error.name] || "The passkey could not be used. Nothing was sent. Try again.";
+  const sentences = document.getElementById("passkey-words").dataset;
+  const words = (error) => sentences[error.name.charAt(0).toLowerCase() + error.name.slice(1)] || sentences.other;
 
   function say(form, problem) {
     const place = form.querySelector("[data-problem]");
@@ -64,14 +59,14 @@
     const before = [...button.childNodes];
     button.setAttribute("aria-busy", "true");
     button.disabled = true;
-    button.replaceChildren("Waiting for your passkey…");
+    button.replaceChildren(sentences.waiting);
     return () => { button.replaceChildren(...before); button.disabled = false; button.removeAttribute("aria-busy"); };
   }
 
   async function ask(form, field, button) {
     say(form, "");
     if (!window.PublicKeyCredential || !navigator.credentials) {
-      say(form, "This browser does not know passkeys. Use an authenticator code, or another browser.");
+      say(form, sentences.unknown);
       return;
     }
     const restore = waiting(button);

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from vault.door import Answer
 from vault.errors import FactorRefused, KeeperError
 from vault.secret import Secret
-from webapp.errors import BadInput, CountersealError
+from webapp.errors import BadInput, CountersealError, said
 
 LONGEST_JSON = 20_000
 LONGEST_CODE = 16
@@ -47,7 +47,9 @@ def read_json(text: str) -> Mapping[str, Any]:
 def refused_words(refusal: KeeperError | CountersealError, form: Mapping[str, str]) -> str:
     """Why an answer was not taken. The keeper says of a wrong code and of a spent one the same, on purpose."""
     wrong_code = isinstance(refusal, FactorRefused) and form.get("code") and not form.get("assertion")
-    return "That code was not accepted. Each works once: wait for the next one and try again." if wrong_code else refusal.hint
+    if wrong_code:
+        return said("That code was not accepted. Each works once: wait for the next one and try again.")
+    return refusal.hint
 
 
 def with_next(path: str, next_url: str) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from webapp.config import People
 from webapp.db.count import changed
-from webapp.errors import LimitReached
+from webapp.errors import LimitReached, said
 from webapp.people.rules import wait_words
 from webapp.people.tables import Person
 
@@ -42,4 +42,4 @@ def clear(session: Session, person: str) -> None:
 def _too_many(session: Session, person: str, settings: People, now: datetime) -> LimitReached:
     since = session.scalar(select(Person.tries_since).where(Person.id == person)) or now
     left = since + timedelta(seconds=settings.attempts_window) - now
-    return LimitReached(f"Too many tries. You can try again {wait_words(left)}.", code="too_many_tries")
+    return LimitReached(said("Too many tries. You can try again %(when)s.", when=wait_words(left)), code="too_many_tries")

@@ -11,7 +11,7 @@ from babel.numbers import get_currency_precision
 from werkzeug.datastructures import MultiDict
 
 from vault.door import Delegation
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.web.viewer import Viewer
 
 AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?")
@@ -44,7 +44,7 @@ def delegation(form: MultiDict[str, str], viewer: Viewer, currency: str, now: da
     """What is to be lent, to whom, from now on. Raises BadInput; the keeper judges it again."""
     until = day_end(form.get("until", ""), viewer)
     if not now < until <= now + LONGEST:
-        raise BadInput(f"A delegation ends within {LONGEST.days} days, and on a day that is still to come.")
+        raise BadInput(said("A delegation ends within %(days)s days, and on a day that is still to come.", days=LONGEST.days))
     group, to = form.get("group", ""), form.get("to", "")
     if group not in viewer.groups:
         raise BadInput("Choose a group that you are in.")
@@ -53,7 +53,7 @@ def delegation(form: MultiDict[str, str], viewer: Viewer, currency: str, now: da
     servers = tuple(sorted({one for one in NAMES.split(form.get("servers", "")) if one}))
     classes = tuple(sorted({one for one in form.getlist("classes") if one in CLASSES}))
     if len(servers) > SERVERS:
-        raise BadInput(f"Name at most {SERVERS} servers.")
+        raise BadInput(said("Name at most %(most)s servers.", most=SERVERS))
     return Delegation(viewer.person, to, group, servers, classes, _minor(form.get("up_to", ""), currency), _whole(now), until)
 
 
@@ -79,5 +79,5 @@ def _minor(text: str, currency: str) -> int | None:
         return None
     places = get_currency_precision(currency)
     if not AMOUNT.fullmatch(text) or len(text.partition(".")[2]) > places:
-        raise BadInput(f"Write the amount as digits, in {currency}, for example 500 or 500.00.")
+        raise BadInput(said("Write the amount as digits, in %(currency)s, for example 500 or 500.00.", currency=currency))
     return int(Decimal(text).scaleb(places))

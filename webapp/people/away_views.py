@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.door import Delegation
 from vault.errors import BadRequest, FactorRefused, KeeperError, MayNotDecide, NotKnown, Stale, TooMany
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.people import away_forms, delegations, lookup, rota
 from webapp.people.answers import read_answer
 from webapp.people.tables import Person
 from webapp.web.guards import admin, person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 REFUSED = (BadInput, BadRequest, FactorRefused, MayNotDecide, NotKnown, Stale, TooMany)
 
@@ -44,7 +45,7 @@ def set_away() -> ResponseReturnValue:
     except BadInput as error:
         return _page(error.hint, 400)
     house().database.write(lambda s: delegations.away(s, who, until, now))
-    flash("Others are asked first until then." if until else "Welcome back.", "good")
+    flash(said("Others are asked first until then.") if until else said("Welcome back."), "good")
     return redirect("/you/away", 303)
 
 
@@ -80,14 +81,14 @@ def sign_delegation() -> ResponseReturnValue:
         return _sign(wanted, error.hint, 422)
     except KeeperError as error:
         return _page(error.hint, 400)
-    flash("Delegated. You can end it here at any time.", "good")
+    flash(said("Delegated. You can end it here at any time."), "good")
     return redirect("/you/away", 303)
 
 
 @person
 def end_delegation(delegation: str) -> ResponseReturnValue:
     delegations.end(house(), viewer(), delegation)
-    flash("Ended. From now on it counts for nothing.", "good")
+    flash(said("Ended. From now on it counts for nothing."), "good")
     back = request.form.get("group", "")
     return redirect(url_for("people.group_page", group=back) if back and viewer().admin else "/you/away", 303)
 
@@ -122,7 +123,7 @@ def add_slot(group: str) -> ResponseReturnValue:
     form, actor, now = request.form, f"person:{viewer().person}", house().clock()
     day, first, last = (form.get(name, "", str) for name in ("day", "first", "last"))
     if not all(one.isascii() and one.isdecimal() and len(one) < 3 for one in (day, first, last)):
-        return _group(group, "Choose a day and two hours.", 400)
+        return _group(group, said("Choose a day and two hours."), 400)
     try:
         house().database.write(lambda s: rota.add(
             s, group, day=int(day), first=int(first), last=int(last), person=form.get("person", ""), actor=actor, now=now

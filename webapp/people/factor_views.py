@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 from urllib.parse import parse_qs, urlsplit
 
-from flask import flash, redirect, render_template, request
+from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.door import TotpOffer
 from vault.errors import FactorRefused, Stale, TooMany
-from webapp.errors import BadInput, LimitReached
+from webapp.errors import BadInput, LimitReached, said
 from webapp.people import factors
 from webapp.people.answers import read_code, read_json, refused_words, with_next
-from webapp.people.rules import browser_words, own_path
+from webapp.people.rules import browser_said, browser_words, own_path
 from webapp.web.guards import person, signing_in
 from webapp.web.house import house
+from webapp.web.languages import told
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 
 @signing_in
@@ -67,7 +69,8 @@ def add_totp() -> ResponseReturnValue:
 @person
 def remove(factor: str) -> ResponseReturnValue:
     ended = factors.remove(house(), viewer(), factor)
-    flash("Removed. " + ("You were signed out everywhere else." if ended else "It cannot be used any more."), "good")
+    others, none = said("Removed. You were signed out everywhere else."), said("Removed. It cannot be used any more.")
+    flash(others if ended else none, "good")
     return redirect("/you", 303)
 
 
@@ -83,7 +86,7 @@ def _offer_passkey(problem: str, status: int) -> ResponseReturnValue:
     challenge = house().door.passkey_begin(proof=who.proof, account=who.email or who.name)
     page = render_template(
         "people/passkey.html", next_url=_wanted(), options=challenge.options, sealed=challenge.sealed, problem=problem,
-        name=request.form.get("name") or browser_words(request.user_agent.string),
+        name=request.form.get("name") or told(browser_said(browser_words(request.user_agent.string))),
     )
     return page, status
 
@@ -105,7 +108,8 @@ def _ask_code_again(problem: str, status: int) -> ResponseReturnValue:
 
 
 def _added(ended: int) -> ResponseReturnValue:
-    flash("Added. You were signed out everywhere else." if ended else "Added. You will be asked for it when you sign in.", "good")
+    others, none = said("Added. You were signed out everywhere else."), said("Added. You will be asked for it when you sign in.")
+    flash(others if ended else none, "good")
     return redirect(_wanted("/you"), 303)
 
 

@@ -16,18 +16,20 @@ from vault.door import Answer, Checked, FactorKind
 from vault.errors import FactorRefused, Stale
 from vault.secret import Secret
 from webapp import audit
+from webapp.errors import Said, said
 from webapp.people import attempts, factor_rows, sessions
 from webapp.web.house import House
+from webapp.web.languages import told
 from webapp.web.viewer import Viewer
 
-NAMES: Mapping[FactorKind, str] = {"passkey": "Passkey", "totp": "Authenticator app"}
+NAMES: Mapping[FactorKind, Said] = {"passkey": said("Passkey"), "totp": said("Authenticator app")}
 NAME_LENGTH = 60
 
 
 def factor_name(given: str, kind: FactorKind) -> str:
-    """What the person calls this factor, on one line, or what it is."""
+    """What the person calls this factor, on one line, or what it is in their language."""
     plain = " ".join("".join(char if char.isprintable() else " " for char in given).split())
-    return plain[:NAME_LENGTH].rstrip() or NAMES[kind]
+    return plain[:NAME_LENGTH].rstrip() or told(NAMES[kind])
 
 
 def check(house: House, viewer: Viewer, answer: Answer) -> None:

@@ -15,7 +15,7 @@ from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from vault.door import NO_FACTOR, SessionProof
 from vault.errors import KeeperAway, NotSignedIn, SessionEnded
-from webapp.errors import BadInput, Forbidden, Misdirected
+from webapp.errors import BadInput, Forbidden, Misdirected, said
 from webapp.people import cookies, delegations, sessions
 from webapp.people.answers import with_next
 from webapp.people.form_session import KeeperSigned
@@ -115,7 +115,7 @@ def ended_at_the_keeper(error: Exception) -> ResponseReturnValue:
 
 def ask_to_sign_in() -> ResponseReturnValue:
     """A page load is sent to sign in and comes back; htmx is told to go there; a program gets 401."""
-    return _send_to("/sign-in", 401, "Sign in first.", "not_signed_in")
+    return _send_to("/sign-in", 401, said("Sign in first."), "not_signed_in")
 
 
 def _address(the_house: House) -> ResponseReturnValue | None:
@@ -126,7 +126,7 @@ def _address(the_house: House) -> ResponseReturnValue | None:
     page = request.method in SAFE_METHODS and guard_of(_view()) != "machine"
     if settings.evaluation and page and loopback_twin(request.host, settings.netloc):
         return redirect(settings.public_url + request.full_path.removesuffix("?"), 302)
-    raise Misdirected(f"This server answers at {settings.public_url} only.")
+    raise Misdirected(said("This server answers at %(address)s only.", address=settings.public_url))
 
 
 def _enter(csrf: CSRFProtect) -> ResponseReturnValue | None:
@@ -153,7 +153,7 @@ def _refusal(mark: str) -> ResponseReturnValue | None:
         unauthorized: ResponseReturnValue = current_app.login_manager.unauthorized()  # type: ignore[attr-defined]
         return unauthorized
     if admission == "second_step":
-        return _send_to("/sign-in/second", 401, "Finish signing in first.", "second_step")
+        return _send_to("/sign-in/second", 401, said("Finish signing in first."), "second_step")
     if admission == "forbidden":
         raise Forbidden("This page is for people with another role.")
     return None

@@ -9,7 +9,7 @@ from sqlalchemy import Text, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from webapp.db.direct import Made, Where, direct
-from webapp.errors import BadInput, Missing
+from webapp.errors import BadInput, Missing, said
 from webapp.people.tables import Person
 
 NAME = Made(select(Person.name).where(Person.id == bindparam("person")))
@@ -39,9 +39,11 @@ def one(session: Session, called: str) -> str:
     means = or_(Person.id == called, Person.subject == called, func.lower(Person.email) == called.lower())
     found = session.scalars(select(Person.id).where(means).limit(2)).all() if called else []
     if not found:
-        raise Missing(f"Nobody who is called {called!r} has signed in here yet.")
+        raise Missing(said("Nobody who is called %(name)s has signed in here yet.", name=repr(called)))
     if len(found) > 1:
-        raise BadInput(f"Several persons are called {called!r}. Name one by their id, which starts with per_.")
+        raise BadInput(said(
+            "Several persons are called %(name)s. Name one by their id, which starts with per_.", name=repr(called)
+        ))
     return found[0]
 
 

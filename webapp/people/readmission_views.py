@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.errors import BadRequest, FactorRefused, KeeperError, MayNotDecide, NotKnown, Stale, TooMany
-from webapp.errors import BadInput, Forbidden, Missing
+from webapp.errors import BadInput, Forbidden, Missing, said
 from webapp.people import lookup, readmission
 from webapp.people.answers import read_answer, with_next
 from webapp.people.rules import own_path
@@ -14,9 +14,11 @@ from webapp.people.tables import Person, Readmission
 from webapp.web.guards import admin, person, signing_in
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 REFUSED = (BadInput, BadRequest, FactorRefused, Forbidden, MayNotDecide, Missing, NotKnown, Stale, TooMany)
 LONGEST = 500
+OPERATOR = {"operator": said("an operator")}
 
 
 @admin
@@ -28,7 +30,7 @@ def _index(problem: str, status: int) -> ResponseReturnValue:
     with house().database.read() as session:
         rows = readmission.latest(session)
         ids = {one for row in rows for one in (row.person, row.started_by, row.confirmed_by) if one}
-        names = {**lookup.names(session, ids), "operator": "an operator"}
+        names = {**lookup.names(session, ids), **OPERATOR}
     return render_template(
         "people/readmissions.html", rows=rows, names=names, problem=problem, form=request.form, now=house().clock(),
     ), status
@@ -59,14 +61,14 @@ def start_readmission() -> ResponseReturnValue:
     with house().database.read() as session:
         found = session.get(Person, request.form.get("person", ""))
     if found is None:
-        return _index("Nobody of that name has signed in here.", 400)
+        return _index(said("Nobody of that name has signed in here."), 400)
     try:
         which = readmission.start(house(), viewer(), found.id, reason, read_answer(request.form))
     except (FactorRefused, Stale, BadInput) as error:
         return _sign(found, reason, error.hint, 422)
     except REFUSED as error:
         return _index(error.hint, 400)
-    flash("You said the first word. Another administrator has to say the second within a day.", "good")
+    flash(said("You said the first word. Another administrator has to say the second within a day."), "good")
     return redirect(url_for("people.readmission_one", which=which), 303)
 
 
@@ -83,7 +85,7 @@ def _one(which: str, problem: str, status: int) -> ResponseReturnValue:
     with house().database.read() as session:
         row = readmission.get(session, which)
         found = session.get_one(Person, row.person)
-        names = {**lookup.names(session, {row.person, row.started_by, row.confirmed_by} - {""}), "operator": "an operator"}
+        names = {**lookup.names(session, {row.person, row.started_by, row.confirmed_by} - {""}), **OPERATOR}
     asked, refusal = None, ""
     if row.state == "started" and row.until > now and not who.selves & {row.started_by, row.person}:
         asked, refusal = _challenge(row)
@@ -109,7 +111,9 @@ def confirm_readmission(which: str) -> ResponseReturnValue:
         readmission.confirm(house(), viewer(), row, read_answer(request.form))
     except REFUSED as error:
         return _one(which, error.hint, 422)
-    flash("Agreed. They are signed out everywhere, and have three days to sign in and set up a new second step.", "good")
+    flash(
+        said("Agreed. They are signed out everywhere, and have three days to sign in and set up a new second step."), "good"
+    )
     return redirect(url_for("people.readmission_one", which=which), 303)
 
 
@@ -117,7 +121,7 @@ def confirm_readmission(which: str) -> ResponseReturnValue:
 def end_readmission(which: str) -> ResponseReturnValue:
     who = viewer()
     readmission.end(house(), who, which)
-    flash("Stopped. It lets nobody in any more.", "good")
+    flash(said("Stopped. It lets nobody in any more."), "good")
     return redirect(url_for("people.readmissions") if who.admin and request.form.get("from") == "list" else "/you", 303)
 
 

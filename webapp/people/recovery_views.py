@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request
+from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, TooMany
-from webapp.errors import BadInput, LimitReached
+from webapp.errors import BadInput, LimitReached, nsaid, said
 from webapp.people import recovery
 from webapp.people.answers import with_next
 from webapp.people.rules import own_path
 from webapp.web.guards import person, signing_in
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 
 @person
@@ -41,7 +42,9 @@ def use_code() -> ResponseReturnValue:
         return _use(refusal.hint, 422)
     except (LimitReached, TooMany) as limit:
         return _use(limit.hint, 429)
-    flash(f"That code is spent. {left or 'None'} {'is' if left == 1 else 'are'} left.", "good" if left > recovery.FEW else "warn")
+    none = said("That code is spent. None are left.")
+    some = nsaid("That code is spent. %(num)s is left.", "That code is spent. %(num)s are left.", left)
+    flash(some if left else none, "good" if left > recovery.FEW else "warn")
     return redirect(with_next("/you/factors/first", _wanted()), 303)
 
 

@@ -11,11 +11,13 @@ from sqlalchemy.orm import Session
 
 from webapp import audit
 from webapp.config import Policy
-from webapp.errors import BadInput, Missing
+from webapp.errors import BadInput, Missing, said
 from webapp.ids import new_id
 from webapp.people.tables import OnCall, Person
 
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+DAYS = (
+    said("Monday"), said("Tuesday"), said("Wednesday"), said("Thursday"), said("Friday"), said("Saturday"), said("Sunday"),
+)
 MOST = 100
 
 
@@ -26,7 +28,7 @@ def add(session: Session, group: str, *, day: int, first: int, last: int, person
     if session.get(Person, person) is None:
         raise Missing("Nobody by that name has signed in here yet.")
     if len(of(session, group)) >= MOST:
-        raise BadInput(f"A group has at most {MOST} slots. Take one out first.")
+        raise BadInput(said("A group has at most %(most)s slots. Take one out first.", most=MOST))
     slot = new_id("slt")
     session.add(OnCall(id=slot, group_name=group, day=day, first=first, last=last, person=person, made_at=now))
     audit.append(session, kind="rota.added", actor=actor, subject=slot, at=now,

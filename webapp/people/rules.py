@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
+from webapp.errors import nsaid, said
 from webapp.web.viewer import Viewer
 
 Admission = Literal["in", "sign_in", "second_step", "forbidden"]
@@ -97,9 +98,8 @@ def wait_words(left: timedelta) -> str:
     """`in 3 minutes`, rounded up: never sooner than it is true."""
     seconds = max(1, math.ceil(left.total_seconds()))
     if seconds < 60:
-        return f"in {seconds} seconds" if seconds > 1 else "in a second"
-    minutes = math.ceil(seconds / 60)
-    return f"in {minutes} minutes" if minutes > 1 else "in a minute"
+        return nsaid("in a second", "in %(num)s seconds", seconds)
+    return nsaid("in a minute", "in %(num)s minutes", math.ceil(seconds / 60))
 
 
 BROWSERS = (
@@ -112,8 +112,18 @@ SYSTEMS = (
 )
 
 
+ANY = "A browser"
+
+
 def browser_words(user_agent: str) -> str:
     """`Firefox on Linux`, so that a person recognises their own sessions. Never a reason to let anybody in."""
-    browser = next((name for mark, name in BROWSERS if mark in user_agent), "A browser")
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), ANY)
     system = next((name for mark, name in SYSTEMS if mark in user_agent), "")
     return f"{browser} on {system}" if system else browser
+
+
+def browser_said(words: str) -> str:
+    """What `browser_words` found when a session began, for a page in its reader's language."""
+    name, _, system = words.partition(" on ")
+    browser = said("A browser") if name == ANY else name
+    return said("%(browser)s on %(system)s", browser=browser, system=system) if system else browser

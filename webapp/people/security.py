@@ -19,7 +19,7 @@ from webapp.audit.tables import Entry
 from webapp.audit.whose import PERSON
 from webapp.db.count import changed
 from webapp.db.once import insert_once
-from webapp.errors import Conflict, Forbidden, Missing
+from webapp.errors import Conflict, Forbidden, Missing, Said, nsaid, said
 from webapp.ids import new_id
 from webapp.people import lookup, sessions
 from webapp.people.tables import Doubt
@@ -27,8 +27,25 @@ from webapp.web.viewer import Viewer
 
 PAGE = 50
 WHY = "the person said that something was not them"
-KINDS = {"passkey": "a passkey", "totp": "an authenticator app"}
+LONGEST = 200
 Detail = Mapping[str, Any]
+CONFIRMED = {"passkey": said("Confirmed with a passkey"), "totp": said("Confirmed with an authenticator app")}
+ADDED = {"passkey": said("Added a passkey"), "totp": said("Added an authenticator app")}
+ENDED = {
+    "": said("Signed out"),
+    "signed out": said("Signed out"),
+    "ended by the person": said("Signed out: ended by the person"),
+    "a factor was added": said("Signed out: a factor was added"),
+    "a factor was removed": said("Signed out: a factor was removed"),
+    "signed in again": said("Signed out: signed in again"),
+    "ended at the keeper": said("Signed out: ended at the keeper"),
+    "signed out at the identity provider": said("Signed out: signed out at the identity provider"),
+    "administrators let them in again": said("Signed out: administrators let them in again"),
+    WHY: said("Signed out: the person said that something was not them"),
+    "may be compromised": said("Signed out: may be compromised"),
+    "the instance was restored from a backup": said("Signed out: the instance was restored from a backup"),
+}
+"""By why a session was ended, which the log says in English."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +53,7 @@ class Event:
     id: str
     at: datetime
     kind: str
-    what: str
+    what: Said
     said: str
     """In somebody else's words, or empty."""
     by: str
@@ -49,68 +66,100 @@ class Event:
 
 @dataclass(frozen=True)
 class Words:
-    what: Callable[[Detail], str]
+    what: Callable[[Detail], Said]
     said: Callable[[Detail], str] = lambda _detail: ""
     warn: bool = False
     own: bool = True
     """It was done in the person's name: it may not have been them."""
 
 
-def _always(text: str) -> Callable[[Detail], str]:
+def _always(text: Said) -> Callable[[Detail], Said]:
     return lambda _detail: text
 
 
-def _factor(before: str) -> Callable[[Detail], str]:
-    return lambda detail: f"{before} {KINDS.get(str(detail.get('kind')), 'a second step')}"
+def _factor(known: Mapping[str, Said], otherwise: Said) -> Callable[[Detail], Said]:
+    return lambda detail: known.get(str(detail.get("kind")), otherwise)
 
 
 def _of(name: str) -> Callable[[Detail], str]:
     return lambda detail: str(detail.get(name) or "")
 
 
-def _failed(detail: Detail) -> str:
-    return "A wrong recovery code was tried" if detail.get("kind") == "recovery" else "The second step did not succeed"
+def _failed(detail: Detail) -> Said:
+    recovery = detail.get("kind") == "recovery"
+    return said("A wrong recovery code was tried") if recovery else said("The second step did not succeed")
 
 
-def _used(detail: Detail) -> str:
-    return f"A recovery code was spent; {detail.get('left', 'some')} were left"
+def _used(detail: Detail) -> Said:
+    left = detail.get("left")
+    if not isinstance(left, int):
+        return said("A recovery code was spent; some were left")
+    return nsaid("A recovery code was spent; %(num)s was left", "A recovery code was spent; %(num)s were left", left)
 
 
-def _ended(detail: Detail) -> str:
+def _ended(detail: Detail) -> Said:
     """Why is a phrase of ours."""
-    why = str(detail.get("why") or "")
-    return f"Signed out: {why}" if why and why != "signed out" else "Signed out"
+    why = str(detail.get("why") or "")[:LONGEST]
+    return ENDED.get(why, said("Signed out: %(why)s", why=why))
+
+
+def _lent(detail: Detail) -> Said:
+    return said("Lent the group %(group)s", group=_text(detail, "group"))
+
+
+def _lent_no_longer(detail: Detail) -> Said:
+    return said("No longer lends the group %(group)s", group=_text(detail, "group"))
+
+
+def _consented(detail: Detail) -> Said:
+    provider = _text(detail, "provider")
+    if not provider:
+        return said("Allowed a server to use an account at a provider")
+    return said("Allowed a server to use an account at %(provider)s", provider=provider)
+
+
+def _connected(detail: Detail) -> Said:
+    provider = _text(detail, "provider")
+    if not provider:
+        return said("Connected an account at a provider")
+    return said("Connected an account at %(provider)s", provider=provider)
+
+
+def _text(detail: Detail, name: str) -> str:
+    return str(detail.get(name) or "")[:LONGEST]
 
 
 WORDS: Mapping[str, Words] = {
-    "session.opened": Words(_always("Signed in at the identity provider"), _of("browser")),
+    "session.opened": Words(_always(said("Signed in at the identity provider")), _of("browser")),
     "session.ended": Words(_ended, own=False),
-    "second_step.done": Words(_factor("Confirmed with"), _of("name")),
+    "second_step.done": Words(_factor(CONFIRMED, said("Confirmed with a second step")), _of("name")),
     "second_step.failed": Words(_failed, warn=True),
-    "factor.added": Words(_factor("Added"), _of("name"), warn=True),
-    "factor.removed": Words(_always("Removed a second step"), warn=True),
-    "recovery.made": Words(_always("Made new recovery codes; those of before are void"), warn=True),
+    "factor.added": Words(_factor(ADDED, said("Added a second step")), _of("name"), warn=True),
+    "factor.removed": Words(_always(said("Removed a second step")), warn=True),
+    "recovery.made": Words(_always(said("Made new recovery codes; those of before are void")), warn=True),
     "recovery.used": Words(_used, warn=True),
-    "sign_in.logged_out": Words(_always("Signed out at the identity provider"), own=False),
-    "delegation.made": Words(lambda detail: f"Lent the group {detail.get('group', '')}", warn=True),
-    "delegation.ended": Words(lambda detail: f"No longer lends the group {detail.get('group', '')}", own=False),
-    "oauth.consented": Words(_always("Allowed an agent to call a server’s tools; it calls itself"), _of("client_name")),
-    "oauth.revoked": Words(_always("An agent’s access ended"), own=False),
-    "consent.given": Words(lambda detail: f"Allowed a server to use an account at {detail.get('provider', 'a provider')}"),
-    "consent.withdrawn": Words(_always("A server may no longer use an account"), own=False),
-    "connection.connected": Words(lambda detail: f"Connected an account at {detail.get('provider', 'a provider')}"),
-    "connection.disconnected": Words(_always("Disconnected an account"), own=False),
-    "readmission.started": Words(_always("Asked that you set up a new second step"), _of("reason"), warn=True, own=False),
-    "readmission.agreed": Words(_always("Agreed that you set up a new second step"), warn=True, own=False),
-    "readmission.found": Words(_always("It was asked before that you set up a new second step"), warn=True, own=False),
-    "readmission.by_operator": Words(_always("Let you set up a new second step, alone"), _of("reason"), warn=True, own=False),
-    "readmission.used": Words(_always("Came back after losing every device, to set up a new second step"), warn=True),
-    "readmission.ended": Words(_always("It was stopped that you set up a new second step"), own=False),
-    "incident.opened": Words(_always("Everything in your name was stopped"), _of("reason"), warn=True, own=False),
-    "incident.lifted": Words(_always("Your access was resumed"), own=False),
-    "person.linked": Words(_always("Another sign-in of yours was linked to this one"), own=False),
-    "person.unlinked": Words(_always("A linked sign-in of yours was parted from this one"), own=False),
-    "person.not_me": Words(_always("You said that something was not you"), own=False),
+    "sign_in.logged_out": Words(_always(said("Signed out at the identity provider")), own=False),
+    "delegation.made": Words(_lent, warn=True),
+    "delegation.ended": Words(_lent_no_longer, own=False),
+    "oauth.consented": Words(_always(said("Allowed an agent to call a server’s tools; it calls itself")), _of("client_name")),
+    "oauth.revoked": Words(_always(said("An agent’s access ended")), own=False),
+    "consent.given": Words(_consented),
+    "consent.withdrawn": Words(_always(said("A server may no longer use an account")), own=False),
+    "connection.connected": Words(_connected),
+    "connection.disconnected": Words(_always(said("Disconnected an account")), own=False),
+    "readmission.started": Words(_always(said("Asked that you set up a new second step")), _of("reason"), warn=True, own=False),
+    "readmission.agreed": Words(_always(said("Agreed that you set up a new second step")), warn=True, own=False),
+    "readmission.found": Words(_always(said("It was asked before that you set up a new second step")), warn=True, own=False),
+    "readmission.by_operator": Words(
+        _always(said("Let you set up a new second step, alone")), _of("reason"), warn=True, own=False
+    ),
+    "readmission.used": Words(_always(said("Came back after losing every device, to set up a new second step")), warn=True),
+    "readmission.ended": Words(_always(said("It was stopped that you set up a new second step")), own=False),
+    "incident.opened": Words(_always(said("Everything in your name was stopped")), _of("reason"), warn=True, own=False),
+    "incident.lifted": Words(_always(said("Your access was resumed")), own=False),
+    "person.linked": Words(_always(said("Another sign-in of yours was linked to this one")), own=False),
+    "person.unlinked": Words(_always(said("A linked sign-in of yours was parted from this one")), own=False),
+    "person.not_me": Words(_always(said("You said that something was not you")), own=False),
 }
 """By kind. What is not here is not shown: `tests` say that each kind of `audit.whose` is."""
 
@@ -138,9 +187,9 @@ def _events(session: Session, person: str, found: Sequence[Entry]) -> list[Event
 def _event(entry: Entry, person: str, names: Mapping[str, str]) -> Event:
     words, detail = WORDS[entry.kind], json.loads(entry.body)["detail"]
     who = entry.actor.removeprefix(PERSON)
-    by = {"system": "", "cli": "an operator"}.get(who, names.get(who, "")) if who != person else ""
+    by = {"system": "", "cli": said("an operator")}.get(who, names.get(who, "")) if who != person else ""
     return Event(
-        entry.id, entry.at, entry.kind, words.what(detail)[:300], words.said(detail)[:500], by, "warn" if words.warn else "",
+        entry.id, entry.at, entry.kind, words.what(detail), words.said(detail)[:500], by, "warn" if words.warn else "",
         words.own and who == person,
     )
 
@@ -158,7 +207,7 @@ def not_me(session: Session, viewer: Viewer, entry: str, now: datetime) -> None:
     sessions.end_all(session, person=viewer.person, why=WHY, actor=actor, now=now)
 
 
-def doubts(session: Session) -> list[tuple[Doubt, str, str]]:
+def doubts(session: Session) -> list[tuple[Doubt, str, Said]]:
     """For administrators: what nobody has looked into yet, whose it is, and what it was, the newest first."""
     found = session.scalars(select(Doubt).where(Doubt.settled_at.is_(None)).order_by(Doubt.id.desc()).limit(PAGE)).all()
     names = lookup.names(session, {row.person for row in found})

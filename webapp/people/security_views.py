@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import flash, g, make_response, redirect, render_template, request, session, url_for
+from flask import g, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from webapp.errors import said
 from webapp.people import cookies, security
 from webapp.web.guards import admin, person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 LONGEST = 64
 
@@ -56,5 +58,5 @@ def not_me(entry: str) -> ResponseReturnValue:
 def settle_doubt(doubt: str) -> ResponseReturnValue:
     who, now = viewer(), house().clock()
     house().database.write(lambda db: security.settle(db, who, doubt[:LONGEST], now))
-    flash("Noted: you have looked into it.", "good")
+    flash(said("Noted: you have looked into it."), "good")
     return redirect(url_for("incidents.index"), 303)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import flash, make_response, redirect, render_template, request, session
+from flask import make_response, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, KeeperError, Stale, TooMany
 from vault.secret import Secret
-from webapp.errors import HTTP, BadInput, Forbidden, LimitReached, look_up
+from webapp.errors import HTTP, BadInput, Forbidden, LimitReached, look_up, psaid, said
 from webapp.people import cookies, factors, readmission, sessions, sign_in
 from webapp.people.answers import read_answer, refused_words, with_next
 from webapp.people.rules import browser_words, own_path
@@ -15,19 +15,22 @@ from webapp.people.tables import Readmission
 from webapp.web.guards import public, signing_in
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 SAID = {
-    "access_denied": "The identity provider did not let you in, or you cancelled there.",
-    "login_required": "The identity provider wants you to sign in there again.",
-    "temporarily_unavailable": "The identity provider is out of service for the moment.",
+    "access_denied": said("The identity provider did not let you in, or you cancelled there."),
+    "login_required": said("The identity provider wants you to sign in there again."),
+    "temporarily_unavailable": said("The identity provider is out of service for the moment."),
 }
-READMITTED = "Somebody wants to let you set up a new second step. If you did not ask for that, stop it on the page You."
+REFUSED = said("The identity provider refused the sign-in.")
+READMITTED = said("Somebody wants to let you set up a new second step. If you did not ask for that, stop it on the page You.")
+UNNAMED = psaid("after: continue with", "single sign-on")
 
 
 @public
 def sign_in_page() -> ResponseReturnValue:
     wanted = own_path(request.args.get("next"))
-    return render_template("people/sign_in.html", next_url=wanted, title=house().settings.people.idp_title, problem="")
+    return render_template("people/sign_in.html", next_url=wanted, title=_title(), problem="")
 
 
 @public
@@ -42,7 +45,7 @@ def callback() -> ResponseReturnValue:
     try:
         if error:
             sign_in.refused(house(), came, error)
-            return _failed(SAID.get(error, "The identity provider refused the sign-in."), 400)
+            return _failed(SAID.get(error, REFUSED), 400)
         cookie, next_url = sign_in.finish(house(), came)
     except BadInput as over:
         return _failed(over.hint, 400)
@@ -108,8 +111,13 @@ def _signed_in(cookie: Secret[str], next_url: str) -> ResponseReturnValue:
 
 
 def _failed(problem: str, status: int) -> ResponseReturnValue:
+    return render_template("people/sign_in.html", next_url="/", title=_title(), problem=problem), status
+
+
+def _title() -> str:
+    """What operators call their identity provider is said as it is."""
     title = house().settings.people.idp_title
-    return render_template("people/sign_in.html", next_url="/", title=title, problem=problem), status
+    return UNNAMED if title == UNNAMED else title
 
 
 def _second(problem: str, status: int) -> ResponseReturnValue:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request
+from flask import redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from vault.door import Factor, RecoveryLeft
 from vault.errors import KeeperError
+from webapp.errors import said
 from webapp.people import readmission, sessions, zones
 from webapp.people.recovery import FEW
+from webapp.people.rules import browser_said
 from webapp.people.sign_in_views import leave
 from webapp.people.tables import Person
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 
 @person
@@ -28,7 +31,7 @@ def page() -> ResponseReturnValue:
     factors, left, problem = _factors(who.person)
     return render_template(
         "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem,
-        recovery=left, few=FEW, readmission=again, unconfirmed=unconfirmed,
+        recovery=left, few=FEW, readmission=again, unconfirmed=unconfirmed, browser_said=browser_said,
     )
 
 
@@ -36,7 +39,7 @@ def page() -> ResponseReturnValue:
 def set_zone() -> ResponseReturnValue:
     who, now, zone = viewer().person, house().clock(), request.form.get("zone", "")
     house().database.write(lambda db: zones.choose(db, person=who, zone=zone, now=now))
-    flash("Times are now shown in " + zones.words(zone) + ".", "good")
+    flash(said("Times are now shown in %(zone)s.", zone=zones.words(zone)), "good")
     return redirect("/you", 303)
 
 
@@ -44,7 +47,7 @@ def set_zone() -> ResponseReturnValue:
 def end_session(session: str) -> ResponseReturnValue:
     who, now = viewer(), house().clock()
     house().database.write(lambda db: sessions.end(db, session=session, person=who.person, why="ended by the person", now=now))
-    flash("Signed out there.", "good")
+    flash(said("Signed out there."), "good")
     return redirect("/you", 303)
 
 
@@ -53,7 +56,7 @@ def end_others() -> ResponseReturnValue:
     who, now = viewer(), house().clock()
     why = "ended by the person"
     house().database.write(lambda db: sessions.end_others(db, person=who.person, keep=who.session, why=why, now=now))
-    flash("You are signed out everywhere else.", "good")
+    flash(said("You are signed out everywhere else."), "good")
     return redirect("/you", 303)
 
 

@@ -15,6 +15,7 @@ from webapp.people.rules import (
     admit,
     alive,
     any_of,
+    browser_said,
     browser_words,
     from_our_page,
     loopback_twin,
@@ -150,3 +151,4 @@ def test_the_wait_is_never_said_shorter_than_it_is() -> None:
 ])
 def test_a_session_is_named_so_that_its_owner_knows_it(agent: str, said: str) -> None:
     assert browser_words(agent) == said
+    assert browser_said(said) == said

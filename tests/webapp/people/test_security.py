@@ -15,7 +15,9 @@ from tests.webapp.people.test_sessions import inside
 from tests.webapp.people.test_signed_out import proof, refused, told
 from webapp import audit
 from webapp.audit.tables import Entry
-from webapp.people import security
+from webapp.backup import restored
+from webapp.incidents import opening
+from webapp.people import backchannel, readmission, security
 from webapp.people.tables import Doubt
 from webapp.web.house import House
 
@@ -151,3 +153,25 @@ def test_a_name_that_somebody_chose_is_text(signed_in: People) -> None:
     page = ada.get("/you/security").text
     assert "<b>You must" not in page
     assert "<bdi class=\"their-words\">" in page
+
+
+def test_each_end_of_a_session_is_said_in_a_sentence_that_can_be_translated() -> None:
+    """And in English as the log has it."""
+    known = {backchannel.WHY, readmission.WHY, security.WHY, opening.OUTCOME, restored.WHY}
+    assert known <= security.ENDED.keys()
+    for why, words in security.ENDED.items():
+        assert words == (f"Signed out: {why}" if why not in ("", "signed out") else "Signed out")
+        assert not words.values
+    assert security.WORDS["session.ended"].what({"why": "for another reason"}) == "Signed out: for another reason"
+
+
+@pytest.mark.parametrize(("kind", "detail", "words"), [
+    ("recovery.used", {"left": 1}, "A recovery code was spent; 1 was left"),
+    ("recovery.used", {}, "A recovery code was spent; some were left"),
+    ("second_step.done", {"kind": "passkey"}, "Confirmed with a passkey"),
+    ("second_step.done", {"kind": "another"}, "Confirmed with a second step"),
+    ("connection.connected", {"provider": "%(num)s"}, "Connected an account at %(num)s"),
+    ("consent.given", {}, "Allowed a server to use an account at a provider"),
+])
+def test_what_the_log_does_not_say_is_left_out(kind: str, detail: dict[str, object], words: str) -> None:
+    assert security.WORDS[kind].what(detail) == words
