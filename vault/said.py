@@ -62,23 +62,37 @@ def one_of_ours(text: str, context: str = "") -> Said:
 
 
 def carried(text: str) -> dict[str, Any]:
-    """What `heard` needs to make it again on the other side of the door, if it has values."""
+    """What `heard` needs to make it again on the other side of the door, or of a row, if it has values."""
     if not isinstance(text, Said) or not text.values:
         return {}
-    plain = {name: value if isinstance(value, int) else str(value) for name, value in text.values.items()}
-    return {"said": [text.msgid, text.many, text.context, plain]}
+    return {"said": _parts(text)}
+
+
+def _parts(text: Said) -> list[Any]:
+    return [text.msgid, text.many, text.context, {name: _plain(value) for name, value in text.values.items()}]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Said):
+        return _parts(value)
+    return value if isinstance(value, int) else str(value)
 
 
 def heard(text: str, parts: Any) -> Said:
     """What `carried` gave; the text alone where that does not fit it."""
+    try:
+        made = _remade(parts)
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return one_of_ours(text)
+    return made if made == text else one_of_ours(text)
+
+
+def _remade(parts: Any) -> Said:
     match parts:
         case [str(msgid), str(many), str(context), dict(values)]:
-            try:
-                made = _made(msgid, many, context, values)
-            except (KeyError, TypeError, ValueError):
-                return one_of_ours(text)
-            return made if made == text else one_of_ours(text)
-    return one_of_ours(text)
+            known = {name: _remade(value) if isinstance(value, list) else value for name, value in values.items()}
+            return _made(msgid, many, context, known)
+    raise ValueError("not what was carried")
 
 
 def _english(text: Said) -> str:

@@ -22,6 +22,8 @@ from vault.errors import (
     VaultSealed,
 )
 from vault.said import Said as Said
+from vault.said import carried as carried
+from vault.said import heard as heard
 from vault.said import nsaid as nsaid
 from vault.said import one_of_ours as one_of_ours
 from vault.said import psaid as psaid

@@ -16,7 +16,7 @@ from webapp.db.due import enqueue
 from webapp.db.once import insert_once
 from webapp.errors import Conflict, Forbidden, Missing
 from webapp.incidents.opening import one_at_a_time
-from webapp.incidents.rules import may_end, words
+from webapp.incidents.rules import NO_NOTE, may_end, words
 from webapp.incidents.tables import Incident, IncidentPart
 from webapp.people import linking
 from webapp.people import suspension as persons
@@ -65,14 +65,14 @@ def lift(session: Session, incident: str, actor: str, now: datetime) -> None:
 def close(session: Session, incident: str, note: str, actor: str, now: datetime) -> None:
     """Somebody has looked into it and says what they found. Lifts nothing. Raises Missing, Forbidden, BadInput, Conflict."""
     _theirs(session, incident, actor)
-    said = words(note, "a note: what it was, and what was done")
+    given = words(note, NO_NOTE)
     done = session.execute(
         update(Incident).where(Incident.id == incident, Incident.closed_at.is_(None))
-        .values(closed_at=now, closed_by=actor, note=said)
+        .values(closed_at=now, closed_by=actor, note=given)
     )
     if changed(done) != 1:
         raise Conflict("This incident was closed already.")
-    audit.append(session, kind="incident.closed", actor=actor, subject=incident, detail={"note": said}, at=now)
+    audit.append(session, kind="incident.closed", actor=actor, subject=incident, detail={"note": given}, at=now)
 
 
 def _theirs(session: Session, incident: str, actor: str) -> Incident:

@@ -21,7 +21,7 @@ def opened(
     incident, actor = new_id("inc"), f"person:{person}"
     session.add(Incident(
         id=incident, kind=GLASS, subject=action.id, name=f"{action.tool_title}, {action.server_title}"[:200], person=person,
-        reason=words(reason, "a reason"), before="", radius={"parts": [], "by_hand": []}, opened_at=now, opened_by=actor,
+        reason=words(reason), before="", radius={"parts": [], "by_hand": []}, opened_at=now, opened_by=actor,
         lifted_at=now, lifted_by=actor, closed_at=None, closed_by=None,
     ))
     session.flush()

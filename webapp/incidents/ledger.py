@@ -19,7 +19,7 @@ from webapp.connections import lookup, providers, rules, states
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.count import changed
 from webapp.db.due import Due
-from webapp.errors import Conflict, Missing
+from webapp.errors import Conflict, Missing, Said, said
 from webapp.incidents.opening import FORGET
 from webapp.people import lookup as people
 
@@ -28,8 +28,8 @@ OPEN: tuple[str, ...] = ("pending", "unsupported")
 STILL_ASKED = "This account is suspended, and its provider is still asked. Another administrator can say that it ended there."
 KINDS = {"account": states.REVOKE, "tokens": states.END_TOKENS, "server": FORGET, "lease": END}
 WHAT = {
-    "account": "the whole account", "tokens": "what was handed out", "server": "what one server was given",
-    "lease": "one call’s token",
+    "account": said("the whole account"), "tokens": said("what was handed out"), "server": said("what one server was given"),
+    "lease": said("one call’s token"),
 }
 
 
@@ -61,12 +61,16 @@ class Line:
         return self.state in OPEN
 
     @property
-    def words(self) -> str:
+    def words(self) -> Said:
         title = self.facts.title
+        if self.state == "pending" and self.tries > 1:
+            return said("%(provider)s has not confirmed, asked %(tries)s times", provider=title, tries=self.tries)
         return {
-            "pending": f"{title} has not confirmed" + (f", asked {self.tries} times" if self.tries > 1 else ""),
-            "confirmed": f"{title} confirmed", "by_hand": "Ended there by hand",
-            "unsupported": f"{title} cannot be told: end it there by hand, or wait until it ends by itself",
+            "pending": said("%(provider)s has not confirmed", provider=title),
+            "confirmed": said("%(provider)s confirmed", provider=title), "by_hand": said("Ended there by hand"),
+            "unsupported": said(
+                "%(provider)s cannot be told: end it there by hand, or wait until it ends by itself", provider=title
+            ),
         }[self.state]
 
 
@@ -164,6 +168,6 @@ def _rest(facts: ProviderFacts, what: str, row: Revocation) -> str:
     if what != "account" or row.state in OPEN or not facts.access_outlives:
         return ""
     if facts.access_lifetime is None:
-        return f"Access handed out before ends by itself; {facts.title} does not say when."
+        return said("Access handed out before ends by itself; %(provider)s does not say when.", provider=facts.title)
     until = row.requested_at + timedelta(seconds=facts.access_lifetime)
-    return f"Access handed out before ends by itself, at {until:%Y-%m-%d %H:%M} UTC at the latest."
+    return said("Access handed out before ends by itself, at %(when)s UTC at the latest.", when=f"{until:%Y-%m-%d %H:%M}")

@@ -20,7 +20,7 @@ from webapp.connections.rules import ends_alone
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.due import enqueue_all
 from webapp.db.once import insert_once
-from webapp.errors import Conflict, Forbidden
+from webapp.errors import Conflict, Forbidden, said
 from webapp.ids import new_id
 from webapp.incidents import radius, rules, targets
 from webapp.incidents.radius import Radius
@@ -62,20 +62,20 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     tokens and accounts end or are suspended, and the ledger asks the providers; 5. the report, those who are told, and the entry.
     Raises Conflict when it is suspended already, BadInput.
     """
-    said = words(reason, "a reason")
+    given = words(reason)
     one_at_a_time(session)
     if target.person:
         lookup.alone(session, target.person)  # whose accounts are being connected or changed at this moment
     session.expire_all()
     if held := targets.suspended(session, target):
-        raise Conflict(f"This is suspended already, by the incident {held}.")
+        raise Conflict(said("This is suspended already, by the incident %(incident)s.", incident=held))
     incident = new_id("inc")
     before = _mark(session, target, incident, actor, now)  # 1
     found = radius.of(session, settings, target, now)  # 2
     if target.kind == "connection" and not found.connections:
         raise Conflict("This account is disconnected already: nothing uses it.")
     row = Incident(
-        id=incident, kind=target.kind, subject=target.id, name=target.name, person=target.person, reason=said, before=before,
+        id=incident, kind=target.kind, subject=target.id, name=target.name, person=target.person, reason=given, before=before,
         radius=radius.written(found), opened_at=now, opened_by=actor, lifted_at=None, lifted_by=None, closed_at=None,
         closed_by=None,
     )
@@ -89,7 +89,7 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     session.add_all(IncidentNotice(incident=incident, person=person, dismissed_at=None) for person in found.concerned)  # 5
     counts = {part.key: part.count for part in found.parts}
     audit.append(session, kind="incident.opened", actor=actor, subject=incident, at=now,
-                 detail={"kind": target.kind, "about": target.id, "reason": said, "counts": counts})
+                 detail={"kind": target.kind, "about": target.id, "reason": given, "counts": counts})
     return incident
 
 

@@ -3,7 +3,7 @@ what it names, in the same transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,8 +16,9 @@ from webapp.broker.tables import Lease
 from webapp.clients import lookup as clients
 from webapp.config import Settings
 from webapp.connections import providers
-from webapp.connections.rules import allowed
+from webapp.connections.rules import Allowed, allowed
 from webapp.connections.tables import Connection, ConnectionConsent
+from webapp.errors import Said, carried, nsaid, psaid, said
 from webapp.incidents import reach
 from webapp.incidents.rules import Target, disconnects, rotation
 from webapp.oauth.metadata import server_of
@@ -25,19 +26,37 @@ from webapp.oauth.tables import Grant
 from webapp.people import lookup as people
 from webapp.people.tables import Person
 from webapp.people.tables import Session as Browser
-from webapp.registry.pages import CLASSES
 from webapp.registry.tables import Server, Tool
 
 SHOWN = 50
 """Names that a report keeps of one kind; the count is of all."""
 
 
+STATES = {
+    "held": psaid("state of a call", "held"), "approved": psaid("state of a call", "approved"),
+    "rejected": psaid("state of a call", "rejected"), "executing": psaid("state of a call", "executing"),
+    "done": psaid("state of a call", "done"), "failed": psaid("state of a call", "failed"),
+    "uncertain": psaid("state of a call", "uncertain"), "expired": psaid("state of a call", "expired"),
+    "withdrawn": psaid("state of a call", "withdrawn"), "void": psaid("state of a call", "void"),
+}
+DOES: dict[str, Callable[[str], Said]] = {
+    "read": lambda server: said("at %(server)s: only reads", server=server),
+    "write": lambda server: said("at %(server)s: changes one’s own data; can be undone", server=server),
+    "send": lambda server: said("at %(server)s: reaches somebody else, or the outside", server=server),
+    "money": lambda server: said("at %(server)s: moves money", server=server),
+    "destroy": lambda server: said("at %(server)s: destroys, or nobody knows what it does", server=server),
+}
+"""What an approved tool does, by its class."""
+
+
 @dataclass(frozen=True)
 class Item:
-    """`name` may be somebody else's word (an account's label, what an agent calls itself); `text` is ours."""
+    """`name` may be somebody else's word (an account's label, what an agent calls itself); `text` is ours. Of an account what it
+    may do is said in English here, and by its scopes anew to whoever reads it (`retold`)."""
 
     name: str
     text: str = ""
+    account: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +99,8 @@ def of(session: Session, settings: Settings, target: Target, now: datetime) -> R
     reached = session.scalars(select(Connection).where(reach.reachable(session, settings, target)).order_by(Connection.id)).all()
     concerned = _concerned(target, (*live, *reached, *grants, *consents))
     parts = (
-        *_ended(session, settings, target, live, grants, consents), _count("leases", "Tokens that are out now and end", leases),
+        *_ended(session, settings, target, live, grants, consents),
+        _count("leases", said("Tokens that are out now and end"), leases),
         *_actions(session, target, actions), *_reachable(session, settings, target, reached, actions),
         *_used(session, settings, target, since, days), _concerned_part(session, concerned),
     )
@@ -93,9 +113,16 @@ def of(session: Session, settings: Settings, target: Target, now: datetime) -> R
 def written(radius: Radius) -> dict[str, Any]:
     """As a report keeps it."""
     return {"days": radius.days, "by_hand": list(radius.by_hand), "parts": [
-        {"key": part.key, "title": part.title, "count": part.count,
-         "items": [{"name": item.name, "text": item.text} for item in part.items]} for part in radius.parts
+        {"key": part.key, "title": part.title, "count": part.count, **carried(part.title),
+         "items": [_written(item) for item in part.items]} for part in radius.parts
     ]}
+
+
+def _written(item: Item) -> dict[str, Any]:
+    found = {"name": item.name, "text": item.text, **carried(item.text)}
+    if named := carried(item.name):
+        found["named"] = named["said"]
+    return found if item.account is None else {**found, "account": dict(item.account)}
 
 
 def _part(key: str, title: str, items: Sequence[Item], count: int | None = None) -> Part:
@@ -113,7 +140,7 @@ def _concerned(target: Target, rows: Iterable[Connection | Grant | ConnectionCon
 
 def _concerned_part(session: Session, concerned: Sequence[str]) -> Part:
     names = people.names(session, concerned[:SHOWN])
-    return _part("concerned", "People who are told", [Item(names[one]) for one in concerned[:SHOWN]], len(concerned))
+    return _part("concerned", said("People who are told"), [Item(names[one]) for one in concerned[:SHOWN]], len(concerned))
 
 
 def _ended(
@@ -127,14 +154,14 @@ def _ended(
     browsers = session.scalars(select(Browser.browser).where(reach.sessions(target)).order_by(Browser.id)).all()
     names = clients.names(session, {*(row.client for row in grants[:SHOWN]), *(row.client for row in consents[:SHOWN])})
     return [
-        _accounts("pauses", "Accounts that are paused", settings, pauses, owners),
-        _accounts("disconnects", "Accounts that are disconnected", settings, ends, owners),
-        _part("sessions", "Browsers that are signed out", [Item(each) for each in browsers]),
-        _part("grants", "What people allowed agents, and ends", [
-            Item(names.get(row.client, row.client), f"at {server_of(settings, row.resource) or row.resource}")
+        _accounts("pauses", said("Accounts that are paused"), settings, pauses, owners),
+        _accounts("disconnects", said("Accounts that are disconnected"), settings, ends, owners),
+        _part("sessions", said("Browsers that are signed out"), [Item(each) for each in browsers]),
+        _part("grants", said("What people allowed agents, and ends"), [
+            Item(names.get(row.client, row.client), _at(server_of(settings, row.resource) or row.resource))
             for row in grants[:SHOWN]
         ], len(grants)),
-        _part("consents", "What people let servers do with their accounts, and ends", [
+        _part("consents", said("What people let servers do with their accounts, and ends"), [
             Item(names.get(row.client, row.client)) for row in consents[:SHOWN]
         ], len(consents)),
     ]
@@ -145,22 +172,40 @@ def _accounts(key: str, title: str, settings: Settings, rows: Sequence[Connectio
 
 
 def _account(settings: Settings, row: Connection, owners: dict[str, str]) -> Item:
-    facts = providers.find(settings, row.provider)
-    can = "; ".join(f"{group.word}: {group.sentence}" for group in allowed(facts, row.scopes))
-    owner = owners.get(row.person, row.person)
-    return Item(row.label, f"{facts.title}, of {owner}. {can or 'Only to know which account it is'}.")
+    facts, owner = providers.find(settings, row.provider), owners.get(row.person, row.person)
+    can = "; ".join(f"{group.word}: {_english(group)}" for group in allowed(facts, row.scopes))
+    told = {"provider": row.provider, "owner": owner, "scopes": sorted(row.scopes)}
+    return Item(row.label, account(facts.title, owner, can), told)
+
+
+def account(title: str, owner: str, can: str) -> Said:
+    """`can`: what may be done with it, as text; or nothing."""
+    if can:
+        return said("%(provider)s, of %(owner)s. %(can)s.", provider=title, owner=owner, can=can)
+    return said("%(provider)s, of %(owner)s. Only to know which account it is.", provider=title, owner=owner)
+
+
+def _english(group: Allowed) -> str:
+    """Whoever opens the incident: a report is read by others, and by programs."""
+    first, *more = (str(one) for one in group.words)
+    return ", ".join([first, *(one[:1].lower() + one[1:] for one in more)])
+
+
+def _at(server: str) -> Said:
+    return said("at %(server)s", server=server)
 
 
 def _actions(session: Session, target: Target, actions: Sequence[Action]) -> list[Part]:
     running = session.scalars(select(Action).where(reach.actions(target), Action.state == "executing").limit(SHOWN)).all()
     return [
-        _part("actions", "Held or approved calls that are withdrawn and will not run", [_call(row) for row in actions]),
-        _part("running", "Calls that are running now: these cannot be stopped any more", [_call(row) for row in running]),
+        _part("actions", said("Held or approved calls that are withdrawn and will not run"), [_call(row) for row in actions]),
+        _part("running", said("Calls that are running now: these cannot be stopped any more"), [_call(row) for row in running]),
     ]
 
 
 def _call(row: Action) -> Item:
-    return Item(row.tool_title or row.tool, f"at {row.server_title or row.server}, {row.state}")
+    where = row.server_title or row.server
+    return Item(row.tool_title or row.tool, said("at %(server)s, %(state)s", server=where, state=STATES[row.state]))
 
 
 def _reachable(
@@ -176,9 +221,9 @@ def _reachable(
     if target.kind == "person":
         groups |= set(session.scalar(select(Person.groups).where(Person.id == target.id)) or ())
     return [
-        _accounts("accounts", "Accounts in reach", settings, reached, owners),
-        _part("tools", "Tools in reach", [Item(name, f"at {title}: {CLASSES[cls].lower()}") for title, name, cls in rows]),
-        _part("groups", "Groups concerned, approvers among them", [Item(name) for name in sorted(groups)]),
+        _accounts("accounts", said("Accounts in reach"), settings, reached, owners),
+        _part("tools", said("Tools in reach"), [Item(name, DOES[cls](title)) for title, name, cls in rows]),
+        _part("groups", said("Groups concerned, approvers among them"), [Item(name) for name in sorted(groups)]),
     ]
 
 
@@ -195,17 +240,18 @@ def _used(session: Session, settings: Settings, target: Target, since: datetime,
     ).all()
     names = clients.names(session, {row[2] for row in rows})
     return [
-        _part("used", f"Uses of accounts in the last {days} days", [
-            Item(label, f"{providers.find(settings, provider).title}: {_times(count)} {tool} at {names.get(server, server)}, "
-                        f"last {last:%Y-%m-%d %H:%M} UTC") for provider, label, server, tool, count, last in rows
+        _part("used", said("Uses of accounts in the last %(days)s days", days=days), [
+            Item(label, nsaid(
+                "%(provider)s: once %(tool)s at %(server)s, last %(when)s UTC",
+                "%(provider)s: %(num)s times %(tool)s at %(server)s, last %(when)s UTC", count, tool=tool,
+                provider=providers.find(settings, provider).title, server=names.get(server, server),
+                when=f"{last:%Y-%m-%d %H:%M}",
+            )) for provider, label, server, tool, count, last in rows
         ], total),
-        _part("held", f"Held calls of the last {days} days", [Item(f"{count} {state}") for state, count in sorted(calls)],
-              sum(count for _state, count in calls)),
+        _part("held", said("Held calls of the last %(days)s days", days=days), [
+            Item(said("%(count)s %(state)s", count=count, state=STATES[state])) for state, count in sorted(calls)
+        ], sum(count for _state, count in calls)),
     ]
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _receivers(session: Session, target: Target, since: datetime) -> tuple[Connection, ...]:

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from webapp.config import Settings
 from webapp.db.count import changed
-from webapp.errors import Missing
-from webapp.incidents import ledger
+from webapp.errors import Missing, said
+from webapp.incidents import ledger, retold
 from webapp.incidents.ending import get
 from webapp.incidents.ledger import Line
 from webapp.incidents.tables import Incident, IncidentNotice, IncidentPart
@@ -43,8 +43,8 @@ def one(session: Session, settings: Settings, incident: str) -> Report:
     ).order_by(IncidentPart.subject)).all()
     names = actors(session, [row])
     return Report(
-        row, names[row.opened_by], names.get(row.lifted_by or "", ""), names.get(row.closed_by or "", ""), row.radius["parts"],
-        row.radius["by_hand"], ledger.of(session, settings, subjects),
+        row, names[row.opened_by], names.get(row.lifted_by or "", ""), names.get(row.closed_by or "", ""),
+        retold.parts(settings, row.radius), retold.by_hand(row.radius), ledger.of(session, settings, subjects),
     )
 
 
@@ -59,7 +59,7 @@ def actors(session: Session, rows: Sequence[Incident]) -> dict[str, str]:
     wanted = {actor for row in rows for actor in (row.opened_by, row.lifted_by, row.closed_by) if actor}
     ids = {actor: actor.removeprefix("person:") for actor in wanted}
     names = people.names(session, ids.values())
-    return {actor: "the command line" if actor == "cli" else names[person] for actor, person in ids.items()}
+    return {actor: said("the command line") if actor == "cli" else names[person] for actor, person in ids.items()}
 
 
 def notices(session: Session, person: str) -> list[Incident]:

@@ -8,28 +8,34 @@ from typing import Literal
 
 from vault.providers.catalogue import ProviderFacts
 from webapp.connections.rules import ends_alone
-from webapp.errors import BadInput
+from webapp.errors import BadInput, Said, said
 
 Kind = Literal["person", "client", "server", "connection", "provider"]
 KINDS: tuple[Kind, ...] = ("person", "client", "server", "connection", "provider")
-WORDS: dict[str, str] = {
-    "person": "Person", "client": "Agent or token client", "server": "Server", "connection": "Connected account",
-    "provider": "Provider", "glass": "Break-glass",
+WORDS: dict[str, Said] = {
+    "person": said("Person"), "client": said("Agent or token client"), "server": said("Server"),
+    "connection": said("Connected account"), "provider": said("Provider"), "glass": said("Break-glass"),
 }
-MEANS: dict[str, str] = {
-    "person": "They are signed out everywhere and cannot sign in. What they allowed agents and servers ends, and their accounts "
-    "are paused.",
-    "client": "Its tokens are refused, what people allowed it ends, and so do its certificates.",
-    "server": "Every call to it is refused, and what it was given ends where a provider can end it.",
-    "connection": "Nothing uses the account. What was handed out ends at its provider; where the provider cannot end that alone, "
-    "the account is disconnected.",
-    "provider": "All accounts there are paused, and none can be connected.",
+MEANS: dict[str, Said] = {
+    "person": said(
+        "They are signed out everywhere and cannot sign in. What they allowed agents and servers ends, and their accounts are "
+        "paused."
+    ),
+    "client": said("Its tokens are refused, what people allowed it ends, and so do its certificates."),
+    "server": said("Every call to it is refused, and what it was given ends where a provider can end it."),
+    "connection": said(
+        "Nothing uses the account. What was handed out ends at its provider; where the provider cannot end that alone, the "
+        "account is disconnected."
+    ),
+    "provider": said("All accounts there are paused, and none can be connected."),
 }
 GLASS = "glass"
 """A call that one person passed alone: nothing is suspended by it, and somebody else looks and closes it."""
 PARTS = ("connection", "revocation")
 REASON = 500
-STOPPED = "stopped, because something may be compromised."
+NO_REASON = said("Give a reason of at most %(most)s characters.", most=REASON)
+NO_NOTE = said("Give a note of at most %(most)s characters: what it was, and what was done.", most=REASON)
+STOPPED = said("stopped, because something may be compromised.")
 
 
 @dataclass(frozen=True)
@@ -54,23 +60,27 @@ def may_end(person: str, by: str, same_as: Iterable[str] = ()) -> bool:
     return not person or by not in {f"person:{one}" for one in (person, *same_as)}
 
 
-def words(text: str, what: str) -> str:
-    """A reason or note, as it is kept. Raises BadInput."""
-    said = text.strip()
-    if not said or len(said) > REASON:
-        raise BadInput(f"Give {what} of at most {REASON} characters.")
-    return said
+def words(text: str, wanted: Said = NO_REASON) -> str:
+    """A reason or note, as it is kept. Raises BadInput, with what is wanted."""
+    found = text.strip()
+    if not found or len(found) > REASON:
+        raise BadInput(wanted)
+    return found
 
 
 def rotation(kind: str) -> tuple[str, ...]:
     """What has to be made anew and cannot be from here: a person does that."""
     found = {
-        "person": "Have the identity provider end their sessions and change their credentials there; then look at their passkeys "
-        "and authenticator apps with them before they come back.",
-        "client": "Before it comes back: end its old keys, and give it a new key or certificate (counterseal client add-key, "
-        "counterseal client certify).",
-        "server": "Whatever secrets the server itself holds are its operator’s to change.",
-        "connection": "A password or key of the account itself is changed at its provider.",
-        "provider": "Make a new client secret at the provider, and give it here with counterseal provider add.",
+        "person": said(
+            "Have the identity provider end their sessions and change their credentials there; then look at their passkeys and "
+            "authenticator apps with them before they come back."
+        ),
+        "client": said(
+            "Before it comes back: end its old keys, and give it a new key or certificate (counterseal client add-key, "
+            "counterseal client certify)."
+        ),
+        "server": said("Whatever secrets the server itself holds are its operator’s to change."),
+        "connection": said("A password or key of the account itself is changed at its provider."),
+        "provider": said("Make a new client secret at the provider, and give it here with counterseal provider add."),
     }
     return (found[kind],)

@@ -11,12 +11,17 @@ from webapp.clients.tables import Client
 from webapp.config import Settings
 from webapp.connections import providers
 from webapp.connections.tables import Connection, SuspendedProvider
-from webapp.errors import BadInput, Missing
+from webapp.errors import BadInput, Missing, said
 from webapp.incidents.rules import KINDS, Kind, Target
 from webapp.people.tables import Person
 from webapp.registry.tables import Server
 
 NAME = 200
+NONE = {
+    "person": said("There is no such person."), "client": said("There is no such client."),
+    "server": said("There is no such server."), "connection": said("There is no such connection."),
+    "provider": said("There is no such provider."),
+}
 
 
 def kind_of(text: str) -> Kind:
@@ -24,7 +29,7 @@ def kind_of(text: str) -> Kind:
     for kind in KINDS:
         if text == kind:
             return kind
-    raise BadInput("Say what may be compromised: " + ", ".join(KINDS) + ".")
+    raise BadInput(said("Say what may be compromised: %(kinds)s.", kinds=", ".join(KINDS)))
 
 
 def find(session: Session, settings: Settings, kind: Kind, name: str) -> Target:
@@ -35,7 +40,7 @@ def find(session: Session, settings: Settings, kind: Kind, name: str) -> Target:
         raise BadInput("Say which one: by its id, a person also by e-mail address, a server or provider by its name.")
     found = FIND[kind](session, settings, name)
     if found is None:
-        raise Missing(f"There is no such {kind}.")
+        raise Missing(NONE[kind])
     return found
 
 
@@ -100,7 +105,10 @@ def choices(session: Session, settings: Settings, kind: Kind, limit: int = 200) 
         return [(row.id, f"{row.name} ({row.email})" if row.email else row.name) for row in people]
     if kind == "client":
         found = session.execute(select(Client.id, Client.name, Client.kind).order_by(Client.id.desc()).limit(limit))
-        return [(row.id, f"{row.name} ({'agent' if row.kind == 'agent' else 'token client'}, {row.id[-6:]})") for row in found]
+        return [
+            (row.id, said("%(name)s (agent, %(id)s)", name=row.name, id=row.id[-6:])) if row.kind == "agent" else
+            (row.id, said("%(name)s (token client, %(id)s)", name=row.name, id=row.id[-6:])) for row in found
+        ]
     if kind == "server":
         return [(row.name, row.title) for row in session.execute(select(Server.name, Server.title).order_by(Server.title))]
     if kind == "connection":
@@ -110,6 +118,9 @@ def choices(session: Session, settings: Settings, kind: Kind, limit: int = 200) 
             .order_by(Connection.id.desc()).limit(limit)
         )
         rows = session.execute(asked)
-        return [(row.id, f"{providers.find(settings, row.provider).title}, {row.label}, of {row.name}") for row in rows]
+        return [
+            (row.id, said("%(provider)s, %(account)s, of %(owner)s", provider=providers.find(settings, row.provider).title,
+                          account=row.label, owner=row.name)) for row in rows
+        ]
     names = session.scalars(select(Connection.provider).distinct().order_by(Connection.provider))
     return [(name, providers.find(settings, name).title) for name in names]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Blueprint, flash, g, redirect, render_template, request, url_for
+from flask import Blueprint, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from webapp.errors import BadInput, Missing
-from webapp.incidents import ending, ledger, linked, opening, reports, rules, targets
+from webapp.errors import BadInput, Missing, said
+from webapp.incidents import ending, ledger, linked, opening, reports, retold, rules, targets
 from webapp.incidents.linked import Linked
 from webapp.incidents.radius import Radius, written
 from webapp.incidents.rules import Kind, Target
 from webapp.web.guards import admin, person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("incidents", __name__)
 LONGEST = 200
@@ -79,8 +80,9 @@ def _preview(kind: Kind, name: str, problem: str = "", reason: str = "") -> Resp
 def _confirm(
     target: Target, found: Radius, held: str, others: Sequence[Linked], problem: str, reason: str, action: str
 ) -> ResponseReturnValue:
+    at_stake = {"parts": retold.parts(house().settings, written(found)), "by_hand": found.by_hand}
     page = render_template(
-        "incidents/confirm.html", target=target, radius=written(found), held=held, others=others, problem=problem, reason=reason,
+        "incidents/confirm.html", target=target, radius=at_stake, held=held, others=others, problem=problem, reason=reason,
         action=action, words=rules.WORDS, means=rules.MEANS, unticked=set(request.form.getlist("offered")) - set(_also()),
     )
     return page, 400 if problem else 200
@@ -131,7 +133,7 @@ def by_hand() -> ResponseReturnValue:
     connection = house().database.write(lambda s: ledger.by_hand(
         s, subject, person=who.person, admin=who.admin, actor=actor, now=now
     ))
-    flash("Written down. The provider is not asked any more.", "good")
+    flash(said("Written down. The provider is not asked any more."), "good")
     at_account = request.form.get("on") == "account"
     return redirect(url_for("connections.one", connection=connection) if at_account else url_for("incidents.revocations"), 303)
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 UNWRAPPED: frozenset[str] = frozenset({
-    "approvals", "broker", "incidents", "keeper", "notices", "policy",
+    "approvals", "broker", "keeper", "notices", "policy",
 })
 """Folders of `templates/`, and rooms of `webapp/`. This list only gets shorter."""

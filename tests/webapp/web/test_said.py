@@ -136,6 +136,17 @@ def test_what_does_not_fit_its_text_is_left_out(parts: object) -> None:
     assert carried(one_of_ours("Something else.")) == {}
 
 
+def test_what_is_carried_comes_out_whole_with_what_we_say_inside_it() -> None:
+    """As a row keeps it: a word of ours among the values is said in the reader's language, a stranger's stays."""
+    whole = said("Keep it within %(most)s characters.", most=psaid("of a call", "held"))
+    kept = json.loads(json.dumps(carried(whole)))["said"]
+    again = heard(str(whole), kept)
+    assert again == "Keep it within held characters."
+    assert GERMAN.tongue.told(again) == "Höchstens angehalten Zeichen."
+    stranger = said("Keep it within %(most)s characters.", most="held")
+    assert GERMAN.tongue.told(heard(str(stranger), carried(stranger)["said"])) == "Höchstens held Zeichen."
+
+
 def test_the_invented_language_keeps_tags_and_placeholders() -> None:
     assert pseudo("Let <b>%(name)s</b> in?").startswith("⟧Lët <b>%(name)s</b> ïñ?")
     assert len(pseudo("x" * 100)) >= 140
