@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select
 
 from tests import token_parts
@@ -14,6 +15,8 @@ from webapp.incidents import targets
 from webapp.incidents.tables import Incident
 from webapp.people.tables import Person
 from webapp.registry.rules import Approval
+from webapp.web.catalogue import ENGLISH
+from webapp.web.languages import Language, Languages
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -132,3 +135,26 @@ def test_no_secret_is_in_any_of_it(scene: Scene) -> None:
     pages = scene.ruth.get(f"/incidents/{incident}").text + scene.ruth.get("/incidents/ledger").text
     assert minted.token.reveal() not in pages
     assert "refresh-secret" not in pages
+
+
+def test_a_report_is_in_the_language_of_whoever_reads_it(scene: Scene, app: Flask) -> None:
+    """It is kept in English, whatever whoever opened it reads; what an account may do is not kept in their words."""
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language("de")])
+    scene.ruth.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+    preview = scene.ruth.get(f"/incidents/new?kind=person&name={scene.ada.person}").text
+    assert scene.ruth.send("/incidents", kind="person", name=scene.ada.person, reason="A theft.").status_code == 303
+    with scene.house.database.read() as session:
+        row = session.scalars(select(Incident)).one()
+    account = next(part for part in row.radius["parts"] if part["key"] == "pauses")["items"][0]
+    assert account["text"].startswith("Harbour Bank, of Ada. ")
+    assert "Read: " in account["text"]
+    pages = {tag: scene.people(f"{tag}-ruth", groups=["admin"]) for tag in ("de", "en")}
+    shown = {}
+    for tag, browser in pages.items():
+        browser.environ_base["HTTP_ACCEPT_LANGUAGE"] = tag
+        shown[tag] = browser.get(f"/incidents/{row.id}").text
+    assert account["text"] in shown["en"]
+    for page in (preview, shown["de"]):
+        assert "Harbour Bank, von Ada. " in page
+        assert "Accounts that are paused" not in page
+        assert "Only" not in page
