@@ -96,12 +96,16 @@ def _run(request: Mapping[str, Any]) -> Answer:
     environ = {name: os.environ[name] for name in HANDED if name in os.environ}
     try:
         done = subprocess.run(
-            modules.command("webapp.notices.egress"), input=json.dumps(request).encode(), capture_output=True,
-            timeout=PATIENCE, cwd=ROOT, env={**environ, "HOME": os.devnull}, check=False, start_new_session=True,
+            modules.command("webapp.notices.egress"), input=json.dumps(request).encode(), stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, timeout=PATIENCE, cwd=ROOT, env={**environ, "HOME": os.devnull}, check=False,
+            start_new_session=True,
         )
     except subprocess.TimeoutExpired:
         return Answer("slow")
     if done.returncode != 0:
         return Answer("slow" if done.returncode < 0 else "fault")
-    found = json.loads(done.stdout)
-    return Answer(found["why"], found["status"], found.get("service", ""))
+    try:
+        found = json.loads(done.stdout)
+        return Answer(found["why"], found["status"], found.get("service", ""))
+    except (ValueError, TypeError, KeyError, AttributeError):  # a plugin's own words, or half an answer
+        return Answer("fault")

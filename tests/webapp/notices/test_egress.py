@@ -110,9 +110,7 @@ def test_addresses_of_a_kind_on_the_list_are_taken_and_others_and_those_that_are
     assert all(service for _, service in found[len(REFUSED):])
 
 
-def test_the_process_starts_no_other_and_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COUNTERSEAL_SECRET", "hunter2")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+def test_the_process_starts_no_other() -> None:
     code = (
         "import os, subprocess, sys\n"
         "from webapp.notices.egress import Guard\n"
@@ -121,8 +119,44 @@ def test_the_process_starts_no_other_and_gets_nothing_of_our_environment(monkeyp
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=outward.ROOT, check=False)
     assert done.stdout.strip() == "refused"
-    assert {"COUNTERSEAL_SECRET", "HTTPS_PROXY", "HOME"}.isdisjoint(outward.HANDED)
-    assert "COUNTERSEAL_SECRET" in os.environ
+
+
+def test_the_process_gets_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No secret of ours, no proxy to send by, and no home folder with passwords for hosts in it."""
+    given = dict[str, str]()
+
+    def run(*_: Any, env: dict[str, str], **__: Any) -> subprocess.CompletedProcess[bytes]:
+        given.update(env)
+        return subprocess.CompletedProcess([], 0, b'{"why": "", "status": null}')
+
+    for name in ("COUNTERSEAL_SECRET", "HTTPS_PROXY", "https_proxy", "NETRC", "HOME"):
+        monkeypatch.setenv(name, "/srv/hunter2")
+    monkeypatch.setattr(outward.subprocess, "run", run)
+    assert outward.send(Notices(), Secret("ntfy://x"), MESSAGE).good
+    assert given["PATH"] == os.environ["PATH"]
+    assert given["HOME"] == os.devnull
+    assert "/srv/hunter2" not in given.values()
+
+
+NOISY = (
+    "import os\n"
+    "from webapp.notices import egress\n"
+    "def send(request, guard):\n"
+    "    print('sent to somebody')\n"
+    "    os.write(1, b'and more')\n"
+    "    os.write(2, b'and a warning')\n"
+    "    return {}\n"
+    "egress.WORK = {'send': send}\n"
+    "egress.main()\n"
+)
+
+
+@pytest.mark.parametrize(("code", "why"), [
+    (NOISY, ""), ("print('hello')", "fault"), ("print('[1]')", "fault"), ("pass", "fault"), ("print('{}')", "fault"),
+], ids=("a plugin that prints", "words", "a list", "nothing", "half an answer"))
+def test_what_a_plugin_prints_is_no_answer(monkeypatch: pytest.MonkeyPatch, code: str, why: str) -> None:
+    monkeypatch.setattr(outward.modules, "command", lambda _name: [sys.executable, "-c", code])
+    assert outward.send(Notices(), Secret("ntfy://x"), MESSAGE).why == why
 
 
 def test_nothing_of_the_machine_is_read_but_code_and_certificates(tmp_path: Path) -> None:
