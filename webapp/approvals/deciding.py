@@ -5,6 +5,7 @@ A decision is a statement that the keeper signs over the envelope's bytes; what 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
@@ -37,6 +38,8 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 Close = Literal["ran", "did_not_run"]
+NUMBER = re.compile(r"[0-9]{2}", re.ASCII)
+"""What counts as a try at an agent's number (`vault.matching`)."""
 CHANGED = "This action has changed since the page was shown. Look at it again before you decide."
 
 
@@ -77,13 +80,21 @@ def decide(
             match=match,
         )
     except MatchRefused:
-        house.database.write(lambda s: _missed(s, opened, viewer, house.clock()))
+        if NUMBER.fullmatch(match):
+            house.database.write(lambda s: _missed(s, opened, viewer, house.clock()))
         raise
-    return house.database.write(lambda s: record(s, house, opened, statement, asked=asked))
+    return house.database.write(lambda s: _decided(s, house, opened, viewer, statement, asked=asked))
+
+
+def _decided(session: Session, house: House, opened: Opened, viewer: Viewer, statement: Statement, *, asked: bool) -> str:
+    """Somebody confirmed, and what the keeper signed may be a rejection: for the third wrong number."""
+    if decisions.given_of(statement, opened.keys, opened.document.envelope).verdict == "reject":
+        _missed(session, opened, viewer, house.clock())
+    return record(session, house, opened, statement, asked=asked)
 
 
 def _missed(session: Session, opened: Opened, viewer: Viewer, now: datetime) -> None:
-    """That a number was wrong, not which."""
+    """That a number was wrong, not which. What was no number was no try."""
     audit.append(session, kind="action.number_missed", actor=f"person:{viewer.person}", subject=opened.action.id, at=now,
                  detail={"digest": opened.document.digest})
 

@@ -7,7 +7,7 @@ import re
 from typing import Any, cast
 
 import pytest
-from sqlalchemy import inspect, text, update
+from sqlalchemy import func, inspect, select, text, update
 
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import Server, action, again, decide, draft, held, need
@@ -15,6 +15,7 @@ from vault.errors import KeeperAway
 from vault.evidence import Need
 from webapp.approvals import execution, requests, waiting
 from webapp.approvals.tables import Action, TokenRequest
+from webapp.audit.tables import Entry
 from webapp.web.house import House
 
 MATCH = cast(Need, {**need("confirm", rule="payment"), "match": True})
@@ -26,6 +27,12 @@ def number(house: House, action_id: str) -> str:
     found = SAID.search(waiting.snapshot(house, action_id).status_message)
     assert found
     return found[1]
+
+
+def missed(house: House, action_id: str) -> int:
+    with house.database.read() as session:
+        entries = select(func.count()).select_from(Entry)
+        return session.scalar(entries.where(Entry.kind == "action.number_missed", Entry.subject == action_id)) or 0
 
 
 def wrong(house: House, action_id: str) -> str:
@@ -41,6 +48,7 @@ def test_the_number_on_the_agents_screen_confirms_the_call_and_it_runs(house: Ho
         answer = decide(ada, key, held_id, match=typed)
         assert (answer.status_code, "Type the two digits" in answer.text) == (400, True)
         assert action(house, held_id).state == "held"
+    assert missed(house, held_id) == 0, "what is no number is no try"
     assert decide(ada, key, held_id, match=number(house, held_id)).status_code == 303
     assert action(house, held_id).state == "approved"
     assert "number" not in waiting.snapshot(house, held_id).status_message
@@ -57,6 +65,7 @@ def test_three_wrong_numbers_reject_it(house: House, server: Server, someone: En
     last = decide(ada, key, held_id, match=wrong(house, held_id))
     assert last.status_code == 303
     assert (action(house, held_id).state, action(house, held_id).reason) == ("rejected", "Three wrong numbers were typed.")
+    assert missed(house, held_id) == 3
     assert "Three wrong numbers were typed" in ada.get(f"/actions/{held_id}").text
     assert "A wrong number was typed" in ada.get(f"/actions/{held_id}/life").text
     assert server.calls == []
