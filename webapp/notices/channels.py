@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session
 
 from vault.secret import Secret
 from webapp import audit
+from webapp.db.count import changed
 from webapp.db.due import enqueue
 from webapp.errors import BadInput, Conflict, LimitReached, Missing
 from webapp.ids import new_id
@@ -50,6 +51,7 @@ def add(house: House, whom: str, url: Secret[str], name: str, actor: str) -> str
 
 def store(session: Session, row: Channel, most: int, actor: str, now: datetime) -> None:
     """In the caller's transaction; from here on somebody looks what there is to tell. Raises LimitReached."""
+    _one_at_a_time(session, row.whom)
     count = session.scalar(select(func.count()).select_from(Channel).where(Channel.whom == row.whom)) or 0
     if count >= most:
         raise LimitReached(f"There are {count} channels already. Take one away first.")
@@ -58,6 +60,23 @@ def store(session: Session, row: Channel, most: int, actor: str, now: datetime) 
     enqueue(session, LOOK, "all", now)
     enqueue(session, CLEAN, "all", now + DAILY)
     audit.append(session, kind="channel.added", actor=actor, subject=row.id, at=now, detail={"whom": whom, "service": service})
+
+
+def renew(session: Session, channel: str, whom: str, service: str, sealed: str, now: datetime) -> bool:
+    """Its address anew, sealed for this very channel; whether it is there. Nothing that waits for it is lost."""
+    values = {"service": service, "sealed": sealed, "failed_at": None, "failure": "", "failures": 0}
+    there = update(Channel).where(Channel.id == channel, Channel.whom == whom)
+    if changed(session.execute(there.values(**values), execution_options={"synchronize_session": False})) != 1:
+        return False
+    audit.append(session, kind="channel.renewed", actor=f"person:{whom}", subject=channel, at=now,
+                 detail={"whom": whom, "service": service})
+    return True
+
+
+def _one_at_a_time(session: Session, whom: str) -> None:
+    """Before they are counted: of two added at once the second counts the first. SQLite has one writer."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:whom, 15))"), {"whom": whom})
 
 
 def find(session: Session, channel: str, whom: str) -> Channel:

@@ -13,9 +13,8 @@ from webapp.approvals.desk.tables import Snooze
 from webapp.approvals.rules import LIVE
 from webapp.approvals.tables import Action, ActionGroup, Decision, Usage
 from webapp.config_notices import Notices
-from webapp.notices.listening import Everyone, Listener
+from webapp.notices.listening import Everyone, Lent, Listener
 from webapp.notices.rules import Kind
-from webapp.people.tables import Delegation
 
 NONE: frozenset[str] = frozenset()
 
@@ -93,15 +92,16 @@ def own(action: Action) -> set[str]:
     return {action.person, action.owner, action.agent_owner}
 
 
-def _covers(lent: Delegation, of: Found, parties: Collection[str | None]) -> bool:
+def _covers(one: Lent, of: Found, parties: Collection[str | None]) -> bool:
     """As far as columns say: `seeing.lent_to`. Above any bound is an amount that could not be read, or was only reported."""
+    lent = one.delegation
     narrowed = (lent.servers, of.action.server), (lent.classes, of.action.cls)
     within = lent.up_to is None or (
         of.base is not None and abs(of.base) <= lent.up_to and "reported" not in of.action.flags
     )
     return (
-        lent.group_name in of.groups and lent.lender not in parties and within
-        and all(not only or one in only for only, one in narrowed)
+        lent.group_name in of.groups and one.lenders.isdisjoint(parties) and within
+        and all(not only or named in only for only, named in narrowed)
     )
 
 

@@ -14,6 +14,7 @@ from webapp.errors import LimitReached
 from webapp.notices import channels, looking, telling, words
 from webapp.notices.outward import Answer
 from webapp.notices.tables import Channel, Delivery
+from webapp.people import suspension
 from webapp.web.house import House
 
 FIRST = 30
@@ -39,15 +40,16 @@ def look(house: House, row: Due) -> datetime | None:
 
 
 def send(house: House, row: Due) -> datetime | None:
-    """One try; again later, each time twice as long, until it is no news any more. A worker that dies after the service took the
-    message tries once more: at least once. Raises KeeperError: the worker tries again by itself."""
+    """One try; again later, each time twice as long, until it is no news any more, or its person is suspended. A worker that dies
+    after the service took the message tries once more: at least once. Raises KeeperError: the worker tries again by itself."""
     with house.database.read() as session:
         delivery = session.get(Delivery, row.key)
         channel = session.get(Channel, delivery.channel) if delivery is not None else None
+        kept_out = channel is not None and bool(suspension.among(session, [channel.whom]))
     if delivery is None or channel is None or delivery.state != "waiting":
         return None
     now, settings = house.clock(), house.settings.notices
-    if now - delivery.made_at >= timedelta(seconds=settings.give_up):
+    if kept_out or now - delivery.made_at >= timedelta(seconds=settings.give_up):
         house.database.write(lambda s: _given_up(s, delivery, now))
         return None
     if (rest := _rests(channel, settings.backoff_max)) is not None and now < rest:

@@ -15,19 +15,28 @@ from sqlalchemy.orm import Session
 
 from webapp.config import People
 from webapp.notices.tables import Channel
+from webapp.people import linking
 from webapp.people.tables import Delegation, Person
 
 GROUP = "group:"
 
 
 @dataclass(frozen=True)
+class Lent:
+    """What stands now of what somebody lent. `lenders`: all their sign-ins."""
+
+    delegation: Delegation
+    lenders: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Listener:
-    """A person or group with a channel. `selves`: a person's sign-ins; `lent`: what others lent them and what stands now."""
+    """A person or group with a channel. `selves`: a person's sign-ins; `lent`: what others lent them."""
 
     whom: str
     groups: frozenset[str]
     selves: frozenset[str] = frozenset()
-    lent: tuple[Delegation, ...] = ()
+    lent: tuple[Lent, ...] = ()
     admin: bool = False
 
 
@@ -41,7 +50,7 @@ class Everyone:
     def by_group(self) -> Mapping[str, list[Listener]]:
         found: dict[str, list[Listener]] = {}
         for one in self.listeners:
-            for group in one.groups | {lent.group_name for lent in one.lent}:
+            for group in one.groups | {lent.delegation.group_name for lent in one.lent}:
                 found.setdefault(group, []).append(one)
         return found
 
@@ -76,10 +85,12 @@ def everyone(session: Session, settings: People, now: datetime, only: str = "") 
 
 
 def _people(session: Session, whoms: list[str], admin: frozenset[str], now: datetime) -> list[Listener]:
-    lent: dict[str, list[Delegation]] = {}
+    lent: dict[str, list[Lent]] = {}
     stands = and_(Delegation.since <= now, Delegation.until > now, Delegation.ended_at.is_(None))
-    for one in session.scalars(select(Delegation).where(stands, Delegation.person.in_(whoms)).order_by(Delegation.id)):
-        lent.setdefault(one.person, []).append(one)
+    found = session.scalars(select(Delegation).where(stands, Delegation.person.in_(whoms)).order_by(Delegation.id)).all()
+    same_as = linking.others(session, {one.lender for one in found})
+    for one in found:
+        lent.setdefault(one.person, []).append(Lent(one, frozenset({one.lender, *same_as.get(one.lender, ())})))
     rows = session.execute(
         select(Person.id, Person.groups, Person.same_as).where(Person.id.in_(whoms), Person.suspended == "").order_by(Person.id)
     )

@@ -20,7 +20,7 @@ from webapp.people.tables import Session as SignedIn
 
 DONE = frozenset({
     "session.opened", "factor.added", "factor.removed", "recovery.made", "recovery.used", "delegation.made", "oauth.consented",
-    "connection.connected", "channel.added", "readmission.used",
+    "connection.connected", "channel.added", "channel.renewed", "readmission.used",
 })
 """Whoever the entry says did this is told: it may have been somebody else in their place."""
 NAMED: Mapping[str, tuple[str, ...]] = {

@@ -10,13 +10,15 @@ import pytest
 from sqlalchemy import select
 
 from tests.app_parts import People
+from tests.clock import Clock
 from tests.webapp.approvals.parts import ORDER, draft, held
 from tests.webapp.notices.parts import OWN, look, person, send_all
 from tests.webapp.notices.push_parts import BrowserKeys, PushService, serve
+from webapp.audit.tables import Entry
 from webapp.config_notices import Notices
 from webapp.errors import BadInput
-from webapp.notices import push
-from webapp.notices.tables import Channel
+from webapp.notices import preferences, push
+from webapp.notices.tables import Channel, Notice
 from webapp.web.house import House
 
 SERVICES = Notices().push_services
@@ -78,6 +80,29 @@ def test_the_same_browser_subscribes_once_and_belongs_to_who_sits_there(
     cy.send("/you/notices", do="unsubscribe", endpoint=service.endpoint)
     with house.database.read() as session:
         assert session.scalars(select(Channel.id)).all() == []
+
+
+def test_who_subscribes_again_with_their_only_channel_is_still_told_what_waits_for_its_time(
+    house: House, signed_in: People, service: PushService, clock: Clock
+) -> None:
+    """A browser makes new keys, and the digest of the day, for instance, is yet to come."""
+    keys, bob = [BrowserKeys(), BrowserKeys()], signed_in("bob", groups=["finance"])
+    bob.send("/you/notices", do="subscribe", subscription=keys[0].subscription(service.endpoint))
+    house.database.write(lambda s: preferences.store(s, bob.person, {"digest": "hourly"}, "test", clock.now))
+    look(house)
+    held(house, draft(house, person(house, "Ada")))
+    look(house)
+    assert bob.send("/you/notices", do="subscribe", subscription=keys[1].subscription(service.endpoint)).status_code == 303
+    with house.database.read() as session:
+        assert session.scalars(select(Channel.whom)).all() == [bob.person]
+        assert session.scalars(select(Notice.kind).where(Notice.ended_at.is_(None), Notice.kind == "approve")).all()
+        kinds = session.scalars(select(Entry.kind).where(Entry.kind.startswith("channel.")).order_by(Entry.id)).all()
+    assert kinds == ["channel.added", "channel.renewed"]
+    clock.forward(hours=1)
+    look(house)
+    send_all(house)
+    told = [json.loads(keys[1].decrypted(body))["title"] for _, body in service.got]
+    assert any("1 action waits for approval" in title for title in told), told
 
 
 @pytest.mark.parametrize("endpoint", [

@@ -7,15 +7,16 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from tests.clock import Clock
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, draft, forge, held
 from tests.webapp.notices.parts import Service, channel, due, look, person, send_all
-from webapp.approvals.tables import Action
 from webapp.ids import new_id
-from webapp.notices import channels, jobs, outward, preferences, words
+from webapp.notices import jobs, outward, preferences, words
 from webapp.notices.tables import Channel, Delivery, Notice
-from webapp.people.tables import Delegation
+from webapp.people import suspension
+from webapp.people.tables import Delegation, Person
 from webapp.web.house import House
 
 
@@ -101,6 +102,24 @@ def test_whom_a_group_was_lent_to_is_told_within_what_was_lent_and_not_where_the
     look(house)
     with house.database.read() as session:
         assert session.scalars(select(Notice.whom)).all() == [cy]
+
+
+def test_nor_where_another_sign_in_of_the_lender_has_a_part(house: House, service: Service, clock: Clock) -> None:
+    """As the action's page has it (`seeing.speaker`): it would not be theirs to see."""
+    ada, bob, cy = (person(house, name) for name in ("Ada", "Bob", "Cy"))
+    channel(house, cy, service.url)
+
+    def rows(session: Session) -> None:
+        session.add(Delegation(
+            id="dlg_1", lender=bob, person=cy, group_name="finance", servers=[], classes=[], up_to=None, since=clock.now,
+            until=clock.now + timedelta(days=1), made_at=clock.now, ended_at=None, ended_by=None,
+        ))
+        session.execute(update(Person).where(Person.id == bob).values(same_as=[ada]))
+
+    house.database.write(rows)
+    held(house, draft(house, ada))
+    look(house)
+    assert _titles(house) == []
 
 
 def test_what_was_decided_before_its_digest_is_not_in_it(house: House, service: Service, clock: Clock) -> None:
@@ -244,17 +263,7 @@ def test_two_looks_at_once_make_each_notice_and_each_message_once(house: House, 
         assert len(session.scalars(select(Delivery.id)).all()) == 1
 
 
-def test_nobody_looks_where_nobody_listens(house: House, service: Service) -> None:
-    bob = person(house, "Bob", ["finance"])
-    made = channel(house, bob, service.url)
-    assert look(house) is not None
-    house.database.write(lambda s: channels.remove(s, made, bob, "test", house.clock()))
-    assert look(house) is None
-
-
 def test_somebody_who_is_suspended_is_told_nothing(house: House, service: Service) -> None:
-    from webapp.people.tables import Person
-
     ada, bob = person(house, "Ada"), person(house, "Bob", ["finance"])
     channel(house, bob, service.url)
     house.database.write(lambda s: s.execute(update(Person).where(Person.id == bob).values(suspended="inc_1")))
@@ -263,27 +272,17 @@ def test_somebody_who_is_suspended_is_told_nothing(house: House, service: Servic
     assert _titles(house) == []
 
 
-def test_an_address_that_was_moved_to_another_channel_does_not_open(house: House, service: Service) -> None:
-    """Attack: whoever can write to the database gives their own channel another's sealed address."""
-    from vault.errors import BadRequest
-
-    bob, eve = person(house, "Bob"), person(house, "Eve")
-    theirs, mine = channel(house, bob, service.url), channel(house, eve, service.url)
-    with house.database.read() as session:
-        row = session.get(Channel, theirs)
-        assert row is not None
-        sealed = row.sealed
-    house.database.write(lambda s: s.execute(update(Channel).where(Channel.id == mine).values(sealed=sealed)))
-    with pytest.raises(BadRequest):
-        channels.test(house, mine, eve)
+def test_nor_what_was_made_before_they_were(house: House, service: Service) -> None:
+    """What waits to be sent may go to whoever took their sign-in over."""
+    ada, bob = person(house, "Ada"), person(house, "Bob", ["finance"])
+    channel(house, bob, service.url)
+    held(house, draft(house, ada))
+    look(house)
+    assert len(_titles(house)) == 1
+    house.database.write(lambda s: suspension.suspend(s, bob, "inc_1"))
+    assert send_all(house) == [None]
+    house.database.write(lambda s: suspension.lift(s, bob, "inc_1"))
+    assert send_all(house) == [None]
     assert service.got == []
-
-
-def test_an_address_is_nowhere_in_the_database_in_clear(house: House, service: Service) -> None:
-    bob = person(house, "Bob")
-    made = channel(house, bob, f"ntfy://user:hunter2@127.0.0.1:{service.port}/desk")
     with house.database.read() as session:
-        row = session.get(Channel, made)
-        assert row is not None
-        assert "hunter2" not in " ".join(str(value) for value in vars(row).values())
-        assert session.scalar(select(Action.id)) is None
+        assert session.scalars(select(Delivery.state)).all() == ["given_up"]
