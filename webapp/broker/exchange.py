@@ -21,6 +21,7 @@ from webapp.connections.consents import Consent
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection
 from webapp.db.direct import Where, session_of
+from webapp.errors import Said, said
 from webapp.oauth.handed import NotGiven, ToolCall
 from webapp.people import lookup as people
 
@@ -87,7 +88,7 @@ def gravest(facts: ProviderFacts, scopes: Iterable[str]) -> Effect:
     return next((effect for effect in EFFECTS if effect in found), "read")
 
 
-WIDER = "The provider answered a token that can do more than was asked for."
+WIDER = said("The provider answered a token that can do more than was asked for.")
 
 
 def wider(facts: ProviderFacts, scopes: Sequence[str], cls: str, reach: Iterable[str]) -> bool:
@@ -113,7 +114,7 @@ def entitled(session: Where, settings: Settings, wanted: Wanted) -> Entitled:
     _registered(allowed, wanted)  # 2
     connection, consent = _account(session, settings, wanted, provider, row)  # 3
     if missing(consent.scopes, wanted.scopes):  # 4
-        raise _asks(settings, wanted, connection, "The person has not allowed this client that much.")
+        raise _asks(settings, wanted, connection, said("The person has not allowed this client that much."))
     _in_order(settings, connection, wanted.scopes)  # 5
     facts = providers.find(settings, provider)
     own = clients.registered(session, wanted.client.id)
@@ -165,7 +166,7 @@ def _account(
         consent = consents.live(session, wanted.client.id, row.id)
         if consent is not None and _serves(consent, row, wanted):
             return row, consent
-        raise _asks(settings, wanted, row, "The person has not allowed this client to use that account.")
+        raise _asks(settings, wanted, row, said("The person has not allowed this client to use that account."))
     if wanted.subject is None:
         return _own_account(session, wanted, provider)
     person = wanted.subject.person
@@ -175,7 +176,8 @@ def _account(
     if not own:
         page = f"{settings.public_url}/connections/new?{urlencode({'provider': provider})}"
         raise NotGiven("The person has connected no account there.", code="interaction_required", url=page)
-    raise _asks(settings, wanted, own[0], "The person has not allowed this client to use such an account.", several=len(own) > 1)
+    why = said("The person has not allowed this client to use such an account.")
+    raise _asks(settings, wanted, own[0], why, several=len(own) > 1)
 
 
 def _served(session: Where, wanted: Wanted, provider: str, person: str) -> tuple[Connection, Consent] | None:
@@ -210,14 +212,15 @@ def _serves(consent: Consent, row: Connection, wanted: Wanted) -> bool:
     return consent.kind == "service" if wanted.subject is None else consent.person == wanted.subject.person
 
 
-def _asks(settings: Settings, wanted: Wanted, row: Connection, hint: str, *, several: bool = False) -> NotGiven:
+def _asks(settings: Settings, wanted: Wanted, row: Connection, why: Said, *, several: bool = False) -> NotGiven:
     """RFC 6749 section 5.2: `error_uri` is the page for the person. A client that asks for itself has nobody in front of it, and
     is told no more than that."""
     if wanted.subject is None:
         return NotGiven("Nobody gave this client that account for its own use.", code="invalid_target")
     where = {"client": wanted.client.id, **({"provider": row.provider} if several else {"connection": row.id})}
     page = f"{settings.public_url}/connections/consents/new?{urlencode(where)}"
-    return NotGiven(f"{hint} Show them this page: {page}", code="interaction_required", url=page)
+    words = said("%(why)s Show them this page: %(page)s", why=why, page=page)
+    return NotGiven(words, code="interaction_required", url=page)
 
 
 def _in_order(settings: Settings, row: Connection, scopes: Sequence[str]) -> None:
