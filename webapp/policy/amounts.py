@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from webapp.canonical import number_text
 from webapp.currencies import EXPONENTS
+from webapp.errors import Said, one_of_ours, said
 
 DECIMAL = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,6}))?", re.ASCII)
 CODE = re.compile(r"[A-Za-z]{3}", re.ASCII)
@@ -49,6 +50,28 @@ NONE = Amount("none", minor=0, base_minor=0)
 class Unreadable(Exception):
     """Why an amount is unknown, for the approver to read."""
 
+    def __init__(self, why: Said) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+TOO_LARGE = said("the amount is too large to be one")
+ISO_CODE = re.compile("[A-Z]{3}", re.ASCII)
+
+
+def _decimals(code: str) -> Said:
+    return said("the amount has more decimals than %(code)s has", code=code)
+
+
+def _no_rate(code: str) -> Said:
+    return said("the operator gave no rate for %(code)s", code=code)
+
+
+def why_said(text: str) -> Said:
+    """The `why` of an amount as a document has it, to be shown in its reader's language."""
+    made = (words(code) for code in ISO_CODE.findall(text) for words in (_decimals, _no_rate))
+    return next((one for one in made if one == text), one_of_ours(text))
+
 
 def read(value: Any, currency: Any, *, unit: Unit, base: str, rates: Mapping[str, str]) -> Amount:
     """An amount as written in the call. `value` is a parsed JSON number that kept its text, or a string."""
@@ -58,7 +81,7 @@ def read(value: Any, currency: Any, *, unit: Unit, base: str, rates: Mapping[str
         minor = _minor(text, code, unit)
         return Amount("ok", minor, code, _in_base(minor, code, base, rates), text or "")
     except Unreadable as reason:
-        return Amount("unknown", text=(text or "")[:60], why=str(reason))
+        return Amount("unknown", text=(text or "")[:60], why=reason.why)
 
 
 def _text(value: Any) -> str | None:
@@ -67,23 +90,23 @@ def _text(value: Any) -> str | None:
 
 def _code(value: Any) -> str:
     if not isinstance(value, str) or not CODE.fullmatch(value) or value.upper() not in EXPONENTS:
-        raise Unreadable("the currency is missing or is not one of ISO 4217")
+        raise Unreadable(said("the currency is missing or is not one of ISO 4217"))
     return value.upper()
 
 
 def _minor(text: str | None, code: str, unit: Unit) -> int:
     match = DECIMAL.fullmatch(text) if text is not None else None
     if match is None:
-        raise Unreadable("the amount is not a plain decimal number")
+        raise Unreadable(said("the amount is not a plain decimal number"))
     whole, fraction = match[1], match[2] or ""
     digits = EXPONENTS[code] if unit == "major" else 0
     if len(fraction) > digits:
-        raise Unreadable(f"the amount has more decimals than {code} has")
+        raise Unreadable(_decimals(code))
     minor = int(whole + fraction + "0" * (digits - len(fraction)))
     if minor == 0:
-        raise Unreadable("the amount is zero, which some services take for all of it")
+        raise Unreadable(said("the amount is zero, which some services take for all of it"))
     if minor >= UNREADABLE:
-        raise Unreadable("the amount is too large to be one")
+        raise Unreadable(TOO_LARGE)
     return minor
 
 
@@ -92,7 +115,7 @@ def _in_base(minor: int, code: str, base: str, rates: Mapping[str, str]) -> int:
     major = Fraction(minor, 10 ** EXPONENTS[code])
     converted = math.ceil(major * _rate(code, base, rates) * Fraction(10) ** EXPONENTS[base])
     if converted >= UNREADABLE:
-        raise Unreadable("the amount is too large to be one")
+        raise Unreadable(TOO_LARGE)
     return converted
 
 
@@ -100,7 +123,7 @@ def _rate(code: str, base: str, rates: Mapping[str, str]) -> Fraction:
     if code == base:
         return Fraction(1)
     if code not in rates:
-        raise Unreadable(f"the operator gave no rate for {code}")
+        raise Unreadable(_no_rate(code))
     return parse_rate(rates[code])
 
 
@@ -111,5 +134,5 @@ def parse_rate(text: str) -> Fraction:
     except InvalidOperation:
         rate = Decimal(0)
     if not rate.is_finite() or not Decimal("1e-9") <= rate <= Decimal("1e9"):
-        raise Unreadable("the operator's rate is not a positive number")
+        raise Unreadable(said("the operator's rate is not a positive number"))
     return Fraction(rate)

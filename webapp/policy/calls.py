@@ -8,7 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from vault.evidence import Need
+from webapp.errors import said
 from webapp.policy.facts import Facts
+
+NOT_EVALUATED = said("A rule could not be evaluated, so nothing is allowed.")
+NONE_ALLOWS = said("No rule allows this.")
 
 
 @dataclass(frozen=True)

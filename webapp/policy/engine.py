@@ -20,8 +20,9 @@ import cedarpy
 from vault.evidence import BadHours, Hours
 from webapp import config
 from webapp.canonical import canonical
+from webapp.errors import said
 from webapp.policy import amounts, context, counters, reading, requirement
-from webapp.policy.calls import Allow, Call, Deny, Hold, Reason, Verdict
+from webapp.policy.calls import NONE_ALLOWS, NOT_EVALUATED, Allow, Call, Deny, Hold, Reason, Verdict
 from webapp.policy.errors import PolicyRefused
 from webapp.policy.reading import DEFAULTS, Rule
 
@@ -158,17 +159,17 @@ class PolicySet:
 
     def _erred(self, errors: Sequence[str]) -> Deny:
         ids = tuple(rule.id for rule in self.rules if any(f"`{rule.id}`" in error for error in errors))
-        return Deny("A rule could not be evaluated, so nothing is allowed.", ids, self.digest)
+        return Deny(NOT_EVALUATED, ids, self.digest)
 
     def _forbidden(self, reasons: Sequence[str]) -> Deny:
         ids = tuple(sorted(reasons))
         text = "; ".join(self._by_id[each].reason for each in ids)
-        return Deny(text or "No rule allows this.", ids, self.digest)
+        return Deny(text or NONE_ALLOWS, ids, self.digest)
 
     def _hold(self, ids: list[str], now: datetime) -> Hold | Deny:
         found = [self._by_id[each] for each in ids if each in self._by_id]
         if len(found) != len(ids):
-            return Deny("A rule could not be evaluated, so nothing is allowed.", (), self.digest)
+            return Deny(NOT_EVALUATED, (), self.digest)
         asked = [(rule.id, rule.requirements or ()) for rule in found]
         total = requirement.add_up(asked, self.within, now=now, hours=self.hours)
         reasons = tuple(Reason(rule.id, rule.reason) for rule in found)
@@ -191,11 +192,11 @@ def _hours(rules: Sequence[Rule], settings: config.Policy) -> Hours | None:
     if not any(each.hours or each.business for rule in rules for each in rule.requirements or ()):
         return None
     try:
-        return Hours(
-            tuple(sorted(set(settings.business_days))), settings.business_from * 60, settings.business_to * 60, settings.zone
-        )
+        days = tuple(sorted(set(settings.business_days)))
+        return Hours(days, settings.business_from * 60, settings.business_to * 60, settings.zone)
     except BadHours as error:
-        raise PolicyRefused(f"A hold speaks of business hours, and the settings name none: {error}.") from error
+        words = said("A hold speaks of business hours, and the settings name none: %(why)s.", why=str(error))
+        raise PolicyRefused(words) from error
 
 
 def _check_settings(settings: config.Policy) -> None:
@@ -204,7 +205,7 @@ def _check_settings(settings: config.Policy) -> None:
         for rate in settings.rates.values():
             amounts.parse_rate(rate)
     except (ValueError, amounts.Unreadable) as error:
-        raise PolicyRefused(f"The policy settings do not hold: {error}") from error
+        raise PolicyRefused(said("The policy settings do not hold: %(why)s", why=str(error))) from error
 
 
 def _possible(request: dict[str, Any], handle: cedarpy.PolicySet, entities: cedarpy.Entities) -> bool:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from webapp.canonical import number_text
 from webapp.config import Policy
+from webapp.errors import said
 from webapp.policy import amounts, pointer
 from webapp.policy.amounts import NONE, Amount
 
@@ -83,12 +84,12 @@ def _at(arguments: Mapping[str, Any], where: str | None) -> Any:
 def _amount(pointers: Pointers, arguments: Mapping[str, Any], settings: Policy, cls: str) -> Amount:
     pin = pointers.get("amount")
     if pin is None:
-        return Amount("unknown", why="nobody said where this tool's amount is") if cls == "money" else NONE
+        return Amount("unknown", why=said("nobody said where this tool's amount is")) if cls == "money" else NONE
     currency = pointers.get("currency", {})
     code = currency["is"] if "is" in currency else _at(arguments, currency.get("pointer"))
     unit = pin.get("unit")
     if unit not in ("major", "minor"):
-        return Amount("unknown", why="nobody said in which unit this tool's amount is")
+        return Amount("unknown", why=said("nobody said in which unit this tool's amount is"))
     return amounts.read(
         _at(arguments, pin.get("pointer")), code, unit=cast(amounts.Unit, unit), base=settings.base_currency, rates=settings.rates
     )

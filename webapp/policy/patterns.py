@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
 
+from webapp.errors import Said, said
+
 LONGEST = 2000
 
 ASCII_CLASSES = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-z0-9_]"}
@@ -18,6 +20,10 @@ ASCII_CLASSES = {"d": "[0-9]", "D": "[^0-9]", "w": "[A-Za-z0-9_]", "W": "[^A-Za-
 
 class UnsafePattern(Exception):
     """A pattern that cannot be run in linear time."""
+
+    def __init__(self, why: Said) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -33,11 +39,12 @@ def matches(pattern: str, text: str) -> bool:
 def compiled(pattern: str) -> SchemaValidator:
     """Raises UnsafePattern."""
     if len(pattern) > LONGEST:
-        raise UnsafePattern("a pattern is too long")
+        raise UnsafePattern(said("a pattern is too long"))
     try:
         return SchemaValidator(core_schema.str_schema(pattern=_translated(pattern), regex_engine="rust-regex", strict=True))
     except SchemaError as error:
-        raise UnsafePattern("a pattern uses look-around, back-references or other means that cannot be run safely") from error
+        why = said("a pattern uses look-around, back-references or other means that cannot be run safely")
+        raise UnsafePattern(why) from error
 
 
 def _translated(pattern: str) -> str:

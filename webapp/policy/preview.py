@@ -8,7 +8,7 @@ from typing import Any
 from webapp import config
 from webapp.canonical import Limits, parse
 from webapp.currencies import EXPONENTS
-from webapp.errors import BadInput
+from webapp.errors import BadInput, psaid, said
 from webapp.policy import facts
 from webapp.policy.amounts import Amount
 
@@ -32,31 +32,34 @@ def of(settings: config.Policy) -> Callable[[Mapping[str, Any], bytes, str], lis
 
 def _lines(read: facts.Facts, pointers: Mapping[str, Any], base: str) -> Iterator[Line]:
     if read.amount.status != "none":
-        yield _amount("Amount", read.amount, base)
+        yield _amount(said("Amount"), read.amount, base)
     if "recipient" in pointers:
         yield _recipient(read.recipient)
     if "time" in pointers:
-        yield ("Time", read.time, True) if read.time else ("Time", "is not in this sample", False)
+        time = psaid("an argument that is a time", "Time")
+        yield (time, read.time, True) if read.time else (time, said("is not in this sample"), False)
     if read.inferred_amount:
-        name, value, _ = _amount("Amount, inferred", read.inferred_amount, base)
-        yield name, f"{value}; it may add a hold, never remove one", False
+        name, value, _ = _amount(said("Amount, inferred"), read.inferred_amount, base)
+        yield name, said("%(value)s; it may add a hold, never remove one", value=value), False
     if read.inferred_recipient:
-        yield "Recipient, inferred", f"{read.inferred_recipient.text}; it may add a hold, never remove one", False
+        text = read.inferred_recipient.text
+        yield said("Recipient, inferred"), said("%(value)s; it may add a hold, never remove one", value=text), False
 
 
 def _recipient(found: facts.Recipient | None) -> Line:
     if found is None:
-        return "Recipient", "cannot be read, so it is never one approved before", False
-    return "Recipient", found.value.replace("\n", ", "), True
+        return said("Recipient"), said("cannot be read, so it is never one approved before"), False
+    return said("Recipient"), found.value.replace("\n", ", "), True
 
 
 def _amount(name: str, amount: Amount, base: str) -> Line:
     if amount.status != "ok":
-        return name, f"cannot be read: {amount.why}. The call would be held.", False
+        return name, said("cannot be read: %(why)s. The call would be held.", why=amount.why), False
     written = f"{decimal(amount.minor, amount.currency)} {amount.currency}"
     if amount.currency == base:
         return name, written, True
-    return name, f"{written}, {decimal(amount.base_minor, base)} {base} for rules", True
+    in_base = f"{decimal(amount.base_minor, base)} {base}"
+    return name, said("%(amount)s, %(base)s for rules", amount=written, base=in_base), True
 
 
 def decimal(minor: int, currency: str) -> str:

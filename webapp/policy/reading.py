@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import cedarpy
 
+from webapp.errors import said
 from webapp.policy import requirement
 from webapp.policy.errors import PolicyRefused
 from webapp.policy.requirement import Requirement
@@ -51,7 +52,7 @@ def files(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         found |= {path.name: path for path in folder.glob("*.cedar") if path.is_file() and not path.name.startswith(".")}
     if len(found) > FILES:
-        raise PolicyRefused(f"More than {FILES} policy files.")
+        raise PolicyRefused(said("More than %(most)s policy files.", most=FILES))
     return [FLOOR, *(found[name] for name in sorted(found))]
 
 
@@ -69,7 +70,10 @@ def read(paths: Iterable[Path]) -> list[Rule]:
     for path in paths:
         for rule in _file(path):
             if rule.id in rules:
-                raise PolicyRefused(f"{path.name}: `{rule.id}` is defined in {rules[rule.id].source} already.")
+                raise PolicyRefused(said(
+                    "%(file)s: `%(rule)s` is defined in %(other)s already.",
+                    file=path.name, rule=rule.id, other=rules[rule.id].source,
+                ))
             rules[rule.id] = rule
     return list(rules.values())
 
@@ -78,9 +82,9 @@ def _file(path: Path) -> list[Rule]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PolicyRefused(f"{path.name} cannot be read.", detail=str(error)) from error
+        raise PolicyRefused(said("%(file)s cannot be read.", file=path.name), detail=str(error)) from error
     if len(text) > FILE_BYTES:
-        raise PolicyRefused(f"{path.name} is larger than {FILE_BYTES} bytes.")
+        raise PolicyRefused(said("%(file)s is larger than %(most)s bytes.", file=path.name, most=FILE_BYTES))
     parsed = _parse(path.name, text)
     rules = [_rule(path.name, body) for body in parsed]
     _validate(path.name, text)
@@ -91,9 +95,11 @@ def _parse(name: str, text: str) -> list[dict[str, Any]]:
     try:
         parsed = json.loads(cedarpy.policies_to_json_str(text))
     except ValueError as error:
-        raise PolicyRefused(f"{name}: {error}") from error
+        raise PolicyRefused(said("%(file)s: %(why)s", file=name, why=str(error))) from error
     if parsed["templates"] or parsed["templateLinks"]:
-        raise PolicyRefused(f"{name}: a template (`?principal`, `?resource`) permits and forbids nothing; write the rule out.")
+        raise PolicyRefused(said(
+            "%(file)s: a template (`?principal`, `?resource`) permits and forbids nothing; write the rule out.", file=name,
+        ))
     return list(parsed["staticPolicies"].values())
 
 
@@ -101,24 +107,29 @@ def _rule(name: str, body: dict[str, Any]) -> Rule:
     notes: dict[str, str | None] = body.get("annotations", {})
     identity = notes.get("id") or ""
     if not ID.fullmatch(identity):
-        raise PolicyRefused(f"{name}: every rule needs an @id of small letters, digits, `.`, `-` and `_`; one has {identity!r}.")
+        raise PolicyRefused(said(
+            "%(file)s: every rule needs an @id of small letters, digits, `.`, `-` and `_`; one has %(id)s.",
+            file=name, id=repr(identity),
+        ))
     try:
         return Rule(
             identity, body["effect"], _reason(notes), _hold(notes, body["effect"]), name,
             {key: value for key, value in body.items() if key != "annotations"},
         )
     except PolicyRefused as error:
-        raise PolicyRefused(f"{name}: `{identity}`: {error.hint}") from error
+        raise PolicyRefused(said("%(file)s: `%(rule)s`: %(why)s", file=name, rule=identity, why=error.hint)) from error
 
 
 def _reason(notes: Mapping[str, str | None]) -> str:
     """An annotation that nobody knows is a misspelt one: a hold without its `@hold` would be another rule."""
     unknown = notes.keys() - ANNOTATIONS
     if unknown:
-        raise PolicyRefused(f"the annotation @{min(unknown)} is not known; there are @id, @hold and @reason.")
+        raise PolicyRefused(said("the annotation @%(name)s is not known; there are @id, @hold and @reason.", name=min(unknown)))
     reason = notes.get("reason") or ""
     if not 0 < len(reason) <= TEXT or not reason.isprintable():
-        raise PolicyRefused(f"@reason says in a line, at most {TEXT} characters, why this rule speaks; an approver reads it.")
+        raise PolicyRefused(said(
+            "@reason says in a line, at most %(most)s characters, why this rule speaks; an approver reads it.", most=TEXT,
+        ))
     return reason
 
 
@@ -136,7 +147,8 @@ def _validate(name: str, text: str) -> None:
         ids = result.id_annotations_by_policy_id
         first = result.errors[0] if result.errors else None
         where = ids.get(first.policy_id, first.policy_id) if first else ""
-        raise PolicyRefused(f"{name}: `{where}`: {first.error if first else 'the rule does not fit the schema'}")
+        why = first.error if first else said("the rule does not fit the schema")
+        raise PolicyRefused(said("%(file)s: `%(rule)s`: %(why)s", file=name, rule=where, why=why))
 
 
 def context_read(policies: Any) -> Mapping[str, frozenset[str] | None] | None:

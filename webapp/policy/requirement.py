@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypedDict
 
 from vault.evidence import LONGEST_UNDO, Hours, Need
+from webapp.errors import said
 from webapp.policy.errors import PolicyRefused
 
 Factor = Literal["", "passkey", "totp"]
@@ -137,7 +138,7 @@ def _requirement(text: str) -> Requirement:
         return Requirement("confirm", factor=_factor(fields), match=MATCH in fields, **_times(fields))
     name, _, group = head.partition("=")
     if name != "approvers" or not GROUP.fullmatch(group):
-        raise PolicyRefused(f"A hold begins with `confirm` or `approvers=GROUP`, not with `{head}`.")
+        raise PolicyRefused(said("A hold begins with `confirm` or `approvers=GROUP`, not with `%(word)s`.", word=head))
     if MATCH in fields:
         raise PolicyRefused("`match` goes with `confirm`: nobody but the agent's own person sees what the agent shows.")
     escalate = _escalate(fields, group)
@@ -149,9 +150,9 @@ def _fields(words: list[str]) -> dict[str, str]:
     for word in words:
         name, sign, value = word.partition("=")
         if word != MATCH and (not sign or name not in WORDS):
-            raise PolicyRefused(f"A hold does not know the word `{word}`.")
+            raise PolicyRefused(said("A hold does not know the word `%(word)s`.", word=word))
         if name in fields:
-            raise PolicyRefused(f"A hold says `{name}` twice.")
+            raise PolicyRefused(said("A hold says `%(word)s` twice.", word=name))
         fields[name] = value
     return fields
 
@@ -159,7 +160,7 @@ def _fields(words: list[str]) -> dict[str, str]:
 def _quorum(fields: dict[str, str]) -> int:
     text = fields.get("quorum", "1")
     if not NUMBER.fullmatch(text) or not 1 <= int(text) <= LARGEST_QUORUM:
-        raise PolicyRefused(f"`quorum={text}`: a quorum is 1 to {LARGEST_QUORUM} people.")
+        raise PolicyRefused(said("`quorum=%(given)s`: a quorum is 1 to %(most)s people.", given=text, most=LARGEST_QUORUM))
     return int(text)
 
 
@@ -172,7 +173,7 @@ def _factor(fields: dict[str, str]) -> Factor:
         case "totp":
             return "totp"
         case other:
-            raise PolicyRefused(f"`factor={other}`: a factor is `passkey` or `totp`.")
+            raise PolicyRefused(said("`factor=%(given)s`: a factor is `passkey` or `totp`.", given=other))
 
 
 class _Times(TypedDict):
@@ -186,7 +187,9 @@ class _Times(TypedDict):
 def _times(fields: dict[str, str]) -> _Times:
     within, undo = _within(fields), _undo(fields)
     if 0 < within < undo + 60:
-        raise PolicyRefused(f"`within={fields['within']} undo={undo}s` leaves less than a minute to decide in.")
+        raise PolicyRefused(said(
+            "`within=%(within)s undo=%(undo)ss` leaves less than a minute to decide in.", within=fields["within"], undo=undo,
+        ))
     business = fields.get("within", "").endswith("bh")
     return {"within": within, "extend": _extend(fields), "business": business, "hours": _hours(fields), "undo": undo}
 
@@ -197,7 +200,7 @@ def _within(fields: dict[str, str]) -> int:
 
 def _extend(fields: dict[str, str]) -> int:
     if fields.get("extend", "").endswith("bh"):
-        raise PolicyRefused(f"`extend={fields['extend']}`: write minutes, hours or days.")
+        raise PolicyRefused(said("`extend=%(given)s`: write minutes, hours or days.", given=fields["extend"]))
     return _seconds(fields, "extend")
 
 
@@ -206,7 +209,9 @@ def _escalate(fields: dict[str, str], group: str) -> tuple[int, str] | None:
         return None
     after, _, other = fields["escalate"].partition(":")
     if not GROUP.fullmatch(other) or other == group or after.endswith("bh"):
-        raise PolicyRefused(f"`escalate={fields['escalate']}`: write a time and another group, as `30m:finance-leads`.")
+        raise PolicyRefused(said(
+            "`escalate=%(given)s`: write a time and another group, as `30m:finance-leads`.", given=fields["escalate"],
+        ))
     return _seconds({"escalate": after}, "escalate"), other
 
 
@@ -216,16 +221,18 @@ def _seconds(fields: dict[str, str], name: str) -> int:
     match = DURATION.fullmatch(fields[name])
     seconds = int(match[1]) * SECONDS[match[2]] if match else 0
     if not 0 < seconds <= LONGEST:
-        raise PolicyRefused(
-            f"`{name}={fields[name]}`: write minutes, hours or days as `30m`, `4h`, `2d`, or within business hours as `4bh`; "
-            "at most 30 days."
-        )
+        raise PolicyRefused(said(
+            "`%(word)s=%(given)s`: write minutes, hours or days as `30m`, `4h`, `2d`, or within business hours as `4bh`; "
+            "at most 30 days.", word=name, given=fields[name],
+        ))
     return seconds
 
 
 def _hours(fields: dict[str, str]) -> bool:
     if fields.get("hours", "business") != "business":
-        raise PolicyRefused(f"`hours={fields['hours']}`: the only hours are `hours=business`, those of the settings.")
+        raise PolicyRefused(said(
+            "`hours=%(given)s`: the only hours are `hours=business`, those of the settings.", given=fields["hours"],
+        ))
     return "hours" in fields
 
 
@@ -234,7 +241,10 @@ def _undo(fields: dict[str, str]) -> int:
         return 0
     match = UNDO.fullmatch(fields["undo"])
     if match is None or not SHORTEST_UNDO <= int(match[1]) <= LONGEST_UNDO:
-        raise PolicyRefused(f"`undo={fields['undo']}`: write {SHORTEST_UNDO} to {LONGEST_UNDO} seconds as `undo=30s`.")
+        raise PolicyRefused(said(
+            "`undo=%(given)s`: write %(least)s to %(most)s seconds as `undo=30s`.",
+            given=fields["undo"], least=SHORTEST_UNDO, most=LONGEST_UNDO,
+        ))
     return int(match[1])
 
 

@@ -17,7 +17,7 @@ import referencing.exceptions
 from jsonschema import validators
 
 from webapp.canonical import canonical, number_text
-from webapp.errors import BadInput
+from webapp.errors import BadInput, Said, said
 from webapp.policy import patterns, pointer
 
 STEPS = 20_000
@@ -60,14 +60,14 @@ def check(input_schema: Mapping[str, Any], arguments: Any, *, pin: str = "") -> 
     except _TooMuch as failure:
         raise SchemaUnusable("The arguments cannot be checked against the tool's schema in reasonable time.") from failure
     except (patterns.UnsafePattern, referencing.exceptions.Unresolvable) as failure:
-        raise SchemaUnusable(f"The tool's schema cannot be used: {_why(failure)}.") from failure
+        raise SchemaUnusable(said("The tool's schema cannot be used: %(why)s.", why=_why(failure))) from failure
     except (RecursionError, ArithmeticError, TypeError, ValueError, KeyError, AttributeError) as failure:
         raise SchemaUnusable("The tool's schema cannot be used.", detail=repr(failure)) from failure
     finally:
         _steps.reset(budget)
     if error is not None:
         where = "".join("/" + pointer.escape(str(part)) for part in error.absolute_path)[:200]
-        raise BadInput(f"The argument {where or '(all)'} {_words(error)}.", code="bad_arguments")
+        raise BadInput(_words(error, where or said("(all)")), code="bad_arguments")
 
 
 def usable(input_schema: Mapping[str, Any]) -> str:
@@ -93,24 +93,27 @@ def _safe(node: Any) -> None:
         _safe(each)
 
 
-def _why(failure: Exception) -> str:
-    return str(failure) if isinstance(failure, patterns.UnsafePattern) else "it refers to a schema that is not part of it"
+def _why(failure: Exception) -> Said:
+    outside = said("it refers to a schema that is not part of it")
+    return failure.why if isinstance(failure, patterns.UnsafePattern) else outside
 
 
-def _words(error: jsonschema.ValidationError) -> str:
+def _words(error: jsonschema.ValidationError, where: str) -> Said:
     """What is wrong, by keyword; the value itself may be anything, and stays out of messages and logs."""
     match error.validator:
         case "required":
             missing = [name for name in error.validator_value if name not in error.instance]
-            return f"lacks `{str(missing[0])[:80]}`" if missing else "lacks a field"
+            if not missing:
+                return said("The argument %(where)s lacks a field.", where=where)
+            return said("The argument %(where)s lacks `%(field)s`.", where=where, field=str(missing[0])[:80])
         case "type":
-            return f"is not of type {error.validator_value}"
+            return said("The argument %(where)s is not of type %(type)s.", where=where, type=str(error.validator_value))
         case "additionalProperties" | "unevaluatedProperties":
-            return "has a field that the tool does not know"
+            return said("The argument %(where)s has a field that the tool does not know.", where=where)
         case "enum" | "const":
-            return "is not one of the values that the tool takes"
+            return said("The argument %(where)s is not one of the values that the tool takes.", where=where)
         case other:
-            return f"does not satisfy `{other}`"
+            return said("The argument %(where)s does not satisfy `%(keyword)s`.", where=where, keyword=other)
 
 
 def _checker(pin: str, input_schema: Mapping[str, Any]) -> Any:
@@ -140,7 +143,7 @@ def _compile(input_schema: Mapping[str, Any]) -> Any:
         raise SchemaUnusable("The tool's schema is not a valid JSON Schema.") from error
     text = canonical(input_schema)
     if b'"patternProperties"' in text and b'"unevaluatedProperties"' in text:
-        raise patterns.UnsafePattern("`unevaluatedProperties` beside `patternProperties` cannot be run safely")
+        raise patterns.UnsafePattern(said("`unevaluatedProperties` beside `patternProperties` cannot be run safely"))
     return _bounded(named)(input_schema, registry=referencing.Registry())
 
 

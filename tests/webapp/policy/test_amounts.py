@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.webapp.policy.parts import PIN, RATES, SETTINGS, call, shipped
 from webapp.canonical import parse
 from webapp.currencies import EXPONENTS
-from webapp.errors import BadInput
+from webapp.errors import BadInput, Said
 from webapp.policy import amounts, facts
 from webapp.policy.amounts import UNREADABLE
 from webapp.policy.calls import Hold
@@ -79,3 +79,14 @@ def test_no_text_is_read_as_another_number_than_it_spells(text: str) -> None:
 @pytest.mark.parametrize("rate", ["", "0", "-1", "NaN", "Infinity", "1e30", "one"])
 def test_a_rate_that_is_no_positive_number_converts_nothing(rate: str) -> None:
     assert amounts.read("5", "USD", unit="major", base="EUR", rates={"USD": rate}).status == "unknown"
+
+
+@pytest.mark.parametrize(("value", "currency"), [
+    ("4.805", "EUR"), ("1", "GBP"), ("0", "EUR"), ("x", "EUR"), ("1", "???"), ("9" * 18, "EUR"),
+])
+def test_why_an_amount_is_unknown_is_the_same_sentence_once_a_document_was_signed(value: str, currency: str) -> None:
+    """The document holds plain text, with a code in it: a page finds the sentence that it was, to say it in another language."""
+    why = amounts.read(value, currency, unit="major", base="EUR", rates={}).why
+    again = amounts.why_said(str(why))
+    assert isinstance(why, Said)
+    assert (again.msgid, dict(again.values)) == (why.msgid, dict(why.values))
