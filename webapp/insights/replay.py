@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from webapp.approvals.judged.keeping import NOT_KEPT, Unreadable, asked_again, session_known, spoke, word
 from webapp.approvals.judged.tables import Judged
+from webapp.approvals.tables import Action
 from webapp.audit.tables import Entry
 from webapp.broker.tables import GIVEN, Lease
 from webapp.db import Database
@@ -40,6 +41,9 @@ WHOSE = said("a rule asks who the recipient is, and that is not kept of a call t
 SESSION = said("a rule asks what the agent had read before, and that was not looked up, since no rule asked it then")
 FORM = said("it was kept in a form that this version cannot read")
 COUNTED = ("call.allowed", "call.denied", "token.denied", "action.held")
+
+UNTOLD = Judged.id.in_(select(Action.id).where(Action.mark == "sealed"))
+"""Of which nobody can tell yet whether somebody asked for it."""
 
 Progress = Callable[[int, int], None]
 
@@ -100,8 +104,10 @@ def run(
     """`active` is the digest of the set that decides. Stops after `seconds`; None: when all were tried."""
     since, end = now - timedelta(days=days), None if seconds is None else time.monotonic() + seconds
     found = Found(candidate.digest, since)
-    found.total, judged = database.aside(lambda session: (_kept(session, since, now), _judged(session, since, now)))
-    found.not_kept = max(0, judged - found.total)
+    found.total, untold, judged = database.aside(
+        lambda session: (_kept(session, since, now), _kept(session, since, now, UNTOLD), _judged(session, since, now))
+    )
+    found.not_kept = max(0, judged - (found.total - untold))
     tried = prepared(candidate)
     for rows in _pieces(database, since, now):
         with database.read() as session:
@@ -116,15 +122,18 @@ def run(
     return found
 
 
-def _kept(session: Session, since: datetime, now: datetime) -> int:
-    return session.scalar(select(func.count()).select_from(Judged).where(Judged.at >= since, Judged.at <= now)) or 0
+def _kept(session: Session, since: datetime, now: datetime, *only: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count()).select_from(Judged).where(Judged.at >= since, Judged.at <= now, *only)) or 0
 
 
 def _judged(session: Session, since: datetime, now: datetime) -> int:
-    """How many calls were judged: by the log, and by the leases of what was handed out."""
-    entries = session.scalar(
-        select(func.count()).select_from(Entry).where(Entry.kind.in_(COUNTED), Entry.at >= since, Entry.at <= now)
-    ) or 0
+    """How many calls were judged: by the log, and by the leases of what was handed out. No decoys, which are kept nowhere, and no
+    call that may be one yet: the difference to those kept would tell that one waits."""
+    logged = select(func.count()).select_from(Entry).where(Entry.at >= since, Entry.at <= now)
+    decoys = logged.join(Action, Action.id == Entry.subject).where(
+        Entry.kind == "action.held", Action.mark.in_(("sealed", "decoy"))
+    )
+    entries = (session.scalar(logged.where(Entry.kind.in_(COUNTED))) or 0) - (session.scalar(decoys) or 0)
     handed = session.scalar(select(func.count()).select_from(Lease).where(
         GIVEN, Lease.planned_at >= since, Lease.planned_at <= now
     )) or 0

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from tests.clock import Clock
-from tests.webapp.insights.parts import kept
+from tests.webapp.insights.parts import action, kept
 from tests.webapp.policy.parts import NOW, PERMIT, SETTINGS, call, counted, payment, rules, shipped
 from webapp import audit
 from webapp.approvals import usage
+from webapp.approvals.judged import keeping
 from webapp.approvals.judged.tables import Judged
 from webapp.db import Database
 from webapp.insights import jobs, reading, replay
@@ -194,6 +196,23 @@ def test_what_is_not_kept_and_what_cannot_be_read_is_counted(database: Database)
     database.write(log)
     found = tried(database, SHIPPED)
     assert (found.calls, found.not_kept, dict(found.skipped)) == (1, 3, {replay.FORM: 1})
+
+
+def test_decoys_are_not_among_the_calls_that_were_not_kept(database: Database) -> None:
+    """They are kept nowhere, and a count that grows when one is held would tell that it waits."""
+    at = NOW - timedelta(hours=1)
+    held = {mark: [action(database, at, mark=mark) for _ in range(2)] for mark in ("", "asked", "sealed", "decoy")}
+
+    def write(session: Session) -> None:
+        for mark, (one, other) in held.items():
+            for name in (one, other):
+                audit.append(session, kind="action.held", actor="client:c", subject=name, detail={}, at=at)
+            if mark != "decoy":  # and of the others' every second
+                keeping.keep(session, one, payment(), SHIPPED.decide(payment()), session_known=True)
+
+    database.write(write)
+    found = tried(database, SHIPPED)
+    assert (found.total, found.not_kept) == (3, 2)
 
 
 def test_when_the_time_is_over_the_latest_were_tried(database: Database, made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
