@@ -90,6 +90,20 @@ def test_a_sentence_is_translated_in_one_way(language: str) -> None:
     assert {key: forms for key, forms in found.items() if len(forms) > 1 and key[1]} == {}
 
 
+@pytest.mark.parametrize(("language", "english", "never"), [
+    ("de", r"\bpaus", r"angehalten|anhalt|\bhält\b"), ("de", "suspend", "angehalten|pausier"),
+    ("de", r"\bheld\b", "pausier|gesperrt"), ("fr", "suspend", "suspend"),
+    ("fr", r"\bheld\b", "suspend|bloqu"), ("fr", r"\bpaus", "bloqu|en pause"),
+])
+def test_held_paused_and_suspended_are_told_apart(language: str, english: str, never: str) -> None:
+    """Whoever reads that an agent is suspended must not take it for a pause."""
+    wrong = [
+        (key[1], form) for path in files(language) for key, forms in read(path).items() for form in forms
+        if re.search(english, key[1], re.I) and re.search(never, form, re.I)
+    ]
+    assert wrong == []
+
+
 PO = 'msgid ""\nmsgstr ""\n"Plural-Forms: nplurals=2; plural=(n > 1);\\n"\n\n'
 
 
