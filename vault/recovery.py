@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import gevent
+
 from vault.authority import issue, proven, with_factor
 from vault.errors import FactorRefused, TooMany
 from vault.factors import ATTEMPTS, WINDOW
@@ -29,6 +31,8 @@ LENGTH = 12
 """60 bits."""
 COST = {"n": 2**14, "r": 8, "p": 1, "maxmem": 64 * 1024 * 1024}
 """RFC 7914: some 40 ms and 16 MiB a try."""
+APART = 60
+"""Seconds between one making of new codes and the next."""
 NOT_A_LETTER = re.compile(r"[\s\u00a0-]")
 LOOK_ALIKE = str.maketrans({"o": "0", "i": "1", "l": "1"})
 
@@ -38,12 +42,24 @@ def path(who: str) -> str:
 
 
 def recovery_make(keeper: Keeper, body: Body) -> Mapping[str, Any]:
-    """`Door.recovery_make`. Those of before are void."""
-    who = proven(keeper, body)
+    """`Door.recovery_make`. Those of before are void. That they were asked for is written before the hashing, which is work: of
+    many who ask at once, one has it done, once in a minute."""
+    who, now = proven(keeper, body), keeper.clock()
     person = with_factor(who).person
+
+    def claim(old: Data | None) -> tuple[Data, None]:
+        data = _counting(keeper, old)
+        if data.get("asked_at", 0) > now.timestamp() - APART:
+            raise TooMany("new recovery codes", hint="You made new codes just now. Wait a minute.")
+        return {**data, "asked_at": now.timestamp()}, None
+
+    keeper.kv.update(path(person), claim)
     codes = ["".join(secrets.choice(LETTERS) for _ in range(LENGTH)) for _ in range(MANY)]
     salt = os.urandom(16)
-    made = {"salt": salt.hex(), "left": [_hash(one, salt) for one in codes], "made_at": keeper.clock().isoformat(), "misses": []}
+    made = {
+        "salt": salt.hex(), "left": [_hash(one, salt) for one in codes], "made_at": now.isoformat(), "misses": [],
+        "asked_at": now.timestamp(),
+    }
     keeper.kv.update(path(person), lambda _old: (made, None))
     return {"codes": ["-".join(one[at:at + 4] for at in range(0, LENGTH, 4)) for one in codes]}
 
@@ -80,7 +96,7 @@ def recovery_use(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 def void(keeper: Keeper, who: str) -> None:
     """None of this person's counts any more."""
     if keeper.kv.read(path(who)) is not None:
-        keeper.kv.update(path(who), lambda old: ({**_counting(keeper, old), "left": [], "made_at": None}, None))
+        keeper.kv.update(path(who), lambda old: ({**_counting(keeper, old), "left": [], "made_at": None, "asked_at": 0}, None))
 
 
 def _counting(keeper: Keeper, old: Data | None) -> Data:
@@ -93,7 +109,13 @@ def _counting(keeper: Keeper, old: Data | None) -> Data:
 
 
 def _hash(code: str, salt: bytes) -> str:
-    return hashlib.scrypt(code.encode(), salt=salt, dklen=32, **COST).hex()
+    """In a thread, for the keeper's other requests wait in this one."""
+    made: bytes = gevent.get_hub().threadpool.apply(_scrypt, (code, salt))
+    return made.hex()
+
+
+def _scrypt(code: str, salt: bytes) -> bytes:
+    return hashlib.scrypt(code.encode(), salt=salt, dklen=32, **COST)
 
 
 HANDLERS = {"recovery_make": recovery_make, "recovery_left": recovery_left, "recovery_use": recovery_use}

@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import gevent
 import pytest
+from gevent.event import Event
 
 from tests.keeper_parts import KeeperParts, SignedPerson, decide, sign_in, with_passkey
 from tests.vault.samples import approvers
@@ -25,6 +27,16 @@ def made(parts: KeeperParts, person: SignedPerson) -> list[str]:
     return [one.reveal() for one in parts.door.recovery_make(proof=person.proof)]
 
 
+def made_later(parts: KeeperParts, person: SignedPerson) -> list[str]:
+    """After the minute that lies between."""
+    later = parts.inside(lambda: datetime.now(UTC) + timedelta(seconds=recovery.APART + 1))
+    return list(recovery.recovery_make(later, proven(person))["codes"])
+
+
+def proven(person: SignedPerson) -> dict[str, object]:
+    return {"proof": {"ticket": person.proof.ticket, "session": person.proof.session.reveal()}}
+
+
 def used(parts: KeeperParts, person: SignedPerson, code: str) -> tuple[SignedPerson, int]:
     done = parts.door.recovery_use(proof=person.proof, code=Secret(code))
     return replace(person, proof=SessionProof(done.ticket, person.proof.session)), done.left
@@ -36,7 +48,7 @@ def ada(keeper: KeeperParts) -> SignedPerson:
 
 
 def test_ten_are_made_each_works_once_and_new_ones_void_those_of_before(keeper: KeeperParts, ada: SignedPerson) -> None:
-    before, codes = made(keeper, ada), made(keeper, ada)
+    before, codes = made(keeper, ada), made_later(keeper, ada)
     assert len(set(codes)) == recovery.MANY
     assert keeper.door.recovery_left(person=ada.id).left == recovery.MANY
     lost = again(keeper, ada)
@@ -62,7 +74,47 @@ def test_it_enrols_a_new_factor_which_then_is_one(keeper: KeeperParts, ada: Sign
     found = with_passkey(keeper, lost)
     assert len(keeper.door.factors(ada.id)) == 2
     keeper.door.challenge(proof=found.proof)
-    made(keeper, found)
+    made_later(keeper, found)
+
+
+def test_new_ones_are_made_once_in_a_minute_however_many_ask_at_once(
+    keeper: KeeperParts, ada: SignedPerson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attack: the hashing of one person's codes is everybody's wait."""
+    hashed, first, at = list[str](), recovery._hash, datetime.now(UTC)
+
+    def counted(code: str, salt: bytes) -> str:
+        if not hashed:  # another one asks while the first is at work
+            hashed.append(code)
+            with pytest.raises(TooMany):
+                recovery.recovery_make(keeper.inside(lambda: at), proven(ada))
+        hashed.append(code)
+        return first(code, salt)
+
+    monkeypatch.setattr(recovery, "_hash", counted)
+    recovery.recovery_make(keeper.inside(lambda: at), proven(ada))
+    assert len(hashed) == 1 + recovery.MANY
+    with pytest.raises(TooMany) as refusal:
+        made(keeper, ada)
+    assert "Wait a minute" in refusal.value.hint
+    made_later(keeper, ada)
+
+
+def test_who_waits_for_a_hash_waits_alone() -> None:
+    """gevent's other requests go on meanwhile: the hashing is in a thread."""
+    went, done = list[str](), Event()
+
+    def other() -> None:
+        while not done.is_set():
+            went.append("on")
+            gevent.sleep(0)
+
+    beside = gevent.spawn(other)
+    hashed = recovery._hash("0000", b"salt")
+    done.set()
+    beside.join()
+    assert len(hashed) == 64
+    assert went
 
 
 def test_it_decides_nothing_removes_nothing_and_makes_no_codes(keeper: KeeperParts, ada: SignedPerson) -> None:

@@ -29,7 +29,7 @@ def read(text: str) -> Secret[str]:
 
 
 def make(house: House, viewer: Viewer) -> tuple[Secret[str], ...]:
-    """Ten new ones. It is in the log before those of before are void."""
+    """Ten new ones. It is in the log before those of before are void. Raises TooMany, FactorTooYoung."""
     house.database.write(lambda db: _log(db, house, viewer, "recovery.making", {}))
     codes = house.door.recovery_make(proof=viewer.proof)
     house.database.write(lambda db: _log(db, house, viewer, "recovery.made", {"codes": len(codes)}))

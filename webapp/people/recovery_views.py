@@ -18,14 +18,23 @@ from webapp.web.words import flash
 
 @person
 def codes_page() -> ResponseReturnValue:
+    return _codes("", 200)
+
+
+def _codes(problem: str, status: int) -> ResponseReturnValue:
     left = house().door.recovery_left(person=viewer().person)
-    return render_template("people/recovery.html", left=left, codes=(), few=recovery.FEW)
+    return render_template("people/recovery.html", left=left, codes=(), few=recovery.FEW, problem=problem), status
 
 
 @person
 def make_codes() -> ResponseReturnValue:
     """The answer to the form shows them: there is no address at which they could be seen again."""
-    codes = recovery.make(house(), viewer())
+    try:
+        codes = recovery.make(house(), viewer())
+    except FactorRefused as refusal:
+        return _codes(refusal.hint, 422)
+    except TooMany as limit:
+        return _codes(limit.hint, 429)
     return render_template("people/recovery.html", left=None, codes=[one.reveal() for one in codes], few=recovery.FEW)
 
 

@@ -97,6 +97,13 @@ def test_they_are_shown_once_and_are_not_in_the_database(signed_in: People, hous
     assert not any(code in written or code.replace("-", "") in written for code in made)
 
 
+def test_new_ones_within_a_minute_are_refused_in_words(signed_in: People) -> None:
+    ada = signed_in("ada")
+    codes(ada)
+    answer = ada.send("/you/recovery")
+    assert (answer.status_code, "Wait a minute" in answer.text, "10 are left" in answer.text) == (429, True, True)
+
+
 def test_a_stranger_and_who_has_not_finished_signing_in_make_none(signed_in: People) -> None:
     signed_in("ada")
     assert signed_in.stranger().get("/sign-in/recovery").headers["Location"].startswith("/sign-in")
