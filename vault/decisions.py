@@ -31,6 +31,7 @@ from vault.mark import mark
 from vault.people import Person, held_at, person
 from vault.standing import stepped_in
 from vault.table import Body, Keeper, mapping, segment, text
+from vault.young import old_enough
 
 REASON = 500
 ENVELOPE = 3_000_000
@@ -234,7 +235,7 @@ def _checked(keeper: Keeper, one: Asked, answer: Body) -> Mapping[str, Any]:
         """Before the code or challenge is spent: an answer that cannot count should not be lost."""
         if not _useful(one, str(factor["kind"])):
             raise FactorRefused("a passkey is asked for", hint="This action asks for a passkey.")
-        if one.verdict in ("approve", "break_glass") and not factors.old_enough(keeper, dict(factor), evaluation):
+        if one.verdict in ("approve", "break_glass") and not old_enough(keeper, dict(factor), evaluation):
             raise FactorTooYoung(str(factor["id"]))
 
     used = factors.answered(keeper, one.who, answer, "decision", expected, acceptable)

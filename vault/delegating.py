@@ -20,6 +20,7 @@ from vault.mark import mark
 from vault.people import Person, held_at, person
 from vault.standing import carries, covers, moment
 from vault.table import SEGMENT, Body, Keeper, mapping, segment, strings, text
+from vault.young import old_enough
 
 DOMAIN = b"counterseal/delegation/v1\n"
 LONGEST = timedelta(days=30)
@@ -60,7 +61,7 @@ def delegate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         return _value(bytes.fromhex(opened["challenge_nonce"]), asked).hex()
 
     def acceptable(factor: One) -> None:
-        if not factors.old_enough(keeper, factor, evaluation):
+        if not old_enough(keeper, factor, evaluation):
             raise FactorTooYoung(str(factor["id"]))
 
     used = factors.answered(keeper, who, mapping(body, "answer"), "delegation", expected, acceptable)  # 3

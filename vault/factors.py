@@ -8,14 +8,16 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from vault import passkeys, totp
+from vault import passkeys, totp, young
 from vault.authority import Proven, issue, proven
 from vault.authority import with_factor as ticket_with_factor
 from vault.errors import BadRequest, FactorRefused, NotKnown, NotSignedIn, Stale, TooMany
 from vault.kv import Data
+from vault.mark import mark
+from vault.said import said
 from vault.secret import Secret
 from vault.table import Body, Keeper, mapping, segment, text
 from vault.tickets import READMITTED, RECOVERY, with_factor
@@ -30,6 +32,10 @@ WINDOW = 300
 MOST = 10
 """Factors of one person."""
 
+OVER = {
+    RECOVERY: said("This took longer than ten minutes, or was used already. Sign out, sign in, and use another recovery code."),
+    READMITTED: said("This took longer than ten minutes, or was used already. Administrators can let you in again."),
+}
 One = dict[str, Any]
 
 
@@ -79,7 +85,7 @@ def totp_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         if counter is None:
             raise FactorRefused("the code does not fit the seed")
         one["counter"] = counter
-        return _enrolled(data, one, who, now)
+        return _enrolled(keeper, data, one, who, now)
 
     return _with_ticket(keeper, who, spending(keeper, who.ticket.person, offer, change))
 
@@ -111,7 +117,7 @@ def passkey_finish(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     def change(data: Data) -> One:
         if any(other.get("credential") == one["credential"] for other in data["factors"]):
             raise FactorRefused("this passkey is enrolled already", hint="This passkey is enrolled already.")
-        return _enrolled(data, one, who, now)
+        return _enrolled(keeper, data, one, who, now)
 
     return _with_ticket(keeper, who, spending(keeper, who.ticket.person, offer, change))
 
@@ -120,14 +126,19 @@ def factor_remove(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     who = proven(keeper, body)
     person, gone = ticket_with_factor(who).person, text(body, "factor", limit=64)
 
+    evaluation = mark(keeper).evaluation
+
     def change(old: Data | None) -> tuple[Data, None]:
         data = empty(old)
         left = [one for one in data["factors"] if one["id"] != gone]
-        if len(left) == len(data["factors"]):
+        removed = next((one for one in data["factors"] if one["id"] == gone), None)
+        if removed is None:
             raise NotKnown("no such factor")
         if not left:
             raise FactorRefused("the last factor stays", hint="The last factor stays. Add another one first.")
-        return {**data, "factors": left}, None
+        young.refuse_by_code(keeper, data, who, evaluation, removed)
+        since = {"by_code_gone": keeper.clock().timestamp()} if young.by_code(keeper, data, evaluation) else {}
+        return {**data, "factors": left, **since}, None
 
     keeper.kv.update(path(person), change)
     return {}
@@ -142,33 +153,37 @@ def _may_enrol(data: Data, who: Proven, now: datetime) -> None:
     """A first factor needs a sign-in of the last 10 minutes; any further one, a ticket that records a factor or a spent recovery
     code: otherwise a stolen session could add a factor of the thief's."""
     recovering = who.ticket.factor == RECOVERY
+    if who.ticket.factor in OVER:
+        _soon_and_once(data, who, now)
     if who.ticket.factor == READMITTED:
-        _readmitted(data, who, now)
-    elif data["factors"]:
+        return
+    if data["factors"]:
         if not recovering:
             ticket_with_factor(who)
+            young.settled(data, who)
         if len(data["factors"]) >= MOST + recovering:
             raise TooMany("factors", hint=f"A person has at most {MOST} factors. Remove one first.")
     elif not who.ticket.factor and (now - who.ticket.issued_at).total_seconds() > FRESH:
         raise NotSignedIn("a first factor needs a fresh sign-in")
 
 
-def _enrolled(data: Data, one: One, who: Proven, now: datetime) -> One:
+def _enrolled(keeper: Keeper, data: Data, one: One, who: Proven, now: datetime) -> One:
+    """By a ticket of whoever two administrators let in again, it takes the place of all that the person had, in one write: until
+    it is there, those that they had stay."""
     _may_enrol(data, who, now)
-    if who.ticket.factor == READMITTED:
-        data["factors"], data["readmitted"] = [one], _since(who)
-    else:
-        data["factors"] = [*data["factors"], one]
+    if who.ticket.factor in OVER:
+        data[who.ticket.factor] = _since(who)
+    if who.ticket.factor == RECOVERY or young.by_code(keeper, data, evaluation=False):
+        one["by_code"] = who.ticket.factor != READMITTED
+    data["factors"] = [*(data["factors"] if who.ticket.factor != READMITTED else ()), one]
     return one
 
 
-def _readmitted(data: Data, who: Proven, now: datetime) -> None:
-    """Whoever two administrators let in again enrols one factor, soon. It takes the place of all that the person had, in one
-    write: until it is there, those that they had stay."""
+def _soon_and_once(data: Data, who: Proven, now: datetime) -> None:
+    """A recovery code, or two administrators, let somebody enrol one factor, soon."""
     at = who.ticket.factor_at
-    if at is None or (now - at).total_seconds() > FRESH or data.get("readmitted") == _since(who):
-        raise Stale("let in again, too long ago or once already", hint="This took longer than ten minutes, or was used already. "
-                    "Administrators can let you in again.")
+    if at is None or (now - at).total_seconds() > FRESH or data.get(who.ticket.factor) == _since(who):
+        raise Stale(f"{who.ticket.factor}: too long ago, or once already", hint=OVER[who.ticket.factor])
 
 
 def _since(who: Proven) -> str:
@@ -257,12 +272,6 @@ def spending(keeper: Keeper, person: str, content: Mapping[str, Any], change: Ca
         return {**data, "spent": {**kept, content["nonce"]: content["expires"]}}, one
 
     return keeper.kv.update(path(person), spend)
-
-
-def old_enough(keeper: Keeper, one: One, evaluation: bool) -> bool:
-    """A factor younger than 24 h does not approve: whoever takes over a session cannot enrol a factor and approve with it
-    before its owner has heard of it. In an evaluation instance, it may."""
-    return evaluation or keeper.clock() - datetime.fromisoformat(one["created_at"]) >= timedelta(hours=24)
 
 
 def _with_ticket(keeper: Keeper, who: Proven, one: One) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from vault.signatures import BadSignature, check
 from vault.table import Body, Keeper, mapping, segment, text
 from vault.tickets import READMITTED
 from vault.tickets import with_factor as ticket_with
+from vault.young import old_enough
 
 log = logging.getLogger("counterseal.keeper.readmission")
 
@@ -225,7 +226,7 @@ def _signed_for(keeper: Keeper, who: Proven, body: Body, asked: One) -> One:
     def acceptable(factor: One) -> None:
         if factor["kind"] != "passkey":
             raise FactorRefused("a passkey is asked for", hint="This asks for a passkey.")
-        if not factors.old_enough(keeper, factor, evaluation):
+        if not old_enough(keeper, factor, evaluation):
             raise FactorTooYoung(str(factor["id"]))
 
     used = factors.answered(keeper, who, mapping(body, "answer"), KIND, expected, acceptable)

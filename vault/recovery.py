@@ -18,11 +18,13 @@ import gevent
 
 from vault.authority import issue, proven, with_factor
 from vault.errors import FactorRefused, TooMany
-from vault.factors import ATTEMPTS, WINDOW
+from vault.factors import ATTEMPTS, WINDOW, load
 from vault.kv import Data
+from vault.mark import mark
 from vault.table import Body, Keeper, segment, text
 from vault.tickets import RECOVERY
 from vault.tickets import with_factor as ticket_with
+from vault.young import refuse_by_code
 
 MANY = 10
 LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -46,6 +48,7 @@ def recovery_make(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     many who ask at once, one has it done, once in a minute."""
     who, now = proven(keeper, body), keeper.clock()
     person = with_factor(who).person
+    refuse_by_code(keeper, load(keeper, person), who, mark(keeper).evaluation)
 
     def claim(old: Data | None) -> tuple[Data, None]:
         data = _counting(keeper, old)

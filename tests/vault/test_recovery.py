@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import gevent
 import pytest
 from gevent.event import Event
 
-from tests.keeper_parts import KeeperParts, SignedPerson, decide, sign_in, with_passkey
+from tests.authenticator import Passkey
+from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, decide, sign_in, with_passkey
 from tests.vault.samples import approvers
 from tests.vault.test_decisions import envelope
 from tests.vault.test_factors import afresh
 from tests.vault.test_signed_out import again
-from vault import recovery
+from vault import authority, factors, recovery, tickets
 from vault.door import SessionProof
-from vault.errors import FactorRefused, FactorTooYoung, NotSignedIn, TooMany
+from vault.errors import FactorRefused, FactorTooYoung, NotSignedIn, Stale, TooMany
 from vault.factors import ATTEMPTS, WINDOW
 from vault.secret import Secret
+from vault.young import DAY, HELD, old_enough
 
 
 def made(parts: KeeperParts, person: SignedPerson) -> list[str]:
@@ -134,10 +137,129 @@ def test_it_decides_nothing_removes_nothing_and_makes_no_codes(keeper: KeeperPar
         keeper.door.may_break_glass(proof=lost.proof)
 
 
+# -- a code that somebody else found ------------------------------------------------------------------------------------
+
+
+@dataclass
+class Theft:
+    """On a keeper that is no evaluation instance. The owner has a passkey and codes; the thief the codes, and their password."""
+
+    parts: KeeperParts
+    owner: SignedPerson
+    codes: list[str]
+
+    def thief(self, code: int = 0) -> SignedPerson:
+        return with_passkey(self.parts, used(self.parts, again(self.parts, self.owner), self.codes[code])[0])
+
+    def checked(self, person: SignedPerson) -> SignedPerson:
+        """Signed in afresh, a second later, with the factor that they have."""
+        now = datetime.now(UTC) + timedelta(seconds=2)
+        inside, fresh = self.parts.inside(lambda: now), afresh(self.parts.inside(), person.id)
+        bare = {"ticket": fresh.ticket, "session": fresh.session.reveal()}
+        asked = factors.challenge(inside, {"proof": bare})
+        assert person.passkey is not None
+        answer = {"sealed": asked["sealed"], "assertion": person.passkey.get(asked["options"], origin=PUBLIC_URL)}
+        done = factors.check(inside, {"proof": bare, "answer": answer})
+        return replace(person, proof=SessionProof(done["ticket"], fresh.session))
+
+    def newest(self) -> str:
+        return max(self.parts.door.factors(self.owner.id), key=lambda one: one.created_at).id
+
+    def remove(self, who: SignedPerson, factor: str, **later: float) -> None:
+        now = datetime.now(UTC) + timedelta(**later)
+        factors.factor_remove(self.parts.inside(lambda: now), {**proven(who), "factor": factor})
+
+
+@pytest.fixture
+def theft(real_keeper: KeeperParts) -> Theft:
+    owner = with_passkey(real_keeper, sign_in(real_keeper))
+    owner = with_passkey(real_keeper, owner)
+    codes = made(real_keeper, owner)
+    record = real_keeper.inside().kv.read(recovery.path(owner.id))
+    assert record is not None
+    real_keeper.inside().kv.write(recovery.path(owner.id), {**record.data, "asked_at": 0}, record.version)
+    return Theft(real_keeper, owner, codes)
+
+
+def test_whoever_found_a_code_takes_nothing_away_for_a_day(theft: Theft) -> None:
+    """Nor with what they enrol beside it. After a day the owner has seen it; then it is a factor as any other."""
+    theirs = [one.id for one in theft.parts.door.factors(theft.owner.id)]
+    beside = with_passkey(theft.parts, theft.thief())
+    for who in (beside, theft.owner):
+        for ask in (lambda who=who: theft.remove(who, theirs[0]), lambda who=who: made(theft.parts, who)):
+            with pytest.raises(FactorTooYoung) as refusal:
+                ask()
+            assert refusal.value.hint == HELD
+    assert {one.id for one in theft.parts.door.factors(theft.owner.id)} > set(theirs)
+    assert theft.parts.door.recovery_left(person=theft.owner.id).left == 9
+    fresh = again(theft.parts, theft.owner)
+    day = DAY.total_seconds() - 120
+    late = replace(beside, proof=proof_at(theft.parts, fresh, day))
+    with pytest.raises(FactorTooYoung):
+        theft.remove(late, theirs[0], seconds=day)
+    theft.remove(late, theirs[0], seconds=day + 240)
+
+
+def proof_at(parts: KeeperParts, person: SignedPerson, seconds: float) -> SessionProof:
+    """A ticket with a factor of so much later."""
+    inside = parts.inside(lambda: datetime.now(UTC) + timedelta(seconds=seconds))
+    ticket = tickets.verify(person.proof.ticket, person.proof.session, authority.keys(inside), datetime.now(UTC))
+    later = tickets.with_factor(replace(ticket, expires_at=inside.clock() + timedelta(hours=1)), "passkey", inside.clock())
+    return SessionProof(authority.issue(inside, later, person.proof.session), person.proof.session)
+
+
+def test_its_owner_removes_what_the_thief_enrolled_and_makes_new_codes(theft: Theft) -> None:
+    theft.thief()
+    owner = theft.owner
+    theft.remove(owner, theft.newest())
+    with pytest.raises(NotSignedIn):
+        made(theft.parts, owner)
+    assert len(recovery.recovery_make(theft.parts.inside(lambda: datetime.now(UTC) + timedelta(seconds=3)),
+                                      proven(theft.checked(owner)))["codes"]) == 10
+
+
+def test_removing_it_themself_frees_the_thief_s_session_of_nothing(theft: Theft) -> None:
+    """Attack: the mark goes with the factor, and the ticket that it gave stays."""
+    theirs = [one.id for one in theft.parts.door.factors(theft.owner.id)]
+    thief = theft.thief()
+    theft.remove(thief, theft.newest())
+    for ask in (
+        lambda: theft.remove(thief, theirs[0]), lambda: made(theft.parts, thief), lambda: with_passkey(theft.parts, thief),
+    ):
+        with pytest.raises(NotSignedIn):
+            ask()
+    assert [one.id for one in theft.parts.door.factors(theft.owner.id)] == theirs
+
+
+def test_what_was_enrolled_beside_it_frees_them_of_nothing_either(theft: Theft) -> None:
+    """Attack: the thief's second factor signs them in when the first is gone."""
+    theirs = [one.id for one in theft.parts.door.factors(theft.owner.id)]
+    thief, enrolled = theft.thief(), theft.newest()
+    beside = with_passkey(theft.parts, thief)
+    theft.remove(beside, enrolled)
+    with pytest.raises(FactorTooYoung):
+        theft.remove(theft.checked(beside), theirs[0], seconds=3)
+
+
+def test_one_code_enrols_one_factor_within_ten_minutes(theft: Theft) -> None:
+    here, _left = used(theft.parts, again(theft.parts, theft.owner), theft.codes[0])
+    late = theft.parts.inside(lambda: datetime.now(UTC) + timedelta(seconds=factors.FRESH + 5))
+    for begin in (factors.passkey_begin, factors.totp_begin):
+        with pytest.raises(Stale):
+            begin(late, {**proven(here), "account": "x"})
+    offers = [(one, theft.parts.door.passkey_begin(proof=here.proof, account="x")) for one in (Passkey(), Passkey())]
+
+    def finish(passkey: Passkey, begun: Any) -> None:
+        answer = passkey.create(begun.options, origin=PUBLIC_URL)
+        theft.parts.door.passkey_finish(proof=here.proof, sealed=begun.sealed, attestation=answer, name="x")
+
+    finish(*offers[0])
+    with pytest.raises(Stale):
+        finish(*offers[1])
+
+
 def test_what_it_enrolled_approves_after_24_hours(ada: SignedPerson, keeper: KeeperParts) -> None:
     """In an evaluation instance at once, as any new factor; elsewhere `old_enough` says."""
-    from vault.factors import old_enough
-
     codes = made(keeper, ada)
     found = with_passkey(keeper, used(keeper, again(keeper, ada), codes[0])[0])
     assert decide(keeper, found, envelope(approvers("finance")), "approve")
