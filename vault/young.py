@@ -15,8 +15,8 @@ from vault.table import Keeper
 
 DAY = timedelta(hours=24)
 HELD = (
-    "A second step was set up with a recovery code less than 24 hours ago. Until then nothing else is removed, and no new codes "
-    "are made. If it was not you, remove it."
+    "A second step was set up with a recovery code less than 24 hours ago. Until it is older nothing else is removed, and no new "
+    "codes are made. If it was not you, remove it."
 )
 AGAIN = "A second step that a recovery code had set up was removed. Sign out and in again."
 
