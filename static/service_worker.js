@@ -1,7 +1,20 @@
 // Shows what is pushed, opens the page it links to, and says so when there is no network. Pages are never kept: what they show
 // would be old, and would lie in the browser's storage.
-const KEPT = "counterseal-offline-2";
-const OFFLINE = "/static/offline.html";
+const KEPT = "counterseal-offline-3";
+const OFFLINE = "/offline";
+
+// The page for no network is kept in the language of the page that was seen last.
+const keep = async (language) => {
+  const cache = await caches.open(KEPT);
+  const kept = await cache.match(OFFLINE, { ignoreVary: true });
+  if (kept?.headers.get("Content-Language") !== language) await cache.add(new Request(OFFLINE, { cache: "reload" }));
+};
+const loaded = async (event) => {
+  const answer = await fetch(event.request);
+  const language = answer.headers.get("Content-Language");
+  if (language) event.waitUntil(keep(language).catch(() => {}));
+  return answer;
+};
 
 self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(KEPT).then((cache) => cache.addAll([OFFLINE, "/static/app.css", "/static/seal.svg"])));
@@ -19,7 +32,7 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);
   if (event.request.method !== "GET" || url.origin !== self.location.origin) return;
   if (event.request.mode === "navigate") {
-    event.respondWith(fetch(event.request).catch(() => caches.match(OFFLINE)));
+    event.respondWith(loaded(event).catch(() => caches.match(OFFLINE, { ignoreVary: true })));
   } else if (["/static/app.css", "/static/seal.svg"].includes(url.pathname)) {
     event.respondWith(fetch(event.request).catch(() => caches.match(url.pathname)));
   }

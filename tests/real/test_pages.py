@@ -38,6 +38,7 @@ ELSEWHERE = {
     "/connections/keys/new": "tests/webapp/connections/test_keys_browser.py",
     "/connections/keys/<connection>": "tests/webapp/connections/test_keys_browser.py",
     "/connections/consents/new": "tests/webapp/exchange/test_page.py",
+    "/offline": "tests/webapp/notices/test_browser.py",
 }
 """Pages that an evaluation instance does not come to, and the test that looks at each in the same way."""
 NO_PAGES = {

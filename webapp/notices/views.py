@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperError
 from vault.secret import Secret
-from webapp.errors import BadInput, LimitReached
+from webapp.errors import BadInput, LimitReached, psaid, said
 from webapp.notices import browsers, channels, preferences
 from webapp.notices.listening import GROUP
 from webapp.notices.rules import ADMINS, GROUPS, KINDS
 from webapp.web.guards import admin, person, public
 from webapp.web.house import house
+from webapp.web.languages import languages, speak, spoken, told
 from webapp.web.viewer import viewer
 
 blueprint = Blueprint("notices", __name__)
@@ -133,6 +135,9 @@ def push_key() -> ResponseReturnValue:
     return {"key": house().door.push_key()}
 
 
+SHORTCUTS = {"/actions": said("What waits"), "/history": psaid("main menu", "History")}
+
+
 @blueprint.get("/service-worker.js")
 @public
 def service_worker() -> Response:
@@ -146,7 +151,24 @@ def service_worker() -> Response:
 @blueprint.get("/manifest.webmanifest")
 @public
 def manifest() -> Response:
-    return _static("app.webmanifest", "application/manifest+json")
+    """Browsers ask for it without cookies (Web Application Manifest, "crossorigin"): the page that links to it says which."""
+    speak(languages().offered.get(request.args.get("language", "")))
+    found = json.loads(_static("app.webmanifest", "application/manifest+json").get_data())
+    found |= {
+        "lang": spoken().language.tag, "dir": spoken().language.direction,
+        "description": told(said("Approve what agents want to do")),
+        "shortcuts": [{"name": told(name), "url": url} for url, name in SHORTCUTS.items()],
+    }
+    answer = Response(json.dumps(found), mimetype="application/manifest+json")
+    answer.vary.add("Accept-Language")
+    return answer
+
+
+@blueprint.get("/offline")
+@public
+def offline() -> str:
+    """What a browser keeps for when there is no network: nothing of anybody's is on it."""
+    return render_template("notices/offline.html")
 
 
 def _static(name: str, mimetype: str) -> Response:

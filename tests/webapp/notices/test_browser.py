@@ -20,7 +20,9 @@ from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.notices.parts import Service
 from webapp.people import cookies
+from webapp.web.catalogue import ENGLISH
 from webapp.web.house import House
+from webapp.web.languages import Language, Languages, cookie_name
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 
@@ -129,3 +131,18 @@ def test_without_a_network_the_app_says_so_and_shows_nothing_it_kept(app: Flask,
         expect(page.get_by_role("heading", name="No connection")).to_be_visible()
         assert "Bob" not in page.content()
         looked_at(page, "offline")
+
+
+def test_the_page_for_no_network_is_kept_in_the_language_that_was_read_last(app: Flask, house: House, signed_in: People) -> None:
+    """Who chooses another language gets it there too, without installing anything anew."""
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language("de")])
+    kept = "async () => (await (await caches.match('/offline', {ignoreVary: true})).text()).includes('lang=\"%s\"')"
+    with served(app) as port, chromium(port) as chrome:
+        page = signed(chrome, house, signed_in("bob"))
+        page.goto("/you/notices")
+        page.wait_for_function("() => navigator.serviceWorker.controller !== null", timeout=PATIENCE)
+        page.wait_for_function(kept % "en", timeout=PATIENCE)
+        name = cookie_name(house.settings.secure)
+        page.context.add_cookies([{"name": name, "value": "de", "url": PUBLIC_URL, "secure": house.settings.secure}])
+        page.goto("/you")
+        page.wait_for_function(kept % "de", timeout=PATIENCE)

@@ -19,7 +19,7 @@ from webapp.people import cookies
 from webapp.web.house import House
 
 STATIC = Path(__file__).resolve().parents[3] / "static"
-KEPT = ["/static/app.css", "/static/offline.html", "/static/seal.svg"]
+KEPT = ["/offline", "/static/app.css", "/static/seal.svg"]
 LOOK = (
     "async () => { const found = []; for (const name of await caches.keys())"
     " for (const kept of await (await caches.open(name)).keys()) found.push(new URL(kept.url).pathname);"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from tests.app_parts import People
 from tests.webapp.notices.parts import Service
 from webapp.audit.tables import Entry
 from webapp.notices.tables import Channel
+from webapp.web.catalogue import ENGLISH
 from webapp.web.house import House
+from webapp.web.languages import Language, Languages
 
 
 def _channel(house: House) -> str:
@@ -121,5 +124,22 @@ def test_the_app_can_be_installed_and_its_worker_is_asked_for_anew(signed_in: Pe
     assert worker.headers["Cache-Control"] == "no-cache"
     assert worker.text.count("addAll(") == 1
     assert "cache.put" not in worker.text
-    with browser.get("/static/offline.html") as offline:
-        assert offline.status_code == 200
+
+
+def test_what_is_kept_for_no_network_and_what_is_installed_speak_the_readers_language(app: Flask, signed_in: People) -> None:
+    """And have nothing of the person's on them, who may be somebody else when they are shown."""
+    app.extensions["languages"] = Languages([Language("en", ENGLISH), Language("de")])
+    bob = signed_in("bob")
+    assert "No connection" in bob.get("/offline").text
+    offline = bob.get("/offline", headers={"Accept-Language": "de"})
+    assert (offline.headers["Content-Language"], '<html lang="de" dir="ltr">' in offline.text) == ("de", True)
+    assert "Keine Verbindung" in offline.text
+    assert not any(found in offline.text for found in ("Bob", bob.person, "csrf", "/you"))
+    linked = bob.get("/you", headers={"Accept-Language": "de"}).text
+    assert 'href="/manifest.webmanifest?language=de"' in linked
+    stranger = signed_in.stranger()
+    german = stranger.get("/manifest.webmanifest?language=de").get_json()
+    english = stranger.get("/manifest.webmanifest?language=xx").get_json()
+    assert (german["lang"], german["shortcuts"][0]["name"]) == ("de", "Was wartet")
+    assert (english["lang"], english["shortcuts"][0]["name"]) == ("en", "What waits")
+    assert german["icons"] == english["icons"]
