@@ -12,12 +12,13 @@
 
   const names = () => {
     const all = [...new Set([...unseen].map((one) => one.dataset.decisive))];
-    return all.length < 2 ? all.join("") : `${all.slice(0, -1).join(", ")} and ${all[all.length - 1]}`;
+    const page = document.documentElement.lang || "en";
+    return new Intl.ListFormat(page === "en" ? "en-GB" : page).format(all);
   };
 
   function draw() {
     const asleep = unseen.size > 0 || !rested;
-    why.textContent = unseen.size ? `Look at ${names()} first: then this can be pressed.` : asleep ? "A moment, to read it once more." : "";
+    why.textContent = unseen.size ? filled(place.dataset.look, { parts: names() }) : asleep ? place.dataset.rest : "";
     why.hidden = false;
     for (const button of buttons) {
       button.toggleAttribute("data-asleep", asleep);
@@ -79,7 +80,7 @@
     if (!form || !form.querySelector("button[data-sleeps]")) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    why.textContent = "Enter does not approve. Go to the button and press the space bar, or click it.";
+    why.textContent = place.dataset.enter;
   }, true);
 
   // The live part says who decided: a change there is read before anything is pressed. Its countdowns are no change.

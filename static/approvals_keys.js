@@ -13,7 +13,7 @@
     const many = ticked().length;
     for (const button of document.querySelectorAll("[data-several]")) {
       button.dataset.words ??= button.textContent;
-      button.textContent = many ? `${button.dataset.several} ${many}${button.dataset.several === "Bring back" ? "" : "…"}` : button.dataset.words;
+      button.textContent = many ? filled(button.dataset.many, { count: many }) : button.dataset.words;
     }
   };
 
@@ -34,7 +34,7 @@
     k: () => move(-1),
     o: () => row()?.querySelector("a.go")?.click(),
     x: () => { const box = row()?.querySelector("[name=pick]"); if (box) { box.checked = !box.checked; count(); } },
-    r: () => { if (meant()) document.querySelector("#several [data-several=Reject]")?.click(); },
+    r: () => { if (meant()) document.querySelector("#several [data-several=reject]")?.click(); },
     s: () => {
       const later = document.querySelector("#several .later");
       if (later && meant()) { later.open = true; later.querySelector("[name=until]").focus(); }

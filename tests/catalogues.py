@@ -33,7 +33,8 @@ HOMES = ("webapp.errors", "vault.said")
 ROOTS = frozenset({"CountersealError", "KeeperError"})
 NOT_ON_PAGES = (
     "vault/embedded.py", "vault/keeper.py", "vault/operators.py", "vault/reach.py", "vault/snapshot.py",
-    "webapp/approvals/receipt_check.py", "webapp/audit/keys.py", "webapp/audit/verify.py", "webapp/authority.py",
+    "webapp/approvals/handing_over.py", "webapp/approvals/receipt_check.py", "webapp/approvals/requests.py",
+    "webapp/audit/keys.py", "webapp/audit/verify.py", "webapp/authority.py",
     "webapp/backup/", "webapp/cli.py", "webapp/clients/permissions.py", "webapp/connections/discovery.py",
     "webapp/connections/own_files.py", "webapp/db/", "webapp/evaluation/bank", "webapp/evaluation/identity.py",
     "webapp/evaluation/marks.py", "webapp/evaluation/run.py", "webapp/gateway/", "webapp/oauth/renewal.py", "webapp/oauth/rfc",

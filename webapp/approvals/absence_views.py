@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from flask import Blueprint, current_app, flash, g, redirect, request
+from flask import Blueprint, current_app, g, redirect, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
 from vault.evidence import GLASS_REASON
-from webapp.approvals import absence, claims, extending, glass, shortage
+from webapp.approvals import absence, claims, extending, glass, kept_words, shortage
 from webapp.approvals.absence import Absence
 from webapp.approvals.forms import answer_of
 from webapp.approvals.seeing import may_pass_alone
 from webapp.approvals.showing import Shown
 from webapp.approvals.views import attempt, handed, rendered, see
-from webapp.errors import BadInput, Missing
+from webapp.errors import BadInput, Missing, said
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("absence", __name__)
 
@@ -40,7 +41,8 @@ def offered() -> dict[str, Any]:
         with house().database.read() as session:
             return shortage.stuck(session, viewer(), house().clock())
 
-    return {"absence": of, "stuck_actions": stuck, "now_is": house().clock, "glass_reason": GLASS_REASON}
+    return {"absence": of, "stuck_actions": stuck, "now_is": house().clock, "glass_reason": GLASS_REASON,
+            "stored_shortage": kept_words.short}
 
 
 @blueprint.post("/actions/<action_id>/claim")
@@ -88,6 +90,7 @@ def pass_alone(action_id: str) -> ResponseReturnValue:
         )
     except (FactorRefused, Stale, BadInput) as error:
         return _alone(action_id, error.hint, 400)
-    flash("Passed, by you alone. Everyone who would have decided is told, and an incident is open until another admin closes it.",
-          "warn")
+    flash(said(
+        "Passed, by you alone. Everyone who would have decided is told, and an incident is open until another admin closes it."
+    ), "warn")
     return redirect(f"/actions/{action_id}", 303)

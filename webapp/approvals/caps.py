@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from webapp.approvals import usage
 from webapp.approvals.rules import WAITING
 from webapp.approvals.seeing import Opened
+from webapp.errors import said
 from webapp.policy import active
 from webapp.policy.counters import Limit
 from webapp.policy.errors import PolicyDiffers
@@ -14,11 +15,12 @@ from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 WHOSE = {
-    "": "through any agent", "agent_": "through this agent", "account_": "from this account", "recipient_": "to this recipient",
-    "tool_": "with this tool",
+    "": said("through any agent"), "agent_": said("through this agent"), "account_": said("from this account"),
+    "recipient_": said("to this recipient"), "tool_": said("with this tool"),
 }
 WINDOWS = {
-    "hour": "in the last hour", "day": "in the last 24 hours", "week": "in the last 7 days", "month": "in the last 30 days",
+    "hour": said("in the last hour"), "day": said("in the last 24 hours"), "week": said("in the last 7 days"),
+    "month": said("in the last 30 days"),
 }
 
 
@@ -73,5 +75,6 @@ def _applies(limit: Limit, call: usage.Call) -> bool:
 def _line(limit: Limit, used: int, call: usage.Call) -> Line:
     counter, money = limit.counter, limit.counter.kind == "base_minor"
     this = (call.base_minor or 0) if money else 1
+    words = said("%(whose)s %(window)s", whose=WHOSE[counter.subject], window=WINDOWS[counter.window])
     most = limit.most if money else limit.most + 1
-    return Line(f"{WHOSE[counter.subject]} {WINDOWS[counter.window]}", used, most, used + this, money, limit.holds)
+    return Line(words, used, most, used + this, money, limit.holds)

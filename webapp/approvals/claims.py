@@ -18,7 +18,7 @@ from webapp.approvals.transitions import touch
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
 from webapp.db.once import insert_once
-from webapp.errors import Conflict
+from webapp.errors import Conflict, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -60,7 +60,8 @@ def _claim(session: Session, action_id: str, viewer: Viewer, now: datetime, unti
     taken = changed(session.execute(update(Claim).where(Claim.action == action_id, free).values(**mine)))
     if taken != 1 and not insert_once(session, Claim, action=action_id, **mine):
         other = session.get(Claim, action_id)
-        raise Conflict(f"{other.name if other else 'Somebody else'} is on it already. You can decide all the same.")
+        raise Conflict(said("%(name)s is on it already. You can decide all the same.", name=other.name) if other else
+                       "Somebody else is on it already. You can decide all the same.")
     _said(session, "action.claimed", action_id, viewer, now)
     enqueue(session, LAPSE, action_id, until)
 

@@ -18,7 +18,7 @@ from vault.door import Answer, Challenge
 from vault.errors import FactorRefused, MatchRefused, MayNotDecide
 from vault.evidence import Statement
 from webapp import audit
-from webapp.approvals import decisions, drift, since, usage
+from webapp.approvals import decisions, drift, kept_words, since, usage
 from webapp.approvals.decoys import telling
 from webapp.approvals.drift import Drift
 from webapp.approvals.outcome import Recheck
@@ -31,7 +31,7 @@ from webapp.approvals.settling import remember
 from webapp.approvals.tables import Action, Decision
 from webapp.approvals.transitions import move, touch
 from webapp.db.due import enqueue
-from webapp.errors import BadInput, Conflict, Forbidden
+from webapp.errors import BadInput, Conflict, Forbidden, said
 from webapp.ids import new_id
 from webapp.people import linking, suspension
 from webapp.web.house import House
@@ -107,7 +107,7 @@ def reject(
     executed. `also` is done in the same transaction, once it is rejected."""
     reason = reason.strip()
     if not reason or len(reason) > house.settings.approvals.reason_length:
-        raise BadInput(f"Give a reason of at most {house.settings.approvals.reason_length} characters.")
+        raise BadInput(said("Give a reason of at most %(most)s characters.", most=house.settings.approvals.reason_length))
     opened = open_for(house, action_id, viewer)
     _require_shown(opened, shown)
     viewer = opened.speaker(viewer, house.clock())
@@ -142,7 +142,7 @@ def close(house: House, action_id: str, viewer: Viewer, *, found: Close, note: s
     """An uncertain action: a person has looked at the other side and says whether it ran."""
     note = note.strip()
     if len(note) > house.settings.approvals.reason_length:
-        raise BadInput(f"Keep the note within {house.settings.approvals.reason_length} characters.")
+        raise BadInput(said("Keep the note within %(most)s characters.", most=house.settings.approvals.reason_length))
     opened = open_for(house, action_id, viewer)
     if not (viewer.admin or opened.document.parties.includes(viewer.person)):
         raise Forbidden("Only its owner or an admin can close an uncertain action.")
@@ -194,8 +194,8 @@ def still(house: House, action_id: str, viewer: Viewer, shown: str, recheck: Rec
     _require_shown(opened, shown)
     found = drifted(house, opened, recheck)
     if found is not None:
-        why = f"{found.why[:1].upper()}{found.why[1:]}"
-        raise Conflict(f"What this action depended on has changed. It is void; nothing will run. {why}")
+        why = kept_words.reason(found.why)
+        raise Conflict(said("What this action depended on has changed. It is void; nothing will run. %(why)s", why=why))
     if opened.resolution(house.clock()).state != "held":
         raise Conflict(CHANGED)
     since.require_same(opened, opened.speaker(viewer, house.clock()), shown, house.clock())
@@ -286,8 +286,8 @@ def _close(session: Session, house: House, opened: Opened, viewer: Viewer, found
     if action.state != "uncertain":
         raise Conflict(CHANGED)
     ran = found == "ran"
-    said = f"{viewer.name} looked and found that it {'ran' if ran else 'did not run'}." + (f" {note}" if note else "")
-    move(session, action, "done" if ran else "failed", now, actor=f"person:{viewer.person}", reason=said,
+    words = f"{viewer.name} looked and found that it {'ran' if ran else 'did not run'}." + (f" {note}" if note else "")
+    move(session, action, "done" if ran else "failed", now, actor=f"person:{viewer.person}", reason=words,
          detail={"found": found}, values={"closed_by": viewer.person, "closed_at": now})
     if ran:
         remember(session, action, opened.document, now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from webapp.canonical import Limits, canonical, number_text, parse
-from webapp.errors import BadInput
+from webapp.errors import BadInput, one_of_ours, said
 
 Kind = Literal["text", "number", "boolean", "choice", "json"]
 
@@ -95,7 +95,8 @@ def _given(known: tuple[Field, ...], form: Mapping[str, str]) -> Iterator[tuple[
         try:
             yield field.argument, _json(field, form.get(field.name, ""))
         except BadInput as error:
-            raise BadInput(f"The argument “{field.argument[:80]}”: {error.hint}", detail=error.detail) from error
+            words = said("The argument “%(name)s”: %(hint)s", name=field.argument[:80], hint=one_of_ours(error.hint))
+            raise BadInput(words, detail=error.detail) from error
 
 
 def _json(field: Field, typed: str) -> str:

@@ -30,13 +30,15 @@ from webapp.approvals.seeing import Opened, open_, open_for
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import move
 from webapp.canonical import canonical, parse
-from webapp.errors import BadInput, Conflict, Forbidden, Missing
+from webapp.errors import BadInput, Conflict, Forbidden, Missing, one_of_ours, psaid, said
 from webapp.people import suspension
 from webapp.policy.calls import Deny, Hold, Reason, Verdict
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
-WHY = "An approver changed what the agent asked for; whose account it is confirms what was not asked"
+WHY = str(psaid(
+    "rule", "An approver changed what the agent asked for; whose account it is confirms what was not asked"
+))
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def propose(
     before, or that policy refuses."""
     why, longest = why.strip(), house.settings.approvals.reason_length
     if not why or len(why) > longest:
-        raise BadInput(f"Say why, in at most {longest} characters: the others and the agent read it.")
+        raise BadInput(said("Say why, in at most %(most)s characters: the others and the agent read it.", most=longest))
     opened, editor = still(house, action_id, viewer, shown, handed.recheck), _editor(handed)
     arguments = edit_form.read(_fields(house, opened, viewer, editor), typed)
     if canonical(arguments) == canonical(opened.document.envelope["arguments"]):
@@ -181,7 +183,7 @@ def _linked(draft: Draft, opened: Opened, proposed: _Proposed) -> Draft:
 def _asked(verdict: Verdict, within: int) -> Hold:
     """What policy asks of the changed call, and the owner's confirmation besides. Raises BadInput where policy refuses it."""
     if isinstance(verdict, Deny):
-        raise BadInput(f"Policy refuses the changed call: {verdict.reason}")
+        raise BadInput(said("Policy refuses the changed call: %(reason)s", reason=one_of_ours(verdict.reason, "rule")))
     asked, reasons = (verdict.needs, verdict.reasons) if isinstance(verdict, Hold) else ((), ())
     confirm: Need = {"kind": "confirm", "group": "", "quorum": 1, "factor": "", "rule": EDITED}
     needs = asked if any(need["kind"] == "confirm" for need in asked) else (*asked, confirm)

@@ -26,7 +26,7 @@ from webapp.broker.exchange import WIDER, Subject, Wanted, wider
 from webapp.broker.tables import Lease
 from webapp.connections import consents
 from webapp.db.direct import NeedsSession, Where, session_of
-from webapp.errors import LimitReached
+from webapp.errors import LimitReached, said
 from webapp.oauth.client_auth import Authenticated
 from webapp.oauth.handed import Asked, Given, NotGiven
 from webapp.oauth.tokens import Caller
@@ -56,7 +56,7 @@ class Tokens:
         if isinstance(admitted, Hold):
             admitted = _hold(house, case)
         if isinstance(admitted, Deny):
-            raise NotGiven(f"Policy refuses this: {admitted.reason}")
+            raise NotGiven(said("Policy refuses this: %(reason)s", reason=admitted.reason))
         if isinstance(admitted, Lease):
             return given(house, admitted, _minted(house, case, admitted), wanted.call)  # 4
         assert isinstance(admitted, Held)

@@ -19,7 +19,7 @@ from webapp.approvals import deciding
 from webapp.approvals.outcome import Recheck
 from webapp.approvals.seeing import Opened, may_pass_alone
 from webapp.approvals.tables import Action
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -40,7 +40,7 @@ def pass_alone(
     """The state afterwards. Raises Missing, Conflict, MayNotDecide, FactorRefused, BadInput for a reason that is too short."""
     reason = reason.strip()
     if not GLASS_REASON <= len(reason) <= house.settings.approvals.reason_length:
-        raise BadInput(f"Write why nobody else can decide in time, in at least {GLASS_REASON} characters.")
+        raise BadInput(said("Write why nobody else can decide in time, in at least %(least)s characters.", least=GLASS_REASON))
     opened = deciding.still(house, action_id, viewer, shown, recheck)
     if not may_pass_alone(house, opened, viewer):
         raise MayNotDecide

@@ -25,7 +25,7 @@ from webapp.canonical import digest
 from webapp.config_approvals import Approvals
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
-from webapp.errors import BadInput, LimitReached
+from webapp.errors import BadInput, LimitReached, said
 from webapp.ids import new_id
 from webapp.policy.calls import Hold
 
@@ -92,11 +92,13 @@ def _within_limit(session: Session, draft: Draft, settings: Approvals) -> None:
     ).one()
     if waiting >= settings.held_per_person:
         raise LimitReached(
-            f"{waiting} actions of this person wait for a decision already. Decide or withdraw some of them first."
+            said("%(many)s actions of this person wait for a decision already. Decide or withdraw some of them first.",
+                 many=waiting)
         )
     if here >= settings.held_per_server:
         raise LimitReached(
-            f"{here} actions of this person at this server wait for a decision already. Decide or withdraw some of them first."
+            said("%(many)s actions of this person at this server wait for a decision already. Decide or withdraw some of them "
+                 "first.", many=here)
         )
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from vault.evidence import canonical
+from webapp.approvals import change_words
+from webapp.approvals.change_words import SCRIPTS, how
 from webapp.approvals.envelope import Document
-from webapp.approvals.lookalike import skeleton
 from webapp.approvals.spelling import decoded, encoded, mixed
 from webapp.config import Policy
 
 USUAL_SAMPLES = 3
 UNUSUAL = 3
-NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?", re.ASCII)
 ROWS = 14
 LONGEST = 2000
 SHORTENED = 300
@@ -73,11 +71,7 @@ class Change:
     @property
     def words(self) -> str:
         """How it changed; empty where it did not."""
-        if not self.changed:
-            return ""
-        if self.before is None or self.now is None:
-            return "was not there before" if self.before is None else "left out"
-        return _ratio(self.before, self.now) or _spelling(self.before, self.now) or "changed"
+        return how(self.before, self.now) if self.changed else ""
 
 
 def amount_of(document: Document) -> Mapping[str, Any] | None:
@@ -102,7 +96,8 @@ def marked(recipient: str, known: str) -> tuple[Piece, ...]:
 
 
 def spelled(recipient: str) -> Spelled:
-    return Spelled(decoded(recipient), encoded(recipient), tuple(script.title() for script in mixed(recipient)))
+    scripts = tuple(SCRIPTS.get(script.title(), script.title()) for script in mixed(recipient))
+    return Spelled(decoded(recipient), encoded(recipient), scripts)
 
 
 def by_fours(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], ...]:
@@ -141,29 +136,7 @@ def compared(document: Document, earlier: Document) -> tuple[Change, ...]:
 def summary(changes: Sequence[Change]) -> str:
     """What changed, in a sentence."""
     names = [row.name for row in changes if row.changed]
-    if not names:
-        return "Nothing changed: all of it is the same as then."
-    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"Changed: {listed}." if len(names) < len(changes) else f"All of it changed: {listed}."
-
-
-def _ratio(before: str, now: str) -> str:
-    """Of two plain amounts."""
-    if not (NUMBER.fullmatch(before) and NUMBER.fullmatch(now)) or not Decimal(before) > 0 or not Decimal(now) > 0:
-        return ""
-    was, is_ = Decimal(before), Decimal(now)
-    if was == is_:
-        return "the same number, written differently"
-    if is_ > was:
-        times = (is_ / was).quantize(Decimal("0.1"))
-        return f"{times} times as much" if times >= 2 else f"{((is_ / was - 1) * 100).quantize(Decimal('0.1'))} % more"
-    return f"{((1 - is_ / was) * 100).quantize(Decimal('0.1'))} % less"
-
-
-def _spelling(before: str, now: str) -> str:
-    if "".join(before.split()).casefold() == "".join(now.split()).casefold():
-        return "only spaces or capitals changed"
-    return "looks the same, and is not" if skeleton(before) == skeleton(now) else ""
+    return change_words.summary(names, len(names) == len(changes))
 
 
 def sent(document: Document) -> str:

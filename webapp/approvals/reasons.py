@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webapp.config_approvals import Approvals
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 OTHER = "other"
 """The code of a reason in somebody's own words alone."""
@@ -31,5 +31,7 @@ def read(settings: Approvals, preset: str, text: str) -> Reason:
     if not words:
         raise BadInput("Say why: choose a reason, or write your own. The agent gets to read it.")
     if len(words) > settings.reason_length:
-        raise BadInput(f"Keep the reason within {settings.reason_length} characters; it has {len(words)}.")
+        raise BadInput(said(
+            "Keep the reason within %(most)s characters; it has %(has)s.", most=settings.reason_length, has=len(words)
+        ))
     return Reason(preset or OTHER, words)

@@ -24,7 +24,7 @@ from webapp.approvals.transitions import QUEUE, move
 from webapp.clients.tables import Client
 from webapp.db.count import changed
 from webapp.db.direct import Made, Where, direct
-from webapp.errors import BadInput, Conflict, Forbidden, Missing
+from webapp.errors import BadInput, Conflict, Forbidden, Missing, said
 from webapp.ids import new_id
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
@@ -129,7 +129,7 @@ def resume(house: House, report_id: str, viewer: Viewer, *, note: str) -> None:
     was resumed already."""
     note, limit = note.strip(), house.settings.approvals.reason_length
     if not note or len(note) > limit:
-        raise BadInput(f"Say why it may go on, in at most {limit} characters.")
+        raise BadInput(said("Say why it may go on, in at most %(most)s characters.", most=limit))
 
     def work(session: Session) -> None:
         found, now = _find(session, report_id, viewer), house.clock()

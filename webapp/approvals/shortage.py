@@ -15,10 +15,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from vault.evidence import Need
-from webapp.approvals import decisions
+from webapp.approvals import decisions, kept_words
 from webapp.approvals.rules import Given, Parties, Subject, merged, progress, strong_enough, wanted
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import touch
+from webapp.errors import said
 from webapp.people import factor_rows, lookup
 from webapp.people.tables import Person
 from webapp.web.viewer import Viewer
@@ -29,10 +30,10 @@ LONGEST = 500
 LISTED = 20
 BARRED: dict[Bar, tuple[str, str]] = {
     "party": ("asked for it or own what it uses", ""),
-    "suspended": ("suspended", "An administrator can lift a suspension."),
-    "factor": ("without a factor that counts", "They add a passkey under You; a new one approves after 24 hours."),
+    "suspended": ("suspended", said("An administrator can lift a suspension.")),
+    "factor": ("without a factor that counts", said("They add a passkey under You; a new one approves after 24 hours.")),
 }
-MORE_PEOPLE = "Whoever runs the identity provider puts people into the group; they sign in here once and add a passkey."
+MORE_PEOPLE = said("Whoever runs the identity provider puts people into the group; they sign in here once and add a passkey.")
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Shortage:
-    """`why` says what is missing, `mend` who could mend it: sentences of ours, for people."""
+    """`whys` say what is missing, `mends` who could mend it: sentences of ours, for people."""
 
-    why: str
-    mend: str
+    whys: tuple[str, ...]
+    mends: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """As it is kept, in English."""
+        return " ".join(self.whys)[:LONGEST]
 
 
 def candidates(
@@ -100,9 +106,9 @@ def of(
             mends += _mends(groups[one.need["group"]])
     owner = _owner(session, asked, parties, given, now)
     if owner is not None:
-        whys.append(owner.why)
-        mends.append(owner.mend)
-    return Shortage(" ".join(whys)[:LONGEST], " ".join(dict.fromkeys(mends))) if whys else None
+        whys += owner.whys
+        mends += owner.mends
+    return Shortage(tuple(whys), tuple(dict.fromkeys(mends))) if whys else None
 
 
 def _at_any_hour(need: Need) -> Need:
@@ -118,13 +124,13 @@ def _yes(one: Candidate, group: str, now: datetime) -> Given:
 def _why(need: Need, able: int, members: Sequence[Candidate]) -> str:
     group, many = need["group"], wanted(need)
     if not members:
-        return f"It needs {many} from {group}, and nobody of that group has signed in here."
-    barred = [
-        f"{sum(one.bar == bar for one in members)} {words}" for bar, (words, _) in BARRED.items()
-        if any(one.bar == bar for one in members)
-    ]
-    others = f" ({', '.join(barred)})" if barred else ""
-    return f"It needs {many} from {group}, and {able or 'nobody'} of the {len(members)} known here can decide{others}."
+        return said("It needs %(many)s from %(group)s, and nobody of that group has signed in here.", many=many, group=group)
+    barred = ", ".join(
+        f"{count} {words}" for bar, (words, _) in BARRED.items() if (count := sum(one.bar == bar for one in members))
+    )
+    others = f" ({barred})" if barred else ""
+    kept = f"It needs {many} from {group}, and {able or 'nobody'} of the {len(members)} known here can decide{others}."
+    return kept_words.shortage(kept)
 
 
 def _mends(members: Sequence[Candidate]) -> list[str]:
@@ -141,10 +147,12 @@ def _owner(
         return None
     kinds = factor_rows.kinds(owner, now, approving=False, evaluation=False)
     if owner.suspended:
-        return Shortage("It needs the owner’s confirmation, and the owner is suspended.", BARRED["suspended"][1])
+        return Shortage((said("It needs the owner’s confirmation, and the owner is suspended."),), (BARRED["suspended"][1],))
     if not all(any(strong_enough(need, kind) for kind in kinds) for need in asked):
-        return Shortage("It needs the owner’s confirmation, and the owner has no factor that counts for it.",
-                        "The owner adds a passkey under You.")
+        return Shortage(
+            (said("It needs the owner’s confirmation, and the owner has no factor that counts for it."),),
+            (said("The owner adds a passkey under You."),),
+        )
     return None
 
 

@@ -22,12 +22,12 @@ from webapp.approvals.rules import Progress, may_reject
 from webapp.approvals.seeing import Opened, open_for, visible_to
 from webapp.approvals.since import Seen
 from webapp.approvals.tables import Action
-from webapp.errors import Missing
+from webapp.errors import Missing, said
 from webapp.people import lookup
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
-KNOWN_OTHERWISE = (
+KNOWN_OTHERWISE = said(
     "You cannot decide this: the keeper knows your groups, or your other sign-ins, otherwise than this page does. Sign out and "
     "in again; if that does not help, ask an administrator."
 )

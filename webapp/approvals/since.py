@@ -15,28 +15,34 @@ from datetime import datetime
 from typing import Any
 
 from vault.evidence import canonical
+from webapp.approvals import kept_words
 from webapp.approvals.page import Change
 from webapp.approvals.rules import Given, progress
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action
-from webapp.errors import Conflict
+from webapp.errors import Conflict, psaid, said
 from webapp.web.viewer import Viewer
 
 LONGEST = 6000
 OTHERS = "Somebody has decided since this page was shown, and your word now does something else. Look again before you give it."
 STATES = {
-    "held": "Waiting for a decision", "approved": "Approved, not run yet", "executing": "Running", "done": "It ran",
-    "failed": "It was sent and failed", "uncertain": "It was sent; nobody knows whether it ran", "rejected": "Rejected",
-    "expired": "Lapsed: nobody decided in time", "withdrawn": "Taken back by whose agent asked", "void": "Void",
+    "held": said("Waiting for a decision"), "approved": said("Approved, not run yet"), "executing": said("Running"),
+    "done": said("It ran"), "failed": said("It was sent and failed"),
+    "uncertain": said("It was sent; nobody knows whether it ran"), "rejected": said("Rejected"),
+    "expired": said("Lapsed: nobody decided in time"), "withdrawn": said("Taken back by whose agent asked"),
+    "void": said("Void"),
 }
 PARTS = {
-    "confirm": "You confirm it", "approve": "You approve it", "given": "You have given your word",
-    "enough": "Your group has given its word", "owner": "It is yours, and others decide",
-    "server": "Your server asks, and others decide", "editor": "You changed it, and others decide",
-    "none": "Nothing to decide for you",
+    "confirm": said("You confirm it"), "approve": said("You approve it"), "given": said("You have given your word"),
+    "enough": said("Your group has given its word"), "owner": said("It is yours, and others decide"),
+    "server": said("Your server asks, and others decide"), "editor": said("You changed it, and others decide"),
+    "none": said("Nothing to decide for you"),
 }
-VERDICTS = {"approve": "approved it", "confirm": "confirmed it", "reject": "rejected it", "break_glass": "passed it alone"}
-UNKNOWN = "Something else"
+VERDICTS = {
+    "approve": said("approved it"), "confirm": said("confirmed it"), "reject": said("rejected it"),
+    "break_glass": said("passed it alone"),
+}
+UNKNOWN = said("Something else")
 """What a form says that no page of ours wrote is not repeated where the system speaks."""
 COUNTED = ("confirm", "approve", "given", "enough")
 
@@ -104,27 +110,30 @@ def changes(shown: str, opened: Opened, viewer: Viewer, now: datetime) -> tuple[
     was, found = read(shown), look(opened, viewer, now)
     if was is None:
         return ()
-    lines = [Change("Where it stands", STATES.get(was.state, UNKNOWN), _stands(opened.action, found))]
-    lines += [Change(name, "had not decided", VERDICTS.get(verdict, verdict)) for name, verdict in _newer(was, opened, viewer)]
+    lines = [Change(said("Where it stands"), STATES.get(was.state, UNKNOWN), _stands(opened.action, found))]
+    newer, before = _newer(was, opened, viewer), said("had not decided")
+    lines += [Change(name, before, VERDICTS.get(verdict, verdict)) for name, verdict in newer]
     if found.state == "held":
-        lines.append(Change("Your part", PARTS.get(was.part, UNKNOWN), PARTS.get(found.part, UNKNOWN)))
+        lines.append(Change(said("Your part"), PARTS.get(was.part, UNKNOWN), PARTS.get(found.part, UNKNOWN)))
         if found.part in ("confirm", "approve"):
-            lines.append(Change("What your word does", _does(was.last), _does(found.last)))
+            lines.append(Change(said("What your word does"), _does(was.last), _does(found.last)))
     return tuple(line for line in lines if line.changed)
 
 
 def _stands(action: Action, found: Seen) -> str:
     words = STATES.get(found.state, UNKNOWN)
-    said = action.reason if found.state in ("void", "rejected") else ""
-    return f"{words}: {said}" if said else words
+    if not action.reason or found.state not in ("void", "rejected"):
+        return words
+    why = kept_words.refusal(action.reason, action.reason_code) if found.state == "rejected" else kept_words.reason(action.reason)
+    return said("%(words)s: %(why)s", words=words, why=why)
 
 
 def _does(last: bool) -> str:
-    return "It is the last word that is needed" if last else "It is one of several; others follow"
+    return said("It is the last word that is needed") if last else said("It is one of several; others follow")
 
 
 def _newer(was: Seen, opened: Opened, viewer: Viewer) -> Sequence[tuple[str, str]]:
     return [
-        ("You" if one.person == viewer.person else one.name, one.verdict) for one in opened.verified.given
+        (psaid("who decided", "You") if one.person == viewer.person else one.name, one.verdict) for one in opened.verified.given
         if (one.person, one.verdict) not in was.given
     ]

@@ -14,6 +14,7 @@ from webapp.approvals.rules import merged
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action, Decision
 from webapp.config import Policy
+from webapp.errors import said
 from webapp.people import rota
 
 ENOUGH = 8
@@ -36,7 +37,9 @@ def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, ev
         practised = _practised(session, opened.action) if practised is None else practised
         first = rota.on_call(session, need["group"], policy, now)
         able.sort(key=lambda one: (one.person not in first, one.away, -practised.get(one.person, 0), one.name))
-        found[need["group"]] = [f"{one.name} (on call)" if one.person in first else one.name for one in able[:ENOUGH]]
+        found[need["group"]] = [
+            said("%(name)s (on call)", name=one.name) if one.person in first else one.name for one in able[:ENOUGH]
+        ]
     return found
 
 

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, make_response, r
 from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
-from webapp.approvals import caps, deciding, editing, origin, page, queue, reasons, seen, showing, since
+from webapp.approvals import caps, deciding, editing, kept_words, origin, page, queue, reasons, seen, showing, since
 from webapp.approvals.forms import answer_of, found_of
 from webapp.approvals.outcome import Handed
 from webapp.approvals.pace import looks
@@ -177,7 +177,7 @@ def rendered(shown: showing.Shown, template: str, problem: str = "", changes: Se
     the_house, who = house(), viewer()
     return render_template(
         template, shown=shown, action=shown.action, envelope=shown.opened.document.envelope, document=shown.opened.document,
-        page=page, origin=origin.of, problem=problem, typed=request.form, changes=changes,
+        page=page, origin=origin.of, stored=kept_words, problem=problem, typed=request.form, changes=changes,
         waits=showing.waits_now(shown.action, the_house.clock()),
         asks=looks.asked_of(the_house, who.person, shown.opened) if shown.decides else None,
         dwell_ms=the_house.settings.approvals.dwell_ms, who=who, pick_up_minutes=the_house.settings.approvals.pick_up // 60,

@@ -18,14 +18,14 @@ from webapp.approvals.reasons import Reason
 from webapp.approvals.rules import WAITING
 from webapp.approvals.seeing import visible_to
 from webapp.approvals.tables import Action
-from webapp.errors import BadInput, CountersealError, Unavailable
+from webapp.errors import BadInput, CountersealError, Unavailable, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
 MOST = 50
 NONE = "Tick at least one action first."
 AWAY = (Unavailable, KeeperAway, VaultAway, VaultSealed)
-NOT_TRIED = "Not tried, since the one before it could not be done either."
+NOT_TRIED = said("Not tried, since the one before it could not be done either.")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def picked(ids: Iterable[str]) -> list[str]:
     if not found:
         raise BadInput(NONE)
     if len(found) > MOST:
-        raise BadInput(f"At most {MOST} at once.")
+        raise BadInput(said("At most %(most)s at once.", most=MOST))
     return found
 
 

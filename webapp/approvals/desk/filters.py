@@ -15,14 +15,14 @@ from sqlalchemy.orm import InstrumentedAttribute
 from webapp.approvals.rules import STATES
 from webapp.approvals.tables import Action, ActionGroup
 from webapp.currencies import EXPONENTS
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 LONGEST, TERMS = 100, 5
 PART = 8
 """As much of an id finds it: fewer letters stand in many by chance."""
 AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,4})?")
 CLASSES = ("read", "write", "send", "money", "destroy")
-HOURS = {"1": "within 1 hour", "4": "within 4 hours", "24": "within 24 hours"}
+HOURS = {"1": said("within 1 hour"), "4": said("within 4 hours"), "24": said("within 24 hours")}
 TEXTS = (
     Action.named, Action.recipient, Action.tool, Action.tool_title, Action.server, Action.server_title, Action.client_name,
 )
@@ -69,18 +69,20 @@ def read(args: Mapping[str, str]) -> Filter:
     """Raises BadInput, in words that say what to write instead."""
     given = {one.name: " ".join(args.get(one.name, "").split()) for one in fields(Filter)}
     if any(len(text) > LONGEST for text in given.values()):
-        raise BadInput(f"Keep each field within {LONGEST} characters.")
-    for name, what in (("low", "from"), ("high", "to")):
-        if given[name] and not AMOUNT.fullmatch(given[name]):
-            raise BadInput(f"Write the amount “{what}” in digits, like 1000 or 1000.50.")
+        raise BadInput(said("Keep each field within %(most)s characters.", most=LONGEST))
+    if given["low"] and not AMOUNT.fullmatch(given["low"]):
+        raise BadInput("Write the amount “from” in digits, like 1000 or 1000.50.")
+    if given["high"] and not AMOUNT.fullmatch(given["high"]):
+        raise BadInput("Write the amount “to” in digits, like 1000 or 1000.50.")
     if given["low"] and given["high"] and Decimal(given["low"]) > Decimal(given["high"]):
         raise BadInput("The amount “from” is larger than the amount “to”: nothing lies between them.")
     given["currency"] = given["currency"].upper()
     known = {"cls": CLASSES, "state": STATES, "expiring": HOURS, "first": ("1",), "currency": EXPONENTS}
     for name, allowed in known.items():
         if given[name] and given[name] not in allowed:
-            words = {"currency": "That is no currency. Write its three letters, like EUR."}
-            raise BadInput(words.get(name, "A filter in this address is not known. Take the filter off and set it anew."))
+            if name == "currency":
+                raise BadInput("That is no currency. Write its three letters, like EUR.")
+            raise BadInput("A filter in this address is not known. Take the filter off and set it anew.")
     return Filter(**given)
 
 

@@ -14,7 +14,7 @@ from webapp.approvals.desk.filters import Filter
 from webapp.approvals.desk.tables import SavedView
 from webapp.approvals.queue import Tab
 from webapp.db.count import changed
-from webapp.errors import BadInput, Conflict, LimitReached, Missing
+from webapp.errors import BadInput, Conflict, LimitReached, Missing, said
 from webapp.ids import new_id
 
 MOST, NAME = 20, 40
@@ -29,7 +29,7 @@ def add(session: Session, person: str, name: str, tab: Tab, asked: Filter, now: 
     """Raises BadInput for a name that none can have, LimitReached beyond MOST, Conflict for a name that is taken."""
     name = named(name)
     if (session.scalar(select(func.count()).where(SavedView.person == person)) or 0) >= MOST:
-        raise LimitReached(f"You keep {MOST} views already. Delete one first.")
+        raise LimitReached(said("You keep %(most)s views already. Delete one first.", most=MOST))
     view = SavedView(id=new_id("viw"), person=person, name=name, tab=tab, query=asked.query(), created_at=now)
     try:
         with session.begin_nested():
@@ -72,7 +72,7 @@ def address(tab: str, query: str) -> str:
 def named(text: str) -> str:
     name = " ".join(text.split())
     if not name or len(name) > NAME:
-        raise BadInput(f"Give the view a name of at most {NAME} characters.")
+        raise BadInput(said("Give the view a name of at most %(most)s characters.", most=NAME))
     return name
 
 

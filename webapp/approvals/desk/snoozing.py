@@ -16,7 +16,7 @@ from webapp.approvals.tables import Action
 from webapp.approvals.transitions import touch
 from webapp.db.due import Due, enqueue
 from webapp.db.once import insert_once
-from webapp.errors import BadInput
+from webapp.errors import BadInput, nsaid, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
@@ -25,7 +25,7 @@ MORNING = time(8)
 SHORTEST = timedelta(minutes=1)
 LEAST, MOST = timedelta(minutes=15), timedelta(hours=1)
 """What is left to decide in when it is back: a quarter of what there was, within these."""
-CHOICES = {"15m": "15 minutes", "1h": "1 hour", "tomorrow": "tomorrow at 8:00"}
+CHOICES = {"15m": said("For 15 minutes"), "1h": said("For 1 hour"), "tomorrow": said("Until tomorrow at 8:00")}
 
 
 def asked_for(choice: str, now: datetime, zone: str) -> datetime:
@@ -83,17 +83,20 @@ def _put_off(session: Session, viewer: Viewer, action: Action, asked: datetime, 
     return PutOff(action.id, back)
 
 
-def said(results: Sequence[PutOff]) -> list[tuple[str, str]]:
+def became(results: Sequence[PutOff]) -> list[tuple[str, str]]:
     """What is told of it: kind of notice and words."""
     done, late = sum(one.until is not None for one in results), sum(one.until is None for one in results)
-    told = []
+    told: list[tuple[str, str]] = []
     if late:
-        told.append(("warn", "1 action lapses too soon to be put off." if late == 1 else
-                     f"{late} actions lapse too soon to be put off."))
+        told.append(("warn", nsaid(
+            "1 action lapses too soon to be put off.", "%(num)s actions lapse too soon to be put off.", late
+        )))
     if done:
-        told.append(("good", "1 action is put off. It comes back by itself, with time enough to decide." if done == 1 else
-                     f"{done} actions are put off. They come back by themselves, with time enough to decide."))
-    return told or [("warn", "None of these waits for you any more.")]
+        told.append(("good", nsaid(
+            "1 action is put off. It comes back by itself, with time enough to decide.",
+            "%(num)s actions are put off. They come back by themselves, with time enough to decide.", done,
+        )))
+    return told or [("warn", said("None of these waits for you any more."))]
 
 
 def bring_back(session: Session, viewer: Viewer, actions: Sequence[str], now: datetime) -> int:

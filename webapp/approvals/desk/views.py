@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
-from flask import Blueprint, Response, flash, redirect, render_template, request
+from flask import Blueprint, Response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from webapp.approvals import reasons, seeing, seen
@@ -15,10 +15,11 @@ from webapp.approvals.desk.filters import Filter
 from webapp.approvals.desk.listing import Shown
 from webapp.approvals.forms import tab_of
 from webapp.approvals.queue import Listing, Tab
-from webapp.errors import BadInput, Conflict, LimitReached
+from webapp.errors import BadInput, Conflict, LimitReached, nsaid, said
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("desk", __name__)
 
@@ -85,7 +86,7 @@ def snooze() -> ResponseReturnValue:
         results = bulk.put_off(house(), viewer(), picked, request.form.get("until", ""))
     except BadInput as error:
         return _back(error.hint, "warn")
-    for kind, words in snoozing.said(results):
+    for kind, words in snoozing.became(results):
         flash(words, kind)
     return redirect(_here(), 303)
 
@@ -97,7 +98,7 @@ def wake() -> ResponseReturnValue:
         back = bulk.bring_back(house(), viewer(), request.form.getlist("pick"))
     except BadInput as error:
         return _back(error.hint, "warn")
-    return _back("1 action waits for you again." if back == 1 else f"{back} actions wait for you again.", "good")
+    return _back(nsaid("1 action waits for you again.", "%(num)s actions wait for you again.", back), "good")
 
 
 @blueprint.get("/actions/export.csv")
@@ -122,7 +123,7 @@ def keep() -> ResponseReturnValue:
         view = house().database.write(lambda s: saved.add(s, who, name, tab, asked, now))
     except (BadInput, Conflict, LimitReached) as error:
         return _back(error.hint, "bad")
-    return _back(f"Kept as “{view.name}”.", "good")
+    return _back(said("Kept as “%(name)s”.", name=view.name), "good")
 
 
 @blueprint.post("/views/<view_id>/rename")
@@ -133,7 +134,7 @@ def rename(view_id: str) -> ResponseReturnValue:
         house().database.write(lambda s: saved.rename(s, who, view_id, name, now))
     except (BadInput, Conflict) as error:
         return _back(error.hint, "bad")
-    return _back("Renamed.", "good")
+    return _back(said("Renamed."), "good")
 
 
 @blueprint.post("/views/<view_id>/delete")
@@ -141,7 +142,7 @@ def rename(view_id: str) -> ResponseReturnValue:
 def delete(view_id: str) -> ResponseReturnValue:
     who, now = viewer().person, house().clock()
     house().database.write(lambda s: saved.remove(s, who, view_id, now))
-    return _back("The view is deleted. The actions in it are not.", "good")
+    return _back(said("The view is deleted. The actions in it are not."), "good")
 
 
 def listed(tab: Tab, before: Sequence[str] = ()) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,9 +14,13 @@ from sqlalchemy.orm import Session
 from webapp.approvals.pace.rules import BANDS, LIMITS
 from webapp.approvals.pace.tables import Look
 from webapp.config_approvals import Approvals
+from webapp.errors import said
 from webapp.people import lookup
 
-TIMES = ("under 2 s", "2 to 5 s", "5 to 10 s", "10 to 30 s", "30 s to 2 min", "over 2 min", "never opened")
+TIMES = (
+    said("under 2 s"), said("2 to 5 s"), said("5 to 10 s"), said("10 to 30 s"), said("30 s to 2 min"), said("over 2 min"),
+    said("never opened"),
+)
 """From the first look to the decision. The last: decided without the page ever having been shown."""
 FEW = 3
 """A median of fewer says nothing."""
@@ -101,8 +105,9 @@ def gathered(rows: Iterable[tuple[str, str, int, int, int, int, int, int]]) -> l
     return list(found.values())
 
 
-def bands(currency: str) -> tuple[str, ...]:
-    """The sizes as headings."""
-    edges = [f"{start // 100:,}" for start in BANDS[1:]]
-    between = (f"{low} to {high}" for low, high in pairwise(edges))
-    return ("No amount", f"Under {edges[0]} {currency}", *between, f"{edges[-1]} and more")
+def bands(currency: str, write: Callable[[int], str] = "{:,}".format) -> tuple[str, ...]:
+    """The sizes as headings, with numbers as `write` writes them."""
+    edges = [write(start // 100) for start in BANDS[1:]]
+    between = (said("%(low)s to %(high)s", low=low, high=high) for low, high in pairwise(edges))
+    under = said("Under %(amount)s %(currency)s", amount=edges[0], currency=currency)
+    return (said("No amount"), under, *between, said("%(amount)s and more", amount=edges[-1]))

@@ -11,6 +11,7 @@ from webapp.approvals.pace import quality
 from webapp.approvals.pace.views import blueprint
 from webapp.web.guards import admin
 from webapp.web.house import house
+from webapp.web.show import number
 
 __all__ = ["blueprint"]
 
@@ -24,6 +25,6 @@ def figures() -> str:
         found = quality.of(session, settings.approvals, now)
         seeded = decoys.of(session, now - timedelta(days=settings.approvals.quality_days))
     return render_template(
-        "approvals/quality.html", found=found, times=quality.TIMES, bands=quality.bands(settings.policy.base_currency),
+        "approvals/quality.html", found=found, times=quality.TIMES, bands=quality.bands(settings.policy.base_currency, number),
         settings=settings.approvals, decoys=seeded,
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from webapp.approvals.envelope import Document
 from webapp.config_approvals import Approvals
 from webapp.currencies import EXPONENTS
-from webapp.errors import BadInput
+from webapp.errors import BadInput, said
 
 Kind = Literal["amount", "recipient", "tool"]
 LAST = 4
@@ -89,10 +89,12 @@ def check(detail: Detail, typed: str) -> None:
         if detail.minor not in read:
             raise BadInput("What you typed is not the amount of this action. Look at the amount again.")
     elif detail.kind == "recipient":
-        said = bare(typed)
-        if said != detail.text and len(said) != LAST:
-            raise BadInput(f"Type the last {LAST} letters or digits of the recipient: you typed {len(said)}.")
-        if said not in (detail.text, detail.text[-LAST:]):
+        given = bare(typed)
+        if given != detail.text and len(given) != LAST:
+            raise BadInput(said(
+                "Type the last %(many)s letters or digits of the recipient: you typed %(typed)s.", many=LAST, typed=len(given)
+            ))
+        if given not in (detail.text, detail.text[-LAST:]):
             raise BadInput("What you typed is not how the recipient of this action ends. Look at the recipient again.")
     elif bare(typed) != detail.text:
         raise BadInput("What you typed is not the name of the tool that this action calls. Look at it again.")

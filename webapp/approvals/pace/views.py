@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from webapp.approvals import reasons, reports
+from webapp.approvals import kept_words, reasons, reports
 from webapp.approvals.pace.tables import Report
 from webapp.approvals.views import attempt
 from webapp.errors import BadInput
@@ -57,12 +57,15 @@ def listed(problem: str = "", of: str = "", note: str = "") -> str:
 
 
 @blueprint.app_context_processor
-def notices() -> dict[str, Callable[[], Any]]:
+def notices() -> dict[str, Callable[..., Any]]:
     """`agent_reports()`: reports that this person may resume, for the pages on which they are told it. `reject_reasons()`: the
-    presets."""
+    presets. `stored_reason(words, code)`: one that was given, in the reader's language where it is one of those."""
 
     def found() -> Sequence[Report]:
         with house().database.read() as session:
             return reports.to_resume(session, viewer())
 
-    return {"agent_reports": found, "reject_reasons": lambda: house().settings.approvals.reject_reasons}
+    return {
+        "agent_reports": found, "reject_reasons": lambda: house().settings.approvals.reject_reasons,
+        "stored_reason": kept_words.refusal,
+    }
