@@ -12,7 +12,7 @@ from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.webapp.approvals.parts import decide, with_passkey
 from tests.webapp.gateway.conftest import World
 from tests.webapp.gateway.peers import Peer
-from tests.webapp.gateway.test_holding import TASKS, actions, destroy, work
+from tests.webapp.gateway.test_holding import TASKS, actions, ada, destroy, work
 from webapp.config import Settings
 from webapp.db import Database
 from webapp.web.house import House
@@ -38,7 +38,7 @@ def house(database: Database, keeper: KeeperParts, clock: Clock, tmp_path: Path)
 
 
 def test_the_number_that_the_agent_is_answered_confirms_its_call_and_no_other_does(behind: World, peer: Peer) -> None:
-    browser, agent, before = behind.browser("ada"), behind.agent("ada", **TASKS), len(peer.seen("tools/call"))
+    agent, browser, before = ada(behind, **TASKS), behind.browser("ada"), len(peer.seen("tools/call"))
     key, task = with_passkey(browser), destroy(agent).result
     shown = SAID.search(task["statusMessage"])
     assert shown, task
