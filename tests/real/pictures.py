@@ -1,10 +1,13 @@
-"""Pictures of the pages: `python -m tests.real.pictures` writes README's into docs/pictures/ and those of deciding
-(`tests.real.states`) beside them; with a FOLDER, also every page and state there, in light, in dark and on a phone."""
+"""Pictures of the pages: `python -m tests.real.pictures` writes README's into docs/pictures/, those of deciding
+(`tests.real.states`) and every page and state of the walk beside them, which docs/pages.md lists; with a FOLDER, also all of them
+there, in light, in dark and on a phone, as they are."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 from playwright.sync_api import FloatRect, Page, ViewportSize
@@ -21,6 +24,20 @@ CHOSEN = {
     "queue-light": "queue.png", "accounts-light": "accounts.png", "agent-card-held-light": "agent-card.png",
 }
 """Which of them README shows, and under what name."""
+ALL, LIST = PUBLISHED / "pages", ROOT / "docs" / "pages.md"
+QUALITY, TALLEST, SCALE = 0.3, 1800, 0.7
+"""Of those that docs/pages.md lists: WebP's, pixels, and of what is taken on a screen."""
+SHRINK = """async ([png, scale, quality]) => {
+  const image = new Image(); image.src = 'data:image/png;base64,' + png; await image.decode();
+  const canvas = document.createElement('canvas'); canvas.width = image.width * scale; canvas.height = image.height * scale;
+  const drawn = canvas.getContext('2d'); drawn.imageSmoothingQuality = 'high';
+  drawn.drawImage(image, 0, 0, canvas.width, canvas.height); return canvas.toDataURL('image/webp', quality); }"""
+HEAD = """# Every page
+
+Each page and state as it is on a screen in the light theme, and on a phone in the dark one. Made by
+`python -m tests.real.pictures`; the browser tests walk the same way. The states of a decision are told one by one in
+[Deciding](deciding.md).
+"""
 
 
 class Camera:
@@ -28,20 +45,38 @@ class Camera:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        for place in (folder, PUBLISHED):
+        self.titles: dict[str, str] = {}
+        self.listed: dict[str, bytes] = {}
+        for place in (folder, ALL):
             if place:
                 place.mkdir(parents=True, exist_ok=True)
 
     def look(self, page: Page, name: str) -> None:
         page.wait_for_load_state()
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-            self.take(page, f"{name}-{scheme}")
+        self.titles[name] = page.title().removesuffix(" · Counterseal")
+        page.emulate_media(color_scheme="dark")
+        self.take(page, f"{name}-dark")
+        page.set_viewport_size(PHONE)
+        self.list_one(page, f"{name}-phone")
+        page.set_viewport_size(WIDE)
         page.emulate_media(color_scheme="light")
+        self.take(page, f"{name}-light")
+        self.list_one(page, name)
         page.set_viewport_size(PHONE)
         self.take(page, f"{name}-phone")
         self.take(page, f"{name}-fold", whole=False)
         page.set_viewport_size(WIDE)
+
+    def list_one(self, page: Page, name: str) -> None:
+        height = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+        clip = FloatRect(x=0, y=0, width=(page.viewport_size or WIDE)["width"], height=height)
+        self.listed[name] = page.screenshot(full_page=True, clip=clip, animations="disabled")
+
+    def write_list(self, page: Page) -> None:
+        for name, picture in self.listed.items():
+            scale = 1 if name.endswith("-phone") else SCALE
+            (ALL / f"{name}.webp").write_bytes(as_webp(page, picture, scale))
+        LIST.write_text(listed(self.titles))
 
     def take(self, page: Page, name: str, *, whole: bool = True) -> None:
         if self.folder:
@@ -52,12 +87,30 @@ class Camera:
             page.screenshot(path=PUBLISHED / CHOSEN[name], clip=first, animations="disabled")
 
 
+def as_webp(page: Page, picture: bytes, scale: float) -> bytes:
+    """Playwright writes PNG, of which all would be ten times as much; a browser can do both."""
+    made: str = page.evaluate(SHRINK, [b64encode(picture).decode(), scale, QUALITY])
+    return b64decode(made.partition(",")[2])
+
+
+def listed(titles: dict[str, str]) -> str:
+    rows = [
+        f"### {title}\n\n`{name}`\n\n| screen | phone |\n|---|---|\n"
+        f"| ![{title}, on a screen](pictures/pages/{name}.webp) | ![{title}, on a phone](pictures/pages/{name}-phone.webp) |\n"
+        for name, title in sorted(titles.items())
+    ]
+    return "\n".join([HEAD, *rows])
+
+
 def main(folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as place, chromium() as browser:
         up = start(Path(place) / "instance")
         try:
             up.wait()
-            Walk(up, browser, Camera(folder).look, lambda page: page.set_viewport_size(WIDE)).all()
+            shutil.rmtree(ALL, ignore_errors=True)
+            camera = Camera(folder)
+            Walk(up, browser, camera.look, lambda page: page.set_viewport_size(WIDE)).all()
+            camera.write_list(browser.new_page())
         finally:
             up.stop()
     states.all_of_them()

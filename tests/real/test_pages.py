@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from werkzeug.exceptions import HTTPException
 
 from tests.browser_parts import chromium, faults, go, open_page
+from tests.real.pictures import ALL
 from tests.real.steps import PATIENCE, SMALL
 from tests.real.walk import Walk
 from tests.up_parts import ROOT, Up, start
@@ -92,6 +93,7 @@ class Inspector:
         self.wrong: list[str] = []
         self.stop = ""
         self.paths: set[str] = set()
+        self.names: set[str] = set()
 
     def watch(self, page: Page) -> None:
         """The console also tells what the content security policy stopped."""
@@ -111,6 +113,7 @@ class Inspector:
         if before:
             page.set_viewport_size(before)
         self.stop = name
+        self.names.add(name)
         self.paths.add(urlsplit(page.url).path)
         for true, what in (
             (found["wide"] <= NARROW, f"scrolls sideways at {NARROW} px: {found['wide']}"),
@@ -135,6 +138,8 @@ def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
     assert inspector.wrong == []
     every, seen = routes(tmp_path / "routes", inspector.paths)
     assert every - seen - set(ELSEWHERE) - NO_PAGES == set(), "a page that nobody looks at: add a stop to the walk"
+    assert inspector.names == {path.stem for path in ALL.glob("*.webp")} - {path.stem for path in ALL.glob("*-phone.webp")}, \
+        "docs/pages.md shows other ones: python -m tests.real.pictures"
     assert {rule for rule, test in ELSEWHERE.items() if rule in seen or "faults(" not in (ROOT / test).read_text()} == set()
 
 
