@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from vault.errors import NeedsConsent, ProviderAway, ProviderRefused
 from vault.providers.catalogue import UNREADABLE, ProviderFacts, Quirks
+from vault.said import said
 from vault.secret import Secret
 from vault.transport import AnswerLost, Reply
 
@@ -66,7 +67,8 @@ def parse_tokens(reply: Reply, now: datetime, facts: ProviderFacts | None = None
     if found is not None:
         _refused(found, reply.status, quirks)
     if 300 <= reply.status < 500:
-        raise ProviderRefused(f"token endpoint answered {reply.status}", hint=f"The provider refused (HTTP {reply.status}).")
+        hint = said("The provider refused (HTTP %(status)s).", status=reply.status)
+        raise ProviderRefused(f"token endpoint answered {reply.status}", hint=hint)
     given = _given(found, quirks)
     access = given.get("access_token")
     if reply.status not in (200, 201) or found is None or not isinstance(access, str) or not 0 < len(access) <= TOKEN_LENGTH:
@@ -86,7 +88,7 @@ def parse_tokens(reply: Reply, now: datetime, facts: ProviderFacts | None = None
 
 def _told(found: Mapping[str, Any], facts: ProviderFacts | None) -> dict[str, str]:
     paths = (*facts.account, *facts.label) if facts is not None else ()
-    return {path: value for path in paths if (value := said(found, path))}
+    return {path: value for path in paths if (value := found_at(found, path))}
 
 
 def _object(reply: Reply) -> Mapping[str, Any] | None:
@@ -180,7 +182,7 @@ def _scopes(found: Any) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(text.replace(",", " ").split())) if isinstance(text, str) and text.strip() else None
 
 
-def said(found: Mapping[str, Any], path: str) -> str:
+def found_at(found: Mapping[str, Any], path: str) -> str:
     """The text or number at a path of the catalogue (`a.b` reaches inside, `a+b` joins both), or nothing."""
     parts = [_at(found, one) for one in ([path] if path in found else path.split("+"))]
     whole = "/".join(parts)

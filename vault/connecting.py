@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from vault.answers import Tokens, said
+from vault.answers import Tokens, found_at
 from vault.ending import discard, replaced
 from vault.errors import BadRequest, KeeperError, NotKnown, ProviderRefused, Stale
 from vault.id_token import Asked, verify
 from vault.kv import CasConflict
 from vault.record import Live, Record, event, fingerprint, noted
 from vault.renewal import load, save
+from vault.said import said
 from vault.table import Body, Keeper, flag, secret, segment, strings, text
 from vault.upstream import Endpoints, Request, authorization_url, check_answer, pick, redeem, userinfo
 from vault.upstreams import endpoints, upstreams
@@ -119,7 +120,10 @@ def _target(
     """The connection that this account belongs to: the one that was asked for, or the one of `known` that it is already."""
     if before is not None:
         if before.account != account:
-            hint = f"You signed in with another account than the one that was connected ({before.label or before.account})."
+            hint = said(
+                "You signed in with another account than the one that was connected (%(account)s).",
+                account=before.label or before.account,
+            )
             raise ProviderRefused("another account", hint=hint)
         return connection
     for name in known:
@@ -158,10 +162,10 @@ def _identity(keeper: Keeper, at: Endpoints, tokens: Tokens, begun: Mapping[str,
             raise ProviderRefused("userinfo sub differs", hint="The provider named two different accounts.")
         claims = {**found, **claims}
     claims = {**tokens.said, **claims}
-    account = next(filter(None, (said(claims, path) for path in at.facts.account)), "")
+    account = next(filter(None, (found_at(claims, path) for path in at.facts.account)), "")
     if not account:
         raise ProviderRefused("no account id", hint="The provider did not say which account this is.")
-    label = next(filter(None, (said(claims, path) for path in at.facts.label)), account)
+    label = next(filter(None, (found_at(claims, path) for path in at.facts.label)), account)
     return account, readable(label) or account
 
 

@@ -29,6 +29,7 @@ from vault.evidence import GLASS_REASON
 from vault.hours import read as read_hours
 from vault.mark import mark
 from vault.people import Person, held_at, person
+from vault.said import said
 from vault.standing import stepped_in
 from vault.table import Body, Keeper, mapping, segment, text
 from vault.young import old_enough
@@ -103,7 +104,7 @@ def decide(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     number = matching.typed(body, one.envelope, one.verdict)
     reason = text(body, "reason", limit=REASON, optional=True)
     if one.verdict == "break_glass" and len(reason.strip()) < GLASS_REASON:
-        raise BadRequest("reason", hint=f"Write why, in at least {GLASS_REASON} characters.")
+        raise BadRequest("reason", hint=said("Write why, in at least %(least)s characters.", least=GLASS_REASON))
     factor = _rejecting(keeper, one) if one.verdict == "reject" else _factor(keeper, one, mapping(body, "answer"))  # 4
     if number and not matching.matched(keeper, one.envelope, digest(one.raw), number):  # 5
         one, reason, factor = replace(one, verdict="reject"), matching.REASON, _rejecting(keeper, one)
@@ -173,8 +174,10 @@ def _in_time(one: Asked, now: datetime) -> None:
     if by_group and all(by_group.values()):
         hours = read_hours(min(by_group.values()))
         if not hours.hold(now):
-            raise Stale("out of hours", hint=f"This can be decided in business hours only, again from {hours.opens(now)} on. "
-                                             "You can reject it at any time.")
+            raise Stale("out of hours", hint=said(
+                "This can be decided in business hours only, again from %(when)s on. You can reject it at any time.",
+                when=hours.opens(now),
+            ))
 
 
 def _helps(one: Asked) -> list[Need]:

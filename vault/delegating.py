@@ -18,6 +18,7 @@ from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide
 from vault.kv import Data
 from vault.mark import mark
 from vault.people import Person, held_at, person
+from vault.said import said
 from vault.standing import carries, covers, moment
 from vault.table import SEGMENT, Body, Keeper, mapping, segment, strings, text
 from vault.young import old_enough
@@ -104,7 +105,9 @@ def _asked(keeper: Keeper, body: Body, by: str) -> One:
         raise MayNotDecide(f"{by} to themself", hint="Delegate to somebody else.")
     since, until = _time(given, "since"), _time(given, "until")
     if not max(now, since) < until <= now + LONGEST:
-        raise BadRequest("until", hint=f"A delegation ends after it begins, and within {LONGEST.days} days.")
+        raise BadRequest("until", hint=said(
+            "A delegation ends after it begins, and within %(days)s days.", days=LONGEST.days
+        ))
     return {
         "v": 1, "by": by, "to": to, "group": group, "scope": _scope(mapping(given, "scope")),
         "since": since.isoformat(timespec="seconds"), "until": until.isoformat(timespec="seconds"),
@@ -130,7 +133,7 @@ def _with(old: Data | None, one: One, now: datetime) -> Data:
     """Those that are over go; who lends too much is told."""
     live = [dict(each) for each in (old or {}).get("given", ()) if not each["ended_at"] and moment(each["until"]) > now]
     if len(live) >= MOST:
-        raise TooMany("delegations", hint=f"You have {MOST} delegations. End one of them first.")
+        raise TooMany("delegations", hint=said("You have %(most)s delegations. End one of them first.", most=MOST))
     return {"given": [*live, one]}
 
 

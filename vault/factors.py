@@ -162,7 +162,7 @@ def _may_enrol(data: Data, who: Proven, now: datetime) -> None:
             ticket_with_factor(who)
             young.settled(data, who)
         if len(data["factors"]) >= MOST + recovering:
-            raise TooMany("factors", hint=f"A person has at most {MOST} factors. Remove one first.")
+            raise TooMany("factors", hint=said("A person has at most %(most)s factors. Remove one first.", most=MOST))
     elif not who.ticket.factor and (now - who.ticket.issued_at).total_seconds() > FRESH:
         raise NotSignedIn("a first factor needs a fresh sign-in")
 

@@ -13,7 +13,17 @@ from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from vault.said import psaid, said
+
 FORM = re.compile(r"([0-6,-]{1,13}) ([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2}) ([A-Za-z0-9_+/-]{1,64})", re.ASCII)
+WEEKDAYS = (
+    said("Monday"), said("Tuesday"), said("Wednesday"), said("Thursday"), said("Friday"), said("Saturday"), said("Sunday"),
+)
+MONTHS = (
+    psaid("month", "January"), psaid("month", "February"), psaid("month", "March"), psaid("month", "April"),
+    psaid("month", "May"), psaid("month", "June"), psaid("month", "July"), psaid("month", "August"),
+    psaid("month", "September"), psaid("month", "October"), psaid("month", "November"), psaid("month", "December"),
+)
 DAY = 24 * 60
 LONGEST = timedelta(days=30)
 
@@ -52,7 +62,11 @@ class Hours:
 
     def opens(self, at: datetime) -> str:
         """The same for a person to read, in the hours' own zone."""
-        return f"{self.following(at).astimezone(_zone(self.zone)):%A, %d %B, %H:%M} ({self.zone})"
+        when = self.following(at).astimezone(_zone(self.zone))
+        return said(
+            "%(weekday)s, %(day)s %(month)s, %(time)s (%(zone)s)", weekday=WEEKDAYS[when.weekday()], day=f"{when:%d}",
+            month=MONTHS[when.month - 1], time=f"{when:%H:%M}", zone=self.zone,
+        )
 
     def after(self, at: datetime, length: timedelta) -> datetime:
         """When so much time of these hours has gone by; at most LONGEST after `at`."""

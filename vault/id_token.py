@@ -17,6 +17,7 @@ from joserfc.jwk import KeySet
 from joserfc.jws import extract_compact
 
 from vault.errors import ProviderRefused
+from vault.said import said
 from vault.secret import Secret
 
 ALGORITHMS = ("RS256", "ES256", "PS256", "Ed25519")
@@ -29,7 +30,10 @@ OLDEST = 600
 """An ID token that answers a code was issued just now."""
 KEYS_KEPT = 3600.0
 REFETCH_EVERY = 10.0
-WEAK = "Your sign-in was not as strong as this installation asks for."
+WEAK = said("Your sign-in was not as strong as this installation asks for.")
+TOO_SLOW = said("That sign-in took too long. Start again.")
+OTHER_CLOCK = said("The provider's clock and this server's differ too much, or the sign-in took too long.")
+TOO_OLD = said("You signed in too long ago for this installation. Sign in afresh at the identity provider.")
 
 
 @dataclass(frozen=True)
@@ -135,9 +139,9 @@ def _times(claims: Mapping[str, Any], now: float) -> None:
         if not isinstance(claims.get(name), int | float) or isinstance(claims[name], bool):
             _refuse(f"no {name}")
     if now > claims["exp"] + SKEW:
-        _refuse("expired", "That sign-in took too long. Start again.")
+        _refuse("expired", TOO_SLOW)
     if claims["iat"] > now + SKEW or claims["iat"] < now - OLDEST - SKEW:
-        _refuse("issued at another time", "The provider's clock and this server's differ too much, or the sign-in took too long.")
+        _refuse("issued at another time", OTHER_CLOCK)
     not_before = claims.get("nbf", 0)
     if not isinstance(not_before, int | float) or not_before > now + SKEW:
         _refuse("not valid yet")
@@ -161,4 +165,4 @@ def _strength(claims: Mapping[str, Any], expected: Asked, now: float) -> None:
         return
     at = claims.get("auth_time")
     if not isinstance(at, int | float) or isinstance(at, bool) or at > now + SKEW or now - at > expected.max_age + SKEW:
-        _refuse("auth_time", "You signed in too long ago for this installation. Sign in afresh at the identity provider.")
+        _refuse("auth_time", TOO_OLD)

@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from vault.client import Refused, Vault
 from vault.declared import AUTHORITY, CA_LIFETIME
 from vault.errors import KeeperError, NoAuthority, TooMany
+from vault.said import said
 from vault.table import Keeper
 
 log = logging.getLogger("counterseal.keeper")
@@ -141,7 +142,8 @@ def rotate(keeper: Keeper) -> Mapping[str, Any]:
     wait = max(SELDOM, lead(keeper))
     if len(found) > 1 and found[-1].made + wait > keeper.clock():
         again = f"{found[-1].made + wait:%Y-%m-%d %H:%M} UTC"
-        raise TooMany("the newest issuer is too new", hint=f"ca was rotated not long ago, and can be again from {again}.")
+        hint = said("ca was rotated not long ago, and can be again from %(when)s.", when=again)
+        raise TooMany("the newest issuer is too new", hint=hint)
     number = max(len(found), *(one.number for one in found)) + 1
     wanted = {
         "common_name": f"{AUTHORITY} {number}", "issuer_name": f"client-authority-{number}", "ttl": CA_LIFETIME, "key_type": "ec",

@@ -13,6 +13,7 @@ from typing import Any
 from vault.errors import BadRequest, NotKnown
 from vault.kv import Data
 from vault.people import person
+from vault.said import said
 from vault.table import Body, Keeper, segment
 
 MOST = 16
@@ -24,7 +25,7 @@ def person_link(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     one, other = person(keeper, segment(body, "one")), person(keeper, segment(body, "other"))
     together = {one.id, other.id, *one.same_as, *other.same_as}
     if one.id == other.id or len(together) > MOST:
-        raise BadRequest("the same person, or too many", hint=f"Link two sign-ins, and at most {MOST} in all.")
+        raise BadRequest("the same person, or too many", hint=said("Link two sign-ins, and at most %(most)s in all.", most=MOST))
     for each in sorted(together):
         keeper.kv.update(f"people/{each}", lambda old, each=each: (_linked(old, together - {each}), None))  # type: ignore[misc]
     return {"together": sorted(together)}

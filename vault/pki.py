@@ -22,6 +22,7 @@ from vault import issuers
 from vault.client import Refused
 from vault.errors import BadRequest, NoAuthority
 from vault.issuers import LONGEST, SLACK, Issuer, not_set_up
+from vault.said import said
 from vault.table import Body, Keeper, number, segment, text
 
 log = logging.getLogger("counterseal.keeper")
@@ -29,7 +30,7 @@ log = logging.getLogger("counterseal.keeper")
 ROLE = "client"
 SERIAL = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){0,19}")
 CURVES = (ec.SECP256R1, ec.SECP384R1)
-KEYS = "a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits"
+KEYS = said("a key on P-256 or P-384, an Ed25519 key, or an RSA key of 2048 to 4096 bits")
 
 
 def client_ca(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -57,7 +58,9 @@ def certify(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     wrong = departs(answer["certificate"], request, name, keeper.clock() + timedelta(seconds=lifetime), issuer)
     if wrong:
         revoke_certificate(keeper, {"serial": serial})
-        raise NoAuthority(wrong, hint=f"The vault's role for client certificates is too wide: it gave {wrong}.")
+        raise NoAuthority(
+            wrong, hint=said("The vault's role for client certificates is too wide: it gave %(what)s.", what=wrong)
+        )
     log.info("certified %s as %s", serial, name)
     until = datetime.fromtimestamp(answer["expiration"], UTC)
     return {"pem": str(answer["certificate"]).strip() + "\n", "serial": serial, "not_after": until.isoformat()}
@@ -100,7 +103,7 @@ def read_request(pem: str) -> x509.CertificateSigningRequest:
         or (isinstance(key, rsa.RSAPublicKey) and 2048 <= key.key_size <= 4096)
     )
     if not fits:
-        raise BadRequest("csr key", hint=f"The certificate request needs {KEYS}.")
+        raise BadRequest("csr key", hint=said("The certificate request needs %(keys)s.", keys=KEYS))
     return request
 
 
@@ -111,17 +114,17 @@ def departs(pem: str, request: x509.CertificateSigningRequest, name: str, until:
     uses = _extension(given, x509.ExtendedKeyUsage)
     basic = _extension(given, x509.BasicConstraints)
     if [*(names or ())] != [x509.UniformResourceIdentifier(name)] or given.subject.rdns:
-        return "another name"
+        return said("another name")
     if [*(uses or ())] != [ExtendedKeyUsageOID.CLIENT_AUTH] or (basic is not None and basic.ca):
-        return "another use"
+        return said("another use")
     if given.not_valid_after_utc > until + SLACK:
-        return "a longer life"
+        return said("a longer life")
     if _der(given.public_key()) != _der(request.public_key()):
-        return "another key"
+        return said("another key")
     try:
         given.verify_directly_issued_by(issuer.certificate)
     except (ValueError, TypeError, InvalidSignature):
-        return "the word of another authority"
+        return said("the word of another authority")
     return ""
 
 

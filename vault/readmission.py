@@ -22,6 +22,7 @@ from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide
 from vault.kv import Data
 from vault.mark import mark
 from vault.people import Person, person
+from vault.said import said
 from vault.signatures import BadSignature, check
 from vault.table import Body, Keeper, mapping, segment, text
 from vault.tickets import READMITTED
@@ -211,7 +212,7 @@ def _reason(body: Body) -> str:
     least, most = REASON
     reason = text(body, "reason", limit=most).strip()
     if len(reason) < least:
-        raise BadRequest("reason", hint=f"Write why, in at least {least} characters.")
+        raise BadRequest("reason", hint=said("Write why, in at least %(least)s characters.", least=least))
     return reason
 
 

@@ -34,6 +34,7 @@ from vault.record import (
     noted,
     reusable,
 )
+from vault.said import said
 from vault.table import Keeper
 from vault.transport import AnswerLost
 from vault.upstream import Endpoints, refresh
@@ -41,9 +42,9 @@ from vault.upstreams import Upstreams, endpoints, upstreams
 
 log = logging.getLogger("counterseal.keeper.renewal")
 
-REFUSED = "The provider refused the last renewal. Nothing can use this account until you reconnect it."
-LOST = "The provider's answer to a renewal was lost twice. Nothing can use this account until you reconnect it."
-KEY_ENDED = "The key has passed the last day that you gave for it. Replace it to go on."
+REFUSED = said("The provider refused the last renewal. Nothing can use this account until you reconnect it.")
+LOST = said("The provider's answer to a renewal was lost twice. Nothing can use this account until you reconnect it.")
+KEY_ENDED = said("The key has passed the last day that you gave for it. Replace it to go on.")
 ENDED = "The provider's access token has ended, and it gave no way to renew it. Reconnect the account."
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from vault.authority import KEYS_KEPT, LEAD
 from vault.errors import TooMany, VaultAway
+from vault.said import said
 from vault.secret import Secret
 from vault.table import Keeper, random_once
 
@@ -65,8 +66,9 @@ class Roots:
         newest = self.latest(keeper)
         age = keeper.clock() - newest.made
         if newest.version > 1 and age < self.seldom:
-            words = "day" if self.seldom >= timedelta(days=1) else "hour"
-            hint = f"{self.name} was rotated within the last {words}."
+            hint = said("%(name)s was rotated within the last hour.", name=self.name)
+            if self.seldom >= timedelta(days=1):
+                hint = said("%(name)s was rotated within the last day.", name=self.name)
             raise TooMany(f"{self.name}: version {newest.version} is {age} old", hint=hint)
         key = base64.b64encode(os.urandom(32)).decode()
         keeper.kv.create(f"{self.path}-{newest.version + 1}", {"key": key, "made": keeper.clock().isoformat()})

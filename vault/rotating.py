@@ -24,6 +24,7 @@ from vault.declared import KEYS
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
 from vault.issuers import CA
 from vault.roots import SEALS, Generation
+from vault.said import said
 from vault.settings import ROLE
 from vault.signatures import split
 from vault.table import Body, Keeper, strings, text
@@ -43,9 +44,9 @@ NEVER = (
     "This instance's own OpenBao was made before its keys could be rotated, and nobody holds a token that could change its "
     "policy. Everything else goes on; an instance that is made anew can rotate them."
 )
-NOT_ALLOWED = (
+NOT_ALLOWED = said(
     "The vault does not let the keeper rotate its keys: its policy is older than this version. An operator types "
-    f"`counterseal vault policy --hcl | bao policy write {ROLE} -` (or `vault policy write`), and then this again."
+    "`counterseal vault policy --hcl | bao policy write %(role)s -` (or `vault policy write`), and then this again.", role=ROLE,
 )
 
 
@@ -59,7 +60,8 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     before = _there(keeper, name)
     age = keeper.clock() - before.made[before.newest]
     if before.newest > 1 and age < SELDOM:
-        raise TooMany(f"{name}: version {before.newest} is {age} old", hint=f"{name} was rotated within the last hour.")
+        hint = said("%(name)s was rotated within the last hour.", name=name)
+        raise TooMany(f"{name}: version {before.newest} is {age} old", hint=hint)
     _allowed(keeper, lambda: keeper.transit.rotate(name))
     keeper.memory.pop(f"keys/{name}", None)
     made = _there(keeper, name)
@@ -133,7 +135,7 @@ def _name(body: Body) -> str:
     name = text(body, "key", limit=20)
     names = (*KEYS, *(roots.name for roots in ROOTS), CA)
     if name not in names:
-        raise BadRequest("no such key", hint=f"The keeper's keys are {', '.join(names)}.")
+        raise BadRequest("no such key", hint=said("The keeper's keys are %(names)s.", names=", ".join(names)))
     return name
 
 

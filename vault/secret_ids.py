@@ -101,7 +101,7 @@ def rotate(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.rotate_secret_id`."""
     settings = keeper.settings
     if settings.auth != "approle":
-        hint = f"The keeper logs in by {settings.auth}: it has no secret-id."
+        hint = said("The keeper logs in by %(auth)s: it has no secret-id.", auth=settings.auth)
         raise KeeperError(f"auth is {settings.auth}", hint=hint)
     if why := why_not(settings):
         hint = said("The secret-id is replaced %(why)s.", why=why)
@@ -139,7 +139,7 @@ def _anew(keeper: Keeper, file: Path) -> None:
     try:
         made = keeper.vault.write(f"{role}/secret-id", {"metadata": json.dumps(MADE_BY)})["data"]
     except Refused as error:
-        raise KeeperError(error.detail, hint=f"The secret-id is replaced {OLD_POLICY}.") from error
+        raise KeeperError(error.detail, hint=said("The secret-id is replaced %(why)s.", why=OLD_POLICY)) from error
     fresh = Secret(str(made["secret_id"]))
     put(_next(file), fresh.reveal().encode())
     try:
@@ -189,7 +189,7 @@ def _allowed(keeper: Keeper, value: Secret[str]) -> Mapping[str, Any] | None:
     try:
         return _known(keeper, value)
     except Refused as error:
-        raise KeeperError(error.detail, hint=f"The secret-id is replaced {OLD_POLICY}.") from error
+        raise KeeperError(error.detail, hint=said("The secret-id is replaced %(why)s.", why=OLD_POLICY)) from error
 
 
 @contextmanager

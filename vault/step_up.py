@@ -18,6 +18,7 @@ from vault.errors import FactorRefused, ProviderRefused
 from vault.id_token import Asked, verify
 from vault.people import Person
 from vault.people import person as known
+from vault.said import said
 from vault.sso import known_idp, person_id, strongest
 from vault.table import Body, Keeper, mapping, secret, text
 from vault.upstream import Request, authorization_url, check_answer, redeem
@@ -30,9 +31,12 @@ SKEW = 30
 ROUNDED = 2
 """Seconds: the provider's times are whole ones."""
 OFF = "Here nobody decides by signing in again. Use your passkey or code."
-OLD = "The identity provider did not ask you to sign in again. Use your passkey or code."
-USED = "That sign-in was used for a decision already: each decision asks for its own. Start again, or use your passkey or code."
-WEAK = "That sign-in is not strong enough for this decision. Use your passkey or code."
+OLD = said("The identity provider did not ask you to sign in again. Use your passkey or code.")
+USED = said(
+    "That sign-in was used for a decision already: each decision asks for its own. Start again, or use your passkey or code."
+)
+WEAK = said("That sign-in is not strong enough for this decision. Use your passkey or code.")
+OTHERS = said("Somebody else signed in there. Sign in as yourself.")
 
 
 def offers(keeper: Keeper, name: str, person: Person) -> str:
@@ -91,7 +95,7 @@ def answered(
     expected = Asked(at.issuer, at.client_id, _nonce(verdict, bytes.fromhex(begun["challenge_nonce"]), envelope_digest))
     claims = verify(tokens.id_token, upstreams(keeper).keys, at.jwks_url, expected=expected, access=tokens.access, now=now)
     if person_id(at.issuer, str(claims["sub"])) != who.ticket.person:  # 4
-        _refuse("another person", "Somebody else signed in there. Sign in as yourself.")
+        _refuse("another person", OTHERS)
     since = _since(claims, begun["began"], keeper.clock().timestamp())  # 5
     came_in = _came_in(keeper, who)
     if since <= came_in:

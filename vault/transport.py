@@ -19,6 +19,7 @@ import urllib3
 
 from vault.addresses import plain
 from vault.errors import BadRequest, ProviderAway, ProviderRefused
+from vault.said import said
 
 MAX_BYTES = 512_000
 CONNECT_TIMEOUT = 4.0
@@ -151,7 +152,6 @@ def read_document(reply: Reply, url: str) -> Mapping[str, Any]:
         raise ProviderAway(f"{urlsplit(url).hostname} answered {reply.status}")
     if reply.status != 200 or found is None:
         where = urlsplit(url).hostname
-        raise ProviderRefused(
-            f"{url} answered {reply.status}", hint=f"{where} answered {reply.status} and not the document expected."
-        )
+        hint = said("%(where)s answered %(status)s and not the document expected.", where=where, status=reply.status)
+        raise ProviderRefused(f"{url} answered {reply.status}", hint=hint)
     return found

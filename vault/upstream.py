@@ -21,6 +21,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from vault.answers import WORDS, Tokens, parse_tokens
 from vault.errors import BadRequest, NeedsConsent, ProviderAway, ProviderRefused, Stale
 from vault.providers.catalogue import UNREADABLE, ProviderFacts
+from vault.said import said
 from vault.secret import Secret
 from vault.transport import DEADLINE, AnswerLost, Reply, Transport, document, read_document
 from vault.upstream_auth import authenticate, revocation_request, showing
@@ -103,7 +104,8 @@ def resolve(
         auth=str(record.get("client_auth") or facts.client_auth), **{key: named(key) for key in ADDRESSES},
     )
     if any("{" in getattr(known, key) for key in ADDRESSES):
-        hint = f"An operator has to say {', '.join(f'{key} ({one.words})' for key, one in facts.needs.items())} first."
+        needed = ", ".join(f"{key} ({one.words})" for key, one in facts.needs.items())
+        hint = said("An operator has to say %(what)s first.", what=needed)
         raise ProviderRefused(f"{facts.name}: placeholders", hint=hint)
     if known.issuer and (facts.discovery or record.get("discovery")):
         known = _discovered(known, discovery.find(transport, known.issuer))

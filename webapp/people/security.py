@@ -22,6 +22,7 @@ from webapp.db.once import insert_once
 from webapp.errors import Conflict, Forbidden, Missing, Said, nsaid, said
 from webapp.ids import new_id
 from webapp.people import lookup, sessions
+from webapp.people.rules import browser_said
 from webapp.people.tables import Doubt
 from webapp.web.viewer import Viewer
 
@@ -82,7 +83,11 @@ def _factor(known: Mapping[str, Said], otherwise: Said) -> Callable[[Detail], Sa
 
 
 def _of(name: str) -> Callable[[Detail], str]:
-    return lambda detail: str(detail.get(name) or "")
+    return lambda detail: str(detail.get(name) or "")[:500]
+
+
+def _browser(detail: Detail) -> str:
+    return browser_said(_text(detail, "browser"))
 
 
 def _failed(detail: Detail) -> Said:
@@ -130,7 +135,7 @@ def _text(detail: Detail, name: str) -> str:
 
 
 WORDS: Mapping[str, Words] = {
-    "session.opened": Words(_always(said("Signed in at the identity provider")), _of("browser")),
+    "session.opened": Words(_always(said("Signed in at the identity provider")), _browser),
     "session.ended": Words(_ended, own=False),
     "second_step.done": Words(_factor(CONFIRMED, said("Confirmed with a second step")), _of("name")),
     "second_step.failed": Words(_failed, warn=True),
@@ -189,7 +194,7 @@ def _event(entry: Entry, person: str, names: Mapping[str, str]) -> Event:
     who = entry.actor.removeprefix(PERSON)
     by = {"system": "", "cli": said("an operator")}.get(who, names.get(who, "")) if who != person else ""
     return Event(
-        entry.id, entry.at, entry.kind, words.what(detail), words.said(detail)[:500], by, "warn" if words.warn else "",
+        entry.id, entry.at, entry.kind, words.what(detail), words.said(detail), by, "warn" if words.warn else "",
         words.own and who == person,
     )
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 UNWRAPPED: frozenset[str] = frozenset({
-    "keeper", "notices",
+    "notices",
 })
 """Folders of `templates/`, and rooms of `webapp/`. This list only gets shorter."""

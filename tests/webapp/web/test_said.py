@@ -127,6 +127,14 @@ def test_a_hint_crosses_the_door_with_its_values(page: Flask) -> None:
     assert named("x", json.loads(json.dumps(Paused().answer()))).hint == Paused.hint
 
 
+def test_what_is_said_within_a_hint_crosses_it_too(page: Flask) -> None:
+    inner = said("Keep it within %(most)s characters.", most=5)
+    error = BadRequest("detail", hint=said("So: %(why)s", why=inner))
+    again = named("decide", json.loads(json.dumps(error.answer())))
+    assert (again.hint, told(again.hint)) == ("So: Keep it within 5 characters.", "So: Höchstens 5 Zeichen.")
+    assert heard("So: 7", ["So: %(why)s", "", "", {"why": [1, 2]}]).values == {}
+
+
 @pytest.mark.parametrize("parts", [
     None, [], ["Approve"], ["%(x)s", "", "", {}], ["%(x)d", "", "", {"x": "a"}], ["Approve", "", "", {}], "Approve", 7,
     ["%", "", "", {"x": 1}], [1, 2, 3, 4],
