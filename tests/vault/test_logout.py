@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from joserfc.jwk import ECKey
 
 from tests.vault.test_id_token import EC, NOW, RSA, URL, Published, signed
+from vault import logout
 from vault.errors import ProviderRefused
-from vault.id_token import Keys
+from vault.id_token import OLDEST, SKEW, Keys
 from vault.logout import EVENT, verify
 from vault.secret import Secret
 
@@ -54,6 +57,23 @@ def test_one_lie_and_it_is_not(changes: dict[str, Any]) -> None:
 def test_an_id_token_is_no_logout_token() -> None:
     with pytest.raises(ProviderRefused):
         check(signed(claims(events=None, jti=None, sid=None, nonce="n")))
+
+
+def test_its_jti_is_to_be_kept_as_long_as_it_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attack: one that was taken is sent again when it is forgotten. It may say no `exp`."""
+    keys, clock = Keys(Published(RSA, EC).fetch), [NOW]
+    at = SimpleNamespace(issuer="https://idp.example", client_id="counterseal", jwks_url=URL)
+    monkeypatch.setattr(logout, "known_idp", lambda *_: (at, {}))
+    monkeypatch.setattr(logout, "upstreams", lambda _: SimpleNamespace(keys=keys))
+    keeper: Any = SimpleNamespace(clock=lambda: clock[0])
+    ask = {"idp": "main", "token": signed(claims(exp=None), typ="logout+jwt").reveal()}
+    until = datetime.fromisoformat(logout.logout_token(keeper, ask)["until"])
+    clock[0] = NOW + timedelta(seconds=OLDEST + SKEW)
+    assert logout.logout_token(keeper, ask)["jti"] == "one"
+    assert until >= clock[0]
+    clock[0] = until
+    with pytest.raises(ProviderRefused):
+        logout.logout_token(keeper, ask)
 
 
 @pytest.mark.parametrize("typ", ["at+jwt", "id_token+jwt", "secevent+jwt", ""])

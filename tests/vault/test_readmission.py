@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from tests.authenticator import Passkey
@@ -196,6 +197,20 @@ def test_an_answer_is_good_once_and_a_code_is_none(keeper: KeeperParts, lost: Si
         keeper.door.readmission_say(proof=ada.proof, person=lost.id, reason=WHY, answer=given)
 
 
+def test_a_right_code_of_an_authenticator_is_no_word(keeper: KeeperParts, lost: SignedPerson) -> None:
+    """Attack: whoever took over the web process sees the codes that people type, and a code is bound to nothing."""
+    ada, later = admin(keeper), at(keeper, seconds=60)
+    offer = keeper.door.totp_begin(proof=ada.proof, account="ada")
+    app = pyotp.parse_uri(offer.uri.reveal())
+    assert isinstance(app, pyotp.TOTP)
+    keeper.door.totp_finish(proof=ada.proof, sealed=offer.sealed, code=Secret(app.now()), name="Phone")
+    code = app.at(later.clock())
+    with pytest.raises(FactorRefused) as refusal:
+        readmission.readmission_say(later, body(ada.proof, person=lost.id, reason=WHY, answer={"code": code}))
+    assert refusal.value.hint == "This asks for a passkey."
+    assert keeper.door.readmission(person=lost.id) is None
+
+
 def test_a_young_passkey_says_no_word(real_keeper: KeeperParts) -> None:
     """Outside an evaluation instance: whoever took over an administrator's session enrols one, and waits a day."""
     lost, ada = sign_in(real_keeper, name="Lost"), admin(real_keeper)
@@ -281,7 +296,9 @@ def test_one_is_open_at_a_time(keeper: KeeperParts, lost: SignedPerson) -> None:
     assert keeper.door.readmission(person=lost.id) == begun
 
 
-@pytest.mark.parametrize("lie", ["no second", "one twice", "another person", "by hand", "another id", "a decision"])
+@pytest.mark.parametrize(
+    "lie", ["no second", "one twice", "another person", "by hand", "another id", "a decision", "another first"]
+)
 def test_a_record_without_two_signed_words_lets_nobody_in(
     keeper: KeeperParts, lost: SignedPerson, agreed: Readmission, lie: str
 ) -> None:
@@ -298,6 +315,7 @@ def test_a_record_without_two_signed_words_lets_nobody_in(
         "by hand": [one, {"body": two["body"].replace("confirm", "start"), "signature": two["signature"]}],
         "another id": [one, signed(inside, {**said, "id": "rdm_other"})],
         "a decision": [one, signed(inside, {**said, "kind": "decision"})],
+        "another first": [one, signed(inside, {**said, "first": "per_other"})],
     }
     inside.kv.write(path, {**found.data, "statements": lies[lie]}, found.version)
     with pytest.raises(MayNotDecide):
@@ -309,11 +327,19 @@ def signed(keeper: Keeper, said: dict[str, Any]) -> dict[str, str]:
     return {"body": text, "signature": authority.sign(keeper, "authority", text.encode())}
 
 
-def test_an_administrator_who_left_meanwhile_counts_no_more(keeper: KeeperParts, lost: SignedPerson) -> None:
-    ada = admin(keeper)
-    said = second(keeper, admin(keeper, "Ben"), first(keeper, ada, lost.id))
-    inside = keeper.inside()
-    people.record(inside, replace(people.person(inside, ada.id), groups=("user",)))
+@pytest.mark.parametrize("since", ["the first left", "the second left", "they are one human", "one is the person"])
+def test_what_is_known_of_both_administrators_when_the_person_comes_counts(
+    keeper: KeeperParts, lost: SignedPerson, since: str
+) -> None:
+    ada, ben, inside = admin(keeper), admin(keeper, "Ben"), keeper.inside()
+    said = second(keeper, ben, first(keeper, ada, lost.id))
+    if since == "they are one human":
+        keeper.door.person_link(ada.id, ben.id)
+    elif since == "one is the person":
+        keeper.door.person_link(ben.id, lost.id)
+    else:
+        gone = ada if since == "the first left" else ben
+        people.record(inside, replace(people.person(inside, gone.id), groups=("user",)))
     with pytest.raises(MayNotDecide):
         came(keeper, lost, said)
 
@@ -341,7 +367,11 @@ def test_an_operator_says_so_alone_and_the_web_process_cannot(keeper: KeeperPart
         keeper.door.person_readmit(person=lost.id, reason="because")
 
 
-def test_recovery_codes_of_before_are_void(keeper: KeeperParts, lost: SignedPerson, agreed: Readmission) -> None:
-    found = with_passkey(keeper, came(keeper, lost, agreed))
+def test_recovery_codes_of_before_are_void(keeper: KeeperParts, lost: SignedPerson) -> None:
+    """And new ones are made at once, without the minute that lies between two makings."""
+    codes = keeper.door.recovery_make(proof=lost.proof)
+    said = second(keeper, admin(keeper, "Ben"), first(keeper, admin(keeper), lost.id))
+    assert recovery.recovery_left(keeper.inside(), {"person": lost.id})["left"] == len(codes) == 10
+    found = with_passkey(keeper, came(keeper, lost, said))
     assert recovery.recovery_left(keeper.inside(), {"person": lost.id}) == {"left": 0, "made_at": None}
     assert len(keeper.door.recovery_make(proof=found.proof)) == 10

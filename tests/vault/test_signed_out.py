@@ -106,10 +106,16 @@ def test_ended_sessions_are_remembered_as_long_as_their_tickets_live_and_bounded
     ask = {"person": ada.id, "sessions": ["a" * 64], "everything": False}
     signed_out.sessions_end(inside, ask)
     later = keeper.inside(lambda: now + timedelta(hours=25))
+
+    def remembered() -> list[str]:
+        found = inside.kv.read(signed_out.path(ada.id))
+        assert found is not None
+        return sorted(found.data["ended"])
+
+    signed_out.sessions_end(keeper.inside(lambda: now + timedelta(hours=23)), {**ask, "sessions": ["c" * 64]})
+    assert remembered() == ["a" * 64, "c" * 64]
     signed_out.sessions_end(later, {**ask, "sessions": ["b" * 64]})
-    found = inside.kv.read(signed_out.path(ada.id))
-    assert found is not None
-    assert list(found.data["ended"]) == ["b" * 64]
+    assert remembered() == ["b" * 64, "c" * 64]
     signed_out.sessions_end(later, {**ask, "sessions": [f"{number:064x}" for number in range(signed_out.MOST)]})
     assert signed_out.generation(inside, ada.id) == 1, "too many to remember: all of the person's are ended"
 

@@ -14,7 +14,7 @@ from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts, SignedPerson, sign_in, with_passkey
 from tests.scripted_provider import Scripted, serve
 from tests.vault.accounts import OWNER, PAY, approver, connected, envelope, evidence, mint
-from vault import grants, people
+from vault import grants, marks, people
 from vault.errors import NotApproved
 from vault.evidence import canonical
 from vault.settings import BadSettings
@@ -53,6 +53,20 @@ def test_a_call_without_an_account_is_approved_once_for_ever(inside: Keeper, bar
     spend(inside, given)
     with pytest.raises(NotApproved, match="spent"):
         spend(inside, given)
+
+
+def test_a_decoy_is_spent_and_minted_by_nothing_that_was_ever_signed(
+    inside: Keeper, provider: Scripted, bare: dict[str, Any]
+) -> None:
+    """Also not by an approval that does not say that it was on a decoy."""
+    connection = connected(inside, provider)
+    of = envelope(inside, connection)
+    decoy, bob = {**of, "mark": marks.of(inside, of["action"], decoy=True)}, approver(inside)
+    with pytest.raises(NotApproved, match="is a decoy"):
+        mint(inside, connection, scopes=PAY, evidence=evidence(inside, decoy, bob))
+    with pytest.raises(NotApproved, match="is a decoy"):
+        spend(inside, evidence(inside, {**bare, "mark": marks.of(inside, bare["action"], decoy=True)}, bob))
+    assert mint(inside, connection, scopes=PAY, evidence=evidence(inside, of, bob))
 
 
 def test_nothing_is_approved_without_evidence(inside: Keeper) -> None:
