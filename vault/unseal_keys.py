@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -76,12 +77,21 @@ def begin(folder: Path, now: datetime) -> None:
     put(folder / f"seal-{number + 1}.key", secrets.token_bytes(32))
 
 
+def able(instance: Path) -> None:
+    """Before step 1: a rotation that could not come to step 3 is not begun. Raises as `renew` does."""
+    _ask(instance, lambda vault, role: vault.enter(role))
+
+
 def renew(instance: Path) -> None:
     """Step 3, of a vault that was started with both. Raises KeeperError, with words, where its own roles do not have this one."""
+    _ask(instance, lambda vault, _role: vault.write("sys/rotate/root", {}))
+
+
+def _ask(instance: Path, ask: Callable[[Vault, AppRole], object]) -> None:
     settings, role = Settings(instance.resolve()), AppRole(ROLE, lambda: _secret_id(instance))
     vault = Vault(settings.address, login=role, timeout=30.0)
     try:
-        vault.write("sys/rotate/root", {})
+        ask(vault, role)
     except (Refused, FileNotFoundError) as error:
         raise KeeperError(str(error), hint=OLD_VAULT) from error
     finally:

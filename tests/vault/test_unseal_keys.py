@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from vault.client import Vault
 from vault.errors import KeeperError, TooMany
 from vault.settings import Settings
 from vault.table import random_once
+from webapp.supervisor import unsealing
 
 
 def killed(parts: KeeperParts) -> None:
@@ -119,3 +121,21 @@ def test_a_vault_without_the_role_says_so(keeper: KeeperParts, tmp_path: Path) -
     with pytest.raises(KeeperError) as refused:
         unseal_keys.renew(tmp_path)
     assert refused.value.hint
+
+
+def test_a_rotation_that_could_not_be_finished_is_not_begun(keeper: KeeperParts, tmp_path: Path) -> None:
+    """An instance of before there was the role: it would have two keys for ever."""
+    (tmp_path / "vault").mkdir()
+    (tmp_path / "vault" / unseal_keys.ROLE_FILE).write_text("none of its own")
+    (tmp_path / "run").symlink_to(keeper.instance / "run")
+    unseal_keys.first(tmp_path / "vault")
+    with pytest.raises(KeeperError) as refused:
+        asyncio.run(unsealing._steps(tmp_path, Never()))  # type: ignore[arg-type]
+    assert refused.value.hint == unseal_keys.OLD_VAULT
+    assert [number for number, _ in unseal_keys.keys(tmp_path / "vault")] == [1]
+    unseal_keys.able(keeper.instance)
+
+
+class Never:
+    async def restart(self, _patience: float) -> bool:
+        raise AssertionError("the vault is left alone")

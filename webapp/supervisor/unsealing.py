@@ -29,6 +29,8 @@ async def replace(instance: Path, vault: Keeper) -> None:
 
 async def _steps(instance: Path, vault: Keeper) -> None:
     folder = embedded.home(instance)
+    if not unseal_keys.unfinished(folder):
+        await asyncio.to_thread(unseal_keys.able, instance)
     unseal_keys.begin(folder, datetime.now(UTC))
     if not await vault.restart(PATIENCE):
         raise Unavailable(SHUT.format(" beside the one before"))
