@@ -4,15 +4,19 @@ gives the person who then signs in a ticket to enrol by; the rows here are for p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session as DbSession
 
 from vault.door import Answer, Challenge
 from vault.door import Readmission as Said
+from vault.errors import KeeperError
 from webapp import audit
 from webapp.db.count import changed
+from webapp.db.once import insert_once
 from webapp.errors import Conflict, Forbidden, Missing
 from webapp.people import sessions, suspension
 from webapp.people.tables import Person, Readmission, Session
@@ -22,6 +26,7 @@ from webapp.web.viewer import Viewer
 SHOWN = 50
 WHY = "administrators let them in again"
 OPEN = ("started", "agreed")
+COPIED = ("person", "reason", "state", "started_by", "confirmed_by", "until")
 SUSPENDED = "Their access is suspended. Lift that first, or leave them out."
 
 
@@ -48,6 +53,7 @@ def confirm(house: House, viewer: Viewer, row: Readmission, answer: Answer) -> N
 
 def end(house: House, viewer: Viewer, which: str) -> None:
     """Stop it: by an administrator, or by whoever it is about. Raises Missing for anybody else."""
+    adopt(house, viewer.person)
     with house.database.read() as session:
         row = session.get(Readmission, which)
     if row is None or not (viewer.admin or viewer.person == row.person):
@@ -83,7 +89,10 @@ def by_operator(house: House, person: str, reason: str) -> Said:
 
 
 def adopt(house: House, person: str) -> None:
-    """What the keeper has open for this person and no row tells of: its answer was lost on the way, or the row was."""
+    """What the keeper has open for this person and no row tells of, or tells otherwise: its answer was lost on the way, or the
+    row was.
+
+    Attack: whoever can write to the database takes the row away, so that the person neither sees it nor stops it."""
     said = house.door.readmission(person=person)
     if said is None:
         return
@@ -93,6 +102,16 @@ def adopt(house: House, person: str) -> None:
         house.database.write(lambda s: _started(s, house, said, "system", "readmission.found"))
     elif (row.state, said.state) == ("started", "agreed"):
         house.database.write(lambda s: _agreed(s, house, said, "system"))
+    elif _values(row) != _values(said) and house.door.readmission(person=person) == said:
+        house.database.write(lambda s: _again(s, house, said, row))
+
+
+def told(house: House, person: str) -> Readmission | None:
+    """What is open for whoever signs in, by the keeper's word; by the row's where the keeper does not answer."""
+    with suppress(KeeperError):
+        adopt(house, person)
+    with house.database.read() as session:
+        return of(session, person, house.clock())
 
 
 def of(session: DbSession, person: str, now: datetime) -> Readmission | None:
@@ -135,13 +154,32 @@ def _announce(
 def _started(session: DbSession, house: House, said: Said, actor: str, kind: str) -> None:
     now = house.clock()
     agreed = said.state == "agreed"
-    before = (Readmission.person == said.person, Readmission.state.in_(OPEN))
+    before = (Readmission.person == said.person, Readmission.state.in_(OPEN), Readmission.id != said.id)
     session.execute(update(Readmission).where(*before).values(state="ended", ended_at=now))
-    session.add(Readmission(
-        id=said.id, person=said.person, reason=said.reason, state=said.state, started_by=said.started_by, started_at=now,
-        confirmed_by=said.confirmed_by, confirmed_at=now if agreed else None, until=said.until, ended_at=None,
-    ))
+    inserted = insert_once(
+        session, Readmission, id=said.id, **_values(said), started_at=now, confirmed_at=now if agreed else None, ended_at=None
+    )
+    if not inserted:
+        return  # somebody looked, and adopted it, before we had written what we were answered
     audit.append(session, kind=kind, actor=actor, subject=said.person, at=now,
+                 detail={"readmission": said.id, "person": said.person, "reason": said.reason, "until": said.until.isoformat()})
+
+
+def _values(one: Said | Readmission) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in COPIED}
+
+
+def _again(session: DbSession, house: House, said: Said, row: Readmission) -> None:
+    """The row as the keeper has it."""
+    now = house.clock()
+    news = said.confirmed_by != row.confirmed_by
+    at = now if news else row.confirmed_at
+    session.execute(
+        update(Readmission).where(Readmission.id == said.id).values(**_values(said), confirmed_at=at, ended_at=None)
+    )
+    if news:
+        _sign_out(session, house, said.person, "system")
+    audit.append(session, kind="readmission.found", actor="system", subject=said.person, at=now,
                  detail={"readmission": said.id, "person": said.person, "reason": said.reason, "until": said.until.isoformat()})
 
 
@@ -151,6 +189,9 @@ def _agreed(session: DbSession, house: House, said: Said, actor: str) -> None:
         state="agreed", confirmed_by=said.confirmed_by, confirmed_at=now, until=said.until
     ))
     if changed(done) != 1:
+        row = session.get(Readmission, said.id)
+        if row is not None and _values(row) == _values(said):
+            return  # adopted meanwhile
         raise Conflict("Somebody was first.")
     _sign_out(session, house, said.person, actor)
     audit.append(session, kind="readmission.agreed", actor=actor, subject=said.person, at=now,

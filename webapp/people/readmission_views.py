@@ -6,7 +6,7 @@ from flask import redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from vault.errors import BadRequest, FactorRefused, KeeperError, MayNotDecide, NotKnown, Stale, TooMany
-from webapp.errors import BadInput, Forbidden, Missing, said
+from webapp.errors import BadInput, Conflict, Forbidden, Missing, said
 from webapp.people import lookup, readmission
 from webapp.people.answers import read_answer, with_next
 from webapp.people.rules import own_path
@@ -16,7 +16,7 @@ from webapp.web.house import house
 from webapp.web.viewer import viewer
 from webapp.web.words import flash
 
-REFUSED = (BadInput, BadRequest, FactorRefused, Forbidden, MayNotDecide, Missing, NotKnown, Stale, TooMany)
+REFUSED = (BadInput, BadRequest, Conflict, FactorRefused, Forbidden, MayNotDecide, Missing, NotKnown, Stale, TooMany)
 LONGEST = 500
 OPERATOR = {"operator": said("an operator")}
 

@@ -136,8 +136,7 @@ def _second(problem: str, status: int) -> ResponseReturnValue:
 
 def _readmission() -> Readmission | None:
     """What administrators began for the person who signs in."""
-    with house().database.read() as db:
-        return readmission.of(db, viewer().person, house().clock())
+    return readmission.told(house(), viewer().person)
 
 
 def _wanted() -> str:

@@ -26,8 +26,8 @@ def page() -> ResponseReturnValue:
     with house().database.read() as db:
         open_sessions = sessions.of(db, who.person, now)
         zone = db.scalar(select(Person.zone).where(Person.id == who.person))
-        again = readmission.of(db, who.person, now)
         unconfirmed = readmission.unconfirmed(db, who, now) if who.admin else 0
+    again = readmission.told(house(), who.person)
     factors, left, problem = _factors(who.person)
     return render_template(
         "people/you.html", sessions=open_sessions, zone=zone, zones=zones.every(), factors=factors, problem=problem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,8 +15,10 @@ from tests.app_parts import Browser, People, hidden
 from tests.webapp.people.test_factors import log
 from tests.webapp.people.test_sessions import inside
 from tests.webapp.people.test_signed_out import proof, refused, told
+from vault.door import Door
+from vault.errors import KeeperAway
 from webapp.audit.tables import Entry
-from webapp.people import person_commands
+from webapp.people import person_commands, readmission
 from webapp.people.tables import Person, Readmission
 from webapp.web.house import House
 
@@ -109,6 +112,69 @@ def test_the_person_is_told_and_stops_it_with_what_they_still_have(signed_in: Pe
     assert thief.get("/you").headers["Location"].startswith("/sign-in/second")
 
 
+@pytest.mark.parametrize("how", ["gone", "ended", "over", "another's"])
+def test_no_row_keeps_it_from_whom_it_is_about(signed_in: People, house: House, how: str) -> None:
+    """Attack: whoever can write to the database hides it from the person, and puts it back when they have looked."""
+    signed_in("victim")
+    place = agreed(signed_in, signed_in.subject("victim"))
+
+    def hide() -> None:
+        changes: dict[str, dict[str, object]] = {
+            "ended": {"state": "ended"}, "over": {"until": house.clock()}, "another's": {"person": "per_other"},
+        }
+        write = delete(Readmission) if how == "gone" else update(Readmission).values(**changes[how])
+        house.database.write(lambda s: s.execute(write))
+
+    hide()
+    assert "You can set up a new second step" in signed_in.first_step("victim").get("/sign-in/second").text
+    victim = signed_in("victim")
+    hide()
+    assert "Somebody wants to let you in again" in victim.get("/you").text
+    found = log(house).count("readmission.found")
+    victim.get("/you")
+    assert log(house).count("readmission.found") == found, "what is as the keeper has it is left alone"
+    hide()
+    assert victim.send(f"{place}/end").status_code == 303
+    assert row(house, place).state == "ended"
+    assert "Somebody wants to let you in again" not in victim.get("/you").text
+    assert house.door.readmission(person=victim.person) is None
+
+
+def test_ones_page_is_shown_where_the_keeper_does_not_answer(
+    signed_in: People, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = signed_in("victim")
+    agreed(signed_in, signed_in.subject("victim"))
+    victim = signed_in("victim")
+
+    def away(_door: Door, **_asked: object) -> None:
+        raise KeeperAway
+
+    monkeypatch.setattr(Door, "readmission", away)
+    assert "Somebody wants to let you in again" in victim.get("/you").text
+
+
+def test_who_looks_between_the_keeper_s_record_and_ours_takes_nothing_from_who_said_it(
+    signed_in: People, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both words: what somebody's page adopted meanwhile is there once, and is told in words and not as a fault."""
+    signed_in("lost")
+    ada, ben = admin(signed_in, "ada"), admin(signed_in, "ben")
+    say = Door.readmission_say
+
+    def said(door: Door, **asked: Any) -> Any:
+        done = say(door, **asked)
+        readmission.adopt(house, done.person)
+        return done
+
+    monkeypatch.setattr(Door, "readmission_say", said)
+    place = begun(signed_in, ada, signed_in.subject("lost"))
+    assert confirm(signed_in, ben, place).status_code == 303
+    assert row(house, place).state == "agreed"
+    kinds = log(house)
+    assert (kinds.count("readmission.found"), kinds.count("readmission.started"), kinds.count("readmission.agreed")) == (1, 0, 1)
+
+
 def test_a_row_that_says_agreed_lets_nobody_in(signed_in: People, house: House) -> None:
     """Attack: somebody writes to the database."""
     signed_in("lost")
@@ -119,7 +185,7 @@ def test_a_row_that_says_agreed_lets_nobody_in(signed_in: People, house: House) 
     assert answer.headers["Location"] == "/sign-in/second"
     assert "This is over" in thief.get("/sign-in/second").text
     assert thief.get("/you/factors/first").headers["Location"] == "/sign-in/second"
-    assert row(house, place).state == "agreed"
+    assert row(house, place).state == "started", "as the keeper has it"
 
 
 def test_who_asked_does_not_confirm_nor_does_whom_it_is_about(signed_in: People) -> None:
