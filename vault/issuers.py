@@ -33,6 +33,7 @@ SLACK = timedelta(minutes=5)
 SELDOM = timedelta(days=1)
 """Between two rotations: each leaves an issuer in the vault for good."""
 NAMED = re.compile(r"client-authority-([0-9]{1,6})")
+AFTER = re.compile(r" after ([0-9]{1,4}) h$")
 ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 MISSING = (403, 404)
 OPERATORS = (
@@ -63,10 +64,20 @@ class Issuer:
         return int(match[1]) if match else 1
 
     @property
+    def common_name(self) -> str:
+        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if len(names) == 1 else ""
+
+    @property
+    def lead(self) -> timedelta:
+        """What `ca_lead_hours` was when `rotate` made it."""
+        match = AFTER.search(self.common_name)
+        return timedelta(hours=int(match[1])) if match else timedelta(0)
+
+    @property
     def own(self) -> bool:
         """Made as `vault.declared` and `rotate` make one: its own root, under our name for it."""
-        names = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        ours = len(names) == 1 and str(names[0].value).startswith(AUTHORITY)
+        ours = self.common_name.startswith(AUTHORITY)
         return ours and self.certificate.subject == self.certificate.issuer
 
 
@@ -125,12 +136,10 @@ def signing(found: Sequence[Issuer], now: datetime, lead: timedelta) -> Issuer:
 
 def believed(found: Sequence[Issuer], now: datetime, lead: timedelta) -> list[Issuer]:
     """Those whose certificates are good, the oldest first. What an issuer signed at the last moment ends a day after the next one
-    began to."""
-    latest = timedelta(seconds=LONGEST) + SLACK
-    return [
-        one for at, one in enumerate(found)
-        if at + 1 == len(found) or signs_from(found, at + 1, lead) + latest > now or one == signing(found, now, lead)
-    ]
+    began to; where `ca_lead_hours` was lowered since, after it would have begun to by what it was then."""
+    latest, signs = timedelta(seconds=LONGEST) + SLACK, signing(found, now, lead)
+    after = [signs_from(found, at, max(lead, found[at].lead)) + latest for at in range(1, len(found))]
+    return [one for one, end in zip(found, [*after, None], strict=True) if end is None or end > now or one == signs]
 
 
 def rotate(keeper: Keeper) -> Mapping[str, Any]:
@@ -146,8 +155,8 @@ def rotate(keeper: Keeper) -> Mapping[str, Any]:
         raise TooMany("the newest issuer is too new", hint=hint)
     number = max(len(found), *(one.number for one in found)) + 1
     wanted = {
-        "common_name": f"{AUTHORITY} {number}", "issuer_name": f"client-authority-{number}", "ttl": CA_LIFETIME, "key_type": "ec",
-        "key_bits": "256", "max_path_length": "0",
+        "common_name": f"{AUTHORITY} {number} after {keeper.settings.ca_lead_hours} h", "ttl": CA_LIFETIME, "key_type": "ec",
+        "issuer_name": f"client-authority-{number}", "key_bits": "256", "max_path_length": "0",
     }
     try:
         keeper.vault.write(f"{keeper.settings.prefix}pki/root/rotate/internal", wanted)

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.clock import Clock
-from tests.csr import csr, new_key
+from tests.csr import authority, csr, new_key
 from tests.keeper_parts import KeeperParts
 from tests.rotating_parts import keepers, vault_alone
 from tests.vault.test_doctor import POLICY, Place, place, seen, wrong  # noqa: F401 `place` is a fixture
@@ -189,7 +189,8 @@ def _made(*days: float) -> list[Any]:
     class At(Issuer):
         made = property(lambda self: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=float(self.name)))
 
-    return [At(str(day), str(day), False, (), None) for day in days]  # type: ignore[arg-type]
+    certificate = authority(f"Counterseal client authority 2 after {LEAD // timedelta(hours=1)} h")[1]
+    return [At(str(day), str(day), False, (), certificate) for day in days]
 
 
 @pytest.mark.parametrize(("day", "signs", "good"), [
@@ -201,6 +202,15 @@ def test_which_signs_and_which_are_believed(day: float, signs: int, good: tuple[
     assert signing(found, now, LEAD).name == str(signs)
     assert tuple(int(one.name) for one in believed(found, now, LEAD)) == good
     assert signs_from(found, 1, LEAD) == datetime(2026, 1, 18, tzinfo=UTC)
+
+
+def test_what_the_one_before_signed_is_believed_though_the_lead_was_lowered_since() -> None:
+    """It signed until then: certificates of that day live on."""
+    found, hour = _made(0, 10), timedelta(hours=1)
+    lowered = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=12)
+    assert signing(found, lowered, hour).name == "10"
+    assert len(believed(found, lowered, hour)) == 2
+    assert len(believed(found, lowered + timedelta(days=7), hour)) == 1
 
 
 def test_an_unknown_key_is_said_with_those_there_are(keeper: KeeperParts) -> None:
