@@ -16,7 +16,7 @@
 
   const subscribe = async (registration) => {
     if ((await Notification.requestPermission()) !== "granted") {
-      said.textContent = "Your browser does not allow it. You can change that in its settings for this site.";
+      said.textContent = said.dataset.refused;
       return;
     }
     const answer = await fetch(part.dataset.push, { headers: { Accept: "application/json" } });
@@ -33,7 +33,7 @@
     show(Boolean(await registration.pushManager.getSubscription()));
     join.addEventListener("submit", (event) => {
       event.preventDefault();
-      subscribe(registration).catch(() => { said.textContent = "The browser’s push service could not be reached. Try again later."; });
+      subscribe(registration).catch(() => { said.textContent = said.dataset.away; });
     });
     leave.addEventListener("submit", async (event) => {
       event.preventDefault();

@@ -12,9 +12,9 @@ from vault.secret import Secret
 from webapp import audit
 from webapp.db.count import changed
 from webapp.db.due import enqueue
-from webapp.errors import BadInput, Conflict, LimitReached, Missing
+from webapp.errors import BadInput, Conflict, LimitReached, Missing, said
 from webapp.ids import new_id
-from webapp.notices import outward, push, words
+from webapp.notices import outward, push, speaking, words
 from webapp.notices.outward import Answer
 from webapp.notices.tables import Channel, Delivery, Notice
 from webapp.notices.words import Message
@@ -54,7 +54,7 @@ def store(session: Session, row: Channel, most: int, actor: str, now: datetime) 
     _one_at_a_time(session, row.whom)
     count = session.scalar(select(func.count()).select_from(Channel).where(Channel.whom == row.whom)) or 0
     if count >= most:
-        raise LimitReached(f"There are {count} channels already. Take one away first.")
+        raise LimitReached(said("There are %(count)s channels already. Take one away first.", count=count))
     whom, service = row.whom, row.service
     session.add(row)
     enqueue(session, LOOK, "all", now)
@@ -112,7 +112,9 @@ def test(house: House, channel: str, whom: str) -> Answer:
 
 
 def deliver(house: House, row: Channel, message: Message, *, waited_for: bool = False) -> Answer:
-    """One try. The address is in clear from here to the process that sends, and nowhere else. Raises KeeperError."""
+    """One try, in the language of whoever is told. The address is in clear from here to the process that sends, and nowhere
+    else. Raises KeeperError."""
+    message = message.told(speaking.tongue_of(house, row.whom))
     address = house.door.channel_open(channel=row.id, sealed=row.sealed)
     if row.kind == "push":
         return push.send(house, address, message, waited_for=waited_for)

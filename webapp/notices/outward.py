@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 from vault.secret import Secret
 from webapp import modules
 from webapp.config_notices import Notices
-from webapp.errors import LimitReached
+from webapp.errors import LimitReached, Said, one_of_ours, said
 from webapp.notices.words import Message
 
 PATIENCE = 65.0
@@ -27,17 +28,19 @@ HANDED = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQU
 """Of the environment. No proxy, no home folder with passwords for hosts in it, nothing of ours."""
 
 WORDS = {
-    "scheme": "That kind of channel is not allowed here. An operator's list says which are.",
-    "address": "That is not an address of a service this installation knows.",
-    "unverified": "That address says not to check the service's certificate. Leave that out.",
-    "inside": "The service is at an address of the inside, or is not sent to encrypted. Only an operator can allow that.",
-    "away": "The service could not be reached.",
-    "slow": "The service took too long to answer.",
-    "refused": "The service did not take the message.",
-    "gone": "The browser has taken its permission back.",
-    "absent": "This installation was made without Apprise.",
-    "fault": "The message could not be sent. Check the address.",
+    "scheme": said("That kind of channel is not allowed here. An operator's list says which are."),
+    "address": said("That is not an address of a service this installation knows."),
+    "unverified": said("That address says not to check the service's certificate. Leave that out."),
+    "inside": said("The service is at an address of the inside, or is not sent to encrypted. Only an operator can allow that."),
+    "away": said("The service could not be reached."),
+    "slow": said("The service took too long to answer."),
+    "refused": said("The service did not take the message."),
+    "gone": said("The browser has taken its permission back."),
+    "absent": said("This installation was made without Apprise."),
+    "fault": said("The message could not be sent. Check the address."),
 }
+
+KEPT = re.compile(r"(.+) \(It answered ([0-9]{3})\.\)")
 
 _waited_for, _messages = threading.BoundedSemaphore(AT_ONCE), threading.BoundedSemaphore(AT_ONCE)
 
@@ -56,8 +59,18 @@ class Answer:
 
     @property
     def words(self) -> str:
-        said = WORDS.get(self.why, WORDS["fault"]) if self.why else ""
-        return f"{said} (It answered {self.status}.)" if self.status else said
+        why = WORDS.get(self.why, WORDS["fault"]) if self.why else ""
+        return _answered(why, self.status) if why and self.status else why
+
+
+def _answered(why: str, status: int) -> Said:
+    return said("%(why)s (It answered %(status)s.)", why=why, status=status)
+
+
+def retold(failure: str) -> Said:
+    """What a row keeps of `Answer.words`, as what we say."""
+    kept = KEPT.fullmatch(failure)
+    return _answered(one_of_ours(kept[1]), int(kept[2])) if kept else one_of_ours(failure)
 
 
 def check(settings: Notices, url: Secret[str]) -> Answer:

@@ -7,19 +7,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Response, current_app, flash, redirect, render_template, request
+from flask import Blueprint, Response, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from vault.errors import KeeperError
 from vault.secret import Secret
 from webapp.errors import BadInput, LimitReached, psaid, said
-from webapp.notices import browsers, channels, preferences
+from webapp.notices import browsers, channels, outward, preferences
 from webapp.notices.listening import GROUP
 from webapp.notices.rules import ADMINS, GROUPS, KINDS
+from webapp.notices.tables import Channel
+from webapp.people.rules import browser_said
 from webapp.web.guards import admin, person, public
 from webapp.web.house import house
 from webapp.web.languages import languages, speak, spoken, told
 from webapp.web.viewer import viewer
+from webapp.web.words import flash
 
 blueprint = Blueprint("notices", __name__)
 
@@ -43,8 +46,12 @@ def _page(whom: str, problem: str = "", status: int = 200) -> ResponseReturnValu
     snoozed = prefs.snoozed_until if prefs.snoozed_until and prefs.snoozed_until > house().clock() else None
     return render_template(
         "notices/page.html", rows=rows, prefs=prefs, zone=prefs.zone, group=group, snoozed=snoozed, problem=problem,
-        kinds=_kinds(group), schemes=house().settings.notices.schemes, act=request.path,
+        kinds=_kinds(group), schemes=house().settings.notices.schemes, act=request.path, service=_service, retold=outward.retold,
     ), status
+
+
+def _service(row: Channel) -> str:
+    return browser_said(row.service) if row.kind == "push" else row.service
 
 
 def _kinds(group: str) -> list[str]:
@@ -85,42 +92,44 @@ def _unknown(whom: str) -> None:
 def _add(whom: str) -> None:
     url, name = Secret(request.form.get("url", "").strip()), request.form.get("name", "")
     channels.add(house(), whom, url, name, _actor())
-    flash("The channel is there. Its address is not shown again: try it now.", "good")
+    flash(said("The channel is there. Its address is not shown again: try it now."), "good")
 
 
 def _test(whom: str) -> None:
     answer = channels.test(house(), request.form.get("channel", "")[:64], whom)
-    words = "Sent. Look whether it arrived." if answer.good else f"It did not work. {answer.words}"
-    flash(words, "good" if answer.good else "warn")
+    if answer.good:
+        flash(said("Sent. Look whether it arrived."), "good")
+    else:
+        flash(said("It did not work. %(why)s", why=answer.words), "warn")
 
 
 def _remove(whom: str) -> None:
     channel, actor, now = request.form.get("channel", "")[:64], _actor(), house().clock()
     house().database.write(lambda s: channels.remove(s, channel, whom, actor, now))
-    flash("Taken away. Nothing is sent there any more.", "good")
+    flash(said("Taken away. Nothing is sent there any more."), "good")
 
 
 def _prefer(whom: str) -> None:
     values: dict[str, Any] = preferences.read(request.form, request.form.getlist("kinds"), group=whom.startswith(GROUP))
     actor, now = _actor(), house().clock()
     house().database.write(lambda s: preferences.store(s, whom, values, actor, now))
-    flash("Saved.", "good")
+    flash(said("Saved."), "good")
 
 
 def _snooze(whom: str) -> None:
     choice, actor, now = request.form.get("for", ""), _actor(), house().clock()
     if house().database.write(lambda s: preferences.snooze(s, whom, choice, actor, now)) is None:
-        flash("You are told again as usual.", "good")
+        flash(said("You are told again as usual."), "good")
 
 
 def _subscribe(whom: str) -> None:
     browsers.subscribe(house(), viewer(), request.form.get("subscription", ""), request.headers.get("User-Agent", ""))
-    flash("This browser is told from now on.", "good")
+    flash(said("This browser is told from now on."), "good")
 
 
 def _unsubscribe(whom: str) -> None:
     browsers.unsubscribe(house(), viewer(), request.form.get("endpoint", "")[:2000])
-    flash("This browser is not told any more.", "good")
+    flash(said("This browser is not told any more."), "good")
 
 
 FOR_ALL: Mapping[str, Callable[[str], None]] = {

@@ -8,22 +8,38 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+from webapp.errors import Said, nsaid, psaid, said
+from webapp.web.catalogue import Tongue
 
 UNFIT = re.compile(r"[^\w ,'()-]+")
 LINES = 8
-CLASSES = {"read": "reading", "write": "writing", "send": "sending", "money": "money", "destroy": "deleting"}
-HEADS = {
-    "confirm": ("{n} action of your agents waits for your word", "{n} actions of your agents wait for your word"),
-    "approve": ("{n} action waits for approval", "{n} actions wait for approval"),
-    "expiring": ("{n} action lapses soon, undecided", "{n} actions lapse soon, undecided"),
-    "uncertain": ("{n} action has an uncertain outcome", "{n} actions have an uncertain outcome"),
-    "outcome": ("{n} action of your agents has ended", "{n} actions of your agents have ended"),
-    "security": ("a change to your sign-in, agents or accounts", "{n} changes to your sign-in, agents or accounts"),
-    "incident": ("an incident was opened that concerns you", "{n} incidents were opened that concern you"),
-    "stuck": ("{n} action waits and nobody is there to decide it", "{n} actions wait and nobody is there to decide them"),
+CLASSES = {
+    "read": psaid("what a tool does", "reading"), "write": psaid("what a tool does", "writing"),
+    "send": psaid("what a tool does", "sending"), "money": psaid("what a tool does", "money"),
+    "destroy": psaid("what a tool does", "deleting"),
+}
+UNKNOWN = psaid("what a tool does", "not classified")
+HEADS: dict[str, Callable[[int], Said]] = {
+    "confirm": lambda n: nsaid(
+        "%(num)s action of your agents waits for your word", "%(num)s actions of your agents wait for your word", n
+    ),
+    "approve": lambda n: nsaid("%(num)s action waits for approval", "%(num)s actions wait for approval", n),
+    "expiring": lambda n: nsaid("%(num)s action lapses soon, undecided", "%(num)s actions lapse soon, undecided", n),
+    "uncertain": lambda n: nsaid("%(num)s action has an uncertain outcome", "%(num)s actions have an uncertain outcome", n),
+    "outcome": lambda n: nsaid("%(num)s action of your agents has ended", "%(num)s actions of your agents have ended", n),
+    "security": lambda n: nsaid(
+        "a change to your sign-in, agents or accounts", "%(num)s changes to your sign-in, agents or accounts", n
+    ),
+    "incident": lambda n: nsaid(
+        "an incident was opened that concerns you", "%(num)s incidents were opened that concern you", n
+    ),
+    "stuck": lambda n: nsaid(
+        "%(num)s action waits and nobody is there to decide it", "%(num)s actions wait and nobody is there to decide them", n
+    ),
 }
 ORDER = ("incident", "expiring", "confirm", "approve", "stuck", "uncertain", "security", "outcome")
 MOST = 1000
@@ -40,16 +56,24 @@ class Told:
 
 @dataclass(frozen=True)
 class Message:
-    """`path`: a page of ours."""
+    """`path`: a page of ours. As it is made it is what we say, and in English where it is not told in a language."""
 
     title: str
     lines: tuple[str, ...]
     path: str
     public_url: str
 
+    def told(self, tongue: Tongue) -> Message:
+        """In that language, as plain text."""
+        return replace(self, title=_plain(tongue, self.title), lines=tuple(_plain(tongue, line) for line in self.lines))
+
     @property
     def body(self) -> str:
         return "\n".join((*self.lines, self.public_url + self.path))
+
+
+def _plain(tongue: Tongue, text: str) -> str:
+    return tongue.told(text) if isinstance(text, Said) else text
 
 
 def written(told: Iterable[Told]) -> dict[str, Any]:
@@ -69,13 +93,13 @@ def message(told: Iterable[Told], public_url: str) -> Message:
     events = list(told)
     counts = Counter(event.kind for event in events)
     kinds = [kind for kind in ORDER if counts[kind]]
-    title = f"Counterseal: {_count(kinds[0], counts[kinds[0]])}" if kinds else "Counterseal"
+    title = said("Counterseal: %(what)s", what=HEADS[kinds[0]](counts[kinds[0]])) if kinds else "Counterseal"
     return Message(title, tuple(_lines(events, kinds, counts)), _path(set(kinds)), public_url)
 
 
 def test(public_url: str) -> Message:
-    lines = ("This channel works. Nothing waits because of this message.",)
-    return Message("Counterseal: a test", lines, "/you/notices", public_url)
+    lines = (said("This channel works. Nothing waits because of this message."),)
+    return Message(said("Counterseal: a test"), lines, "/you/notices", public_url)
 
 
 def _path(kinds: set[str]) -> str:
@@ -88,20 +112,17 @@ def _path(kinds: set[str]) -> str:
     return "/history" if "outcome" in kinds else "/you"
 
 
-def _count(kind: str, n: int) -> str:
-    return HEADS[kind][n != 1].format(n=n)
-
-
-def _lines(events: list[Told], kinds: list[str], counts: Counter[str]) -> Iterable[str]:
+def _lines(events: list[Told], kinds: list[str], counts: Counter[str]) -> Iterable[Said]:
     for kind in kinds:
         places = Counter((plain(event.server), event.cls) for event in events if event.kind == kind and event.server)
-        yield _count(kind, counts[kind]) + (":" if places else "")
+        head = HEADS[kind](counts[kind])
+        yield said("%(head)s:", head=head) if places else head
         for (server, cls), n in sorted(places.items())[:LINES]:
-            yield f"- {n} at {server} ({CLASSES.get(cls, 'not classified')})"
+            yield said("- %(count)s at %(server)s (%(does)s)", count=n, server=server, does=CLASSES.get(cls, UNKNOWN))
         if len(places) > LINES:
-            yield f"- and at {len(places) - LINES} more"
+            yield nsaid("- and at %(num)s more", "- and at %(num)s more", len(places) - LINES)
 
 
 def plain(name: str) -> str:
     """A registered name with nothing in it that a chat would make something of."""
-    return UNFIT.sub(" ", name).replace("_", " ").strip()[:60] or "a server"
+    return UNFIT.sub(" ", name).replace("_", " ").strip()[:60] or said("a server")

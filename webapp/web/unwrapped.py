@@ -2,7 +2,5 @@
 
 from __future__ import annotations
 
-UNWRAPPED: frozenset[str] = frozenset({
-    "notices",
-})
+UNWRAPPED: frozenset[str] = frozenset()
 """Folders of `templates/`, and rooms of `webapp/`. This list only gets shorter."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.notices import words
+from webapp.notices import outward, words
 from webapp.notices.words import Told
+from webapp.web.languages import Language
 
 URL = "https://seal.example"
 
@@ -43,6 +44,20 @@ def test_a_name_makes_nothing_happen_in_a_chat(name: str) -> None:
     """Attack: a server registered by a name that calls everybody, links elsewhere, or begins a line of its own."""
     line = words.message([Told("approve", name, "money")], URL).lines[1]
     assert not set("<>@[]*`_|:./\\\n\r\u202e\x1b") & set(line), line
+
+
+@pytest.mark.parametrize("failure", [
+    "The service could not be reached.", "The service did not take the message. (It answered 503.)", "",
+    "Something else. (It answered 20.)",
+])
+def test_what_is_kept_of_a_failure_is_said_as_it_was(failure: str) -> None:
+    assert outward.retold(failure) == failure
+
+
+def test_a_failure_is_retold_in_the_readers_language() -> None:
+    answer = outward.Answer("refused", 503)
+    german = Language("de").tongue
+    assert german.told(outward.retold(str(answer.words))) == "Der Dienst hat die Nachricht nicht angenommen. (Er antwortete 503.)"
 
 
 def test_a_name_of_nothing_else_is_a_server() -> None:
