@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from datetime import timedelta
 
@@ -14,13 +13,11 @@ from tests.clock import Clock
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, draft, forge, held
 from tests.webapp.notices.parts import Service, channel, due, look, person, send_all
 from webapp.ids import new_id
-from webapp.notices import jobs, outward, preferences, speaking, words
+from webapp.notices import jobs, outward, preferences, words
 from webapp.notices.tables import Channel, Delivery, Notice
 from webapp.people import suspension
 from webapp.people.tables import Delegation, Person
-from webapp.web.catalogue import ENGLISH
 from webapp.web.house import House
-from webapp.web.languages import Language, Languages
 
 
 def _prefer(house: House, whom: str, **values: object) -> None:
@@ -288,8 +285,4 @@ def test_nor_what_was_made_before_they_were(house: House, service: Service) -> N
     assert send_all(house) == [None]
     assert service.got == []
     with house.database.read() as session:
-from webapp.notices import jobs, outward, preferences, speaking, words
-from webapp.notices.tables import Channel, Delivery, Notice
-from webapp.people import suspension
-from webapp.people.tables import Delegation, Person
-from webapp.web.catalogue import ENGLISH
+        assert session.scalars(select(Delivery.state)).all() == ["given_up"]
