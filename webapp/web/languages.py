@@ -1,6 +1,6 @@
 """In which language a page is: what its reader chose, else what their browser asks for, else English.
 
-Offered is a language whose catalogue is whole: every room is wrapped and every sentence translated, so that nobody meets a page
+Offered is a language whose catalogue is whole: every sentence is translated, so that nobody meets a page
 that is half in English.
 """
 
@@ -21,7 +21,6 @@ from webapp.web import catalogue
 from webapp.web.catalogue import ENGLISH, Tongue
 from webapp.web.house import house
 from webapp.web.locales import LONGEST, MOST
-from webapp.web.unwrapped import UNWRAPPED
 
 COOKIE = "counterseal_language"
 KEPT_FOR = 400 * 86400
@@ -61,10 +60,8 @@ class Languages:
 
 def found(narrowed: Collection[str], folder: Path = catalogue.FOLDER) -> Languages:
     """English, and what is whole in the folder; `narrowed` leaves only these. At least English."""
-    here = [Language("en", ENGLISH)]
-    if not UNWRAPPED:
-        listed = sorted(path.name for path in folder.iterdir() if path.is_dir())
-        here += [Language(tag, folder=folder) for tag in listed if catalogue.complete(tag, folder)]
+    listed = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    here = [Language("en", ENGLISH), *(Language(tag, folder=folder) for tag in listed if catalogue.complete(tag, folder))]
     return Languages([one for one in here if not narrowed or one.tag in narrowed] or here[:1])
 
 

@@ -1,4 +1,4 @@
-"""Every sentence of a page is one that a translator sees. Rooms that are not wrapped yet are on a list that only gets shorter."""
+"""Every sentence of a page is one that a translator sees."""
 
 from __future__ import annotations
 
@@ -7,19 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.catalogues import NOT_ON_PAGES, ROOT, environment, error_names, keepers_errors, room_of, trees
+from tests.catalogues import NOT_ON_PAGES, ROOT, environment, error_names, keepers_errors, trees
 from tests.human import outside
-from webapp.web.unwrapped import UNWRAPPED
 
-TEMPLATES = [
-    path for path in sorted((ROOT / "templates").rglob("*.html"))
-    if "evaluation/bank" not in str(path) and room_of(path) not in UNWRAPPED
-]
+TEMPLATES = [path for path in sorted((ROOT / "templates").rglob("*.html")) if "evaluation/bank" not in str(path)]
 """Without Harbour Bank, which is another firm."""
 MODULES = {
     path: tree for path, tree in trees().items()
-    if room_of(path) not in UNWRAPPED and not str(path.relative_to(ROOT)).startswith(NOT_ON_PAGES)
-    and not path.name.endswith("commands.py")
+    if not str(path.relative_to(ROOT)).startswith(NOT_ON_PAGES) and not path.name.endswith("commands.py")
 }
 
 
@@ -96,12 +91,3 @@ def test_a_sentence_with_its_values_in_it_is_found(source: str) -> None:
 ])
 def test_a_sentence_apart_from_its_values_is_left_alone(source: str) -> None:
     assert _faults(ast.parse(source)) == []
-
-
-def test_every_room_on_the_list_is_still_to_be_wrapped() -> None:
-    """When a room is wrapped, it leaves the list."""
-    known = {room_of(path) for path in (*trees(), *(ROOT / "templates").rglob("*.html"))}
-    for room in sorted(UNWRAPPED & known):
-        pages = [path for path in (ROOT / "templates").rglob("*.html") if room_of(path) == room and "bank" not in path.parts]
-        left = any(outside(path.read_text("utf-8"), environment()) for path in pages)
-        assert left or any(_faults(tree) for path, tree in trees().items() if room_of(path) == room), room
