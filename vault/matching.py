@@ -19,7 +19,7 @@ from typing import Any
 from vault import spent
 from vault.envelope import Envelope, asks_match
 from vault.errors import BadRequest, MatchRefused
-from vault.said import nsaid
+from vault.said import nsaid, said
 from vault.table import SEGMENT, Body, Keeper, random_once, text
 
 log = logging.getLogger("counterseal.keeper.matching")
@@ -29,7 +29,7 @@ TRIES = 3
 """Wrong numbers for one envelope; the last one rejects it. By chance one in 33 is met."""
 NUMBER = re.compile(r"[0-9]{2}", re.ASCII)
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-REASON = "Three wrong numbers were typed."
+REASON = said("Three wrong numbers were typed.")
 
 
 def number(keeper: Keeper, action: str, digest: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from vault.said import heard
 from webapp.approvals.tables import Action
 from webapp.errors import Said, one_of_ours, said
+from webapp.policy.amounts import why_said
 from webapp.web.house import house
 
 HOLE = re.compile(r"%\\\((\w+)\\\)s")
@@ -24,7 +25,8 @@ ENDED = (
     said("The program that gave the token out failed before it was handed over."), said("The server answered with an error."),
     said("It was approved before the instance was restored from a backup, and may have run since."),
     said("Somebody had decided on it before the instance was restored from a backup."),
-    said("Withdrawn by the person whose agent asked"), said("Its agent was reported, and its calls are paused."),
+    said("Withdrawn by the person whose agent asked"), said("The agent closed its call."), said("The agent cancelled its call."),
+    said("Its agent was reported, and its calls are paused."),
     said("Stopped, because something may be compromised."), said("Stopped before it ran."),
     said("It was a decoy: no agent asked for it, and nothing ran."),
     said("No access was given for it: %(hint)s"),
@@ -85,6 +87,8 @@ PRESETS = (
     said("This was done already."), said("Ask me first."),
 )
 """Of `config_approvals`."""
+TYPED = said("Three wrong numbers were typed.")
+"""What the keeper signs as the reason (`vault.matching`)."""
 
 
 def _patterns(known: Iterable[Said]) -> tuple[tuple[re.Pattern[str], str], ...]:
@@ -142,11 +146,19 @@ def event(what: str, text: str) -> str:
 
 
 def refusal(text: str, code: str) -> str:
-    """A reason that was chosen, in the reader's language; what was added to it, as it was written."""
+    """A reason that was chosen, in the reader's language; what was added to it, as it was written. Without a code it is none of
+    a person's own, and the keeper's."""
+    if not code and text == TYPED:
+        return TYPED
     chosen = house().settings.approvals.reject_reasons.get(code, "").strip()
     if not chosen or not text.startswith(chosen):
         return text
     return _row("", [one_of_ours(chosen), text[len(chosen):]])
+
+
+def unreadable(why: str) -> str:
+    """Why an amount cannot be read."""
+    return why_said(why)
 
 
 def shortage(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import flask
@@ -12,7 +13,7 @@ from markupsafe import Markup, escape
 from vault.said import told_by
 from webapp.errors import Said, one_of_ours
 from webapp.web.languages import languages, spoken, told
-from webapp.web.show import at
+from webapp.web.show import at, number
 
 
 def flash(message: str, category: str = "message") -> None:
@@ -37,11 +38,17 @@ def npgettext(context: str, one: str, many: str, num: int, /, **values: Any) -> 
 
 
 def _written(text: Said) -> str:
-    """As HTML: the sentence and its values are escaped, and times are written as elsewhere on pages."""
+    """As HTML: the sentence and its values are escaped, and times and decimal numbers are written as elsewhere on pages."""
     pattern = escape(spoken().language.tongue.pattern(text))
     if not text.values:
         return str(pattern)
-    return str(pattern % {name: at(one) if isinstance(one, datetime) else escape(one) for name, one in text.values.items()})
+    return str(pattern % {name: _value(one) for name, one in text.values.items()})
+
+
+def _value(one: Any) -> Markup:
+    if isinstance(one, datetime):
+        return at(one)
+    return escape(number(one) if isinstance(one, Decimal) else one)
 
 
 def _of_this_page() -> dict[str, Any]:

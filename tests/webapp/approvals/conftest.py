@@ -10,7 +10,9 @@ from flask import Flask
 from tests.app_parts import Browser, People
 from tests.authenticator import Passkey
 from tests.webapp.approvals.parts import Server, with_passkey
+from tests.webapp.approvals.reading import reader, reads
 
+__all__ = ["reader", "reads"]
 Enrol = Callable[..., tuple[Browser, Passkey]]
 
 
