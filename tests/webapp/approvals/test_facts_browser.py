@@ -33,7 +33,8 @@ HELSINKI = "Europe/Helsinki"
 
 @pytest.fixture
 def page(app: Flask, house: House, someone: Enrol, server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
-    """A German browser in which Ada is signed in, with a passkey of its own. She paid Nordlicht three times."""
+    """A Danish browser (English pages, Danish numbers) in which Ada is signed in, with a passkey of its own.
+    She paid Nordlicht three times."""
     monkeypatch.setattr("tests.webapp.approvals.parts.POINTERS", NAMED)
     ada, key = someone("ada")
     for number, amount in enumerate(("400.00", "480.00", "500.00")):
@@ -44,7 +45,7 @@ def page(app: Flask, house: House, someone: Enrol, server: Server, monkeypatch: 
     cookie = ada.get_cookie(name)
     assert cookie is not None
     with served(app) as port, chromium(port) as opened:
-        made = open_page(opened, locale="de-DE")
+        made = open_page(opened, locale="da-DK")
         made.context.route("**/actions/count*", lambda route: route.abort())  # live, it loads itself again
         made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
         made.goto("/you/factors/passkey")
@@ -97,7 +98,7 @@ def _a_payee_that_was_paid_before(page: Page, house: House, person: str) -> None
     expect(records).to_contain_text(re.compile(r"500,00\s€"))
     expect(records).to_contain_text(re.compile(r"2,5× the usual 480,00\s€"))
     expect(records).to_contain_text("Used this tool 3 times before")
-    expect(page.locator("table.diff")).to_contain_text("2.4 times as much")
+    expect(page.locator("table.diff")).to_contain_text("2,4 times as much")
     expect(page.get_by_text(re.compile("Changed: Amount, "))).to_be_visible()
     heading = page.get_by_role("heading", level=1)
     assert "Ledger Desk" not in heading.inner_text() + page.title()
