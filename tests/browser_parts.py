@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from flask import Flask
@@ -20,6 +20,9 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 PATIENCE = 60_000
 """Milliseconds, for everything that a page waits for: far beyond what it takes, also on a machine that does other things too."""
@@ -35,6 +38,15 @@ expect.set_options(timeout=PATIENCE)
 class Quiet(WSGIRequestHandler):
     def log(self, *_args: Any) -> None:
         return
+
+    def make_environ(self) -> WSGIEnvironment:
+        """A file is read at once: where a browser resets the connection, the server would leave it open."""
+        return {**super().make_environ(), "wsgi.file_wrapper": read_whole}
+
+
+def read_whole(file: IO[bytes], _size: int = 0) -> list[bytes]:
+    with file:
+        return [file.read()]
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from webapp.approvals.tables import Decision
 from webapp.web.house import House
 
 KEY = re.compile(r'id="key">([A-Z2-7 ]+)<')
-ASKS = "Use an authenticator code"
+ASKS = "Use an authenticator code instead"
 
 
 def with_app(browser: Browser) -> str:
