@@ -131,6 +131,10 @@ def test_a_method_that_the_operators_named_counts(scene: Scene) -> None:
     assert scene.decide(raw, scene.answer(scene.begin(raw), acr=None, amr=["pwd", "otp"]))["factor"]["strength"] == "totp"
 
 
+AHEAD = 20
+"""Seconds by which a provider's sign-in is after we began: a test's next steps may take as long, and the skew allows 30."""
+
+
 def now_and(seconds: float) -> float:
     return datetime.now(UTC).timestamp() + seconds
 
@@ -148,7 +152,7 @@ def test_one_sign_in_there_is_one_decision(scene: Scene) -> None:
     """Attack: a web process that was taken over begins one for each action it wants, and takes what asks for a sign-in out of the
     addresses: the provider answers from the session that the person's own sign-in left there, for all of them."""
     begun = {name: scene.begin(envelope(approvers("finance"), action=name)) for name in ("act_one", "act_two", "act_three")}
-    signed_at = int(now_and(5))
+    signed_at = int(now_and(AHEAD))
     one, two, three = begun
     scene.decide(envelope(approvers("finance"), action=one), scene.answer(begun[one], auth_time=signed_at))
     for other, at in ((two, signed_at), (three, signed_at - 1)):
@@ -160,7 +164,7 @@ def test_one_sign_in_there_is_one_decision(scene: Scene) -> None:
 
 
 def test_what_was_refused_uses_up_no_sign_in(scene: Scene) -> None:
-    raw, signed_at = envelope(approvers("finance")), int(now_and(5))
+    raw, signed_at = envelope(approvers("finance")), int(now_and(AHEAD))
     with pytest.raises(FactorRefused):
         scene.decide(raw, scene.answer(scene.begin(raw), auth_time=signed_at, acr="urn:example:password"))
     assert scene.decide(raw, scene.answer(scene.begin(raw), auth_time=signed_at))
@@ -168,7 +172,7 @@ def test_what_was_refused_uses_up_no_sign_in(scene: Scene) -> None:
 
 def test_the_sign_in_by_which_one_came_in_decides_nothing(keeper: KeeperParts, small_idp: SmallIdp, scene: Scene) -> None:
     """Nor that of another session of theirs; nor where the provider's clock is ahead of ours."""
-    raw, ahead = envelope(approvers("finance")), int(now_and(10))
+    raw, ahead = envelope(approvers("finance")), int(now_and(AHEAD))
     scene.fin, scene.subject = signed_in(keeper, small_idp, scene.idp, auth_time=int(now_and(-20)))
     begun, other = scene.begin(raw), int(now_and(0))
     signed_in(keeper, small_idp, scene.idp, scene.subject, enrol=False, auth_time=other)

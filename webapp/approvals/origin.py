@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webapp.approvals.envelope import Document
+from webapp.errors import Said, nsaid, said
+
+HOUR, MINUTE = 3600, 60
+MOMENTS = 10
+"""Seconds."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """`found`: one had it. `outside`: it brings in what strangers can write. `before` and `within` are spans in words."""
+    """`before`: how long before the call it asked for. `outside`: its result brings in what strangers can write. `nowhere` is
+    empty where one had it."""
 
-    found: bool
-    within: str
     server: str = ""
     tool: str = ""
     before: str = ""
     outside: bool = False
+    nowhere: str = ""
 
 
 def of(document: Document, fact: str) -> Origin | None:
@@ -26,16 +31,31 @@ def of(document: Document, fact: str) -> Origin | None:
     seen = origins.get(fact)
     if seen is None:
         return None
-    within = span(origins["within"]).removeprefix("1 ")
     if not seen["found"]:
-        return Origin(False, within)
+        return Origin(nowhere=unknown(origins["within"]))
     seconds = int((document.asked_at - datetime.fromisoformat(seen["at"])).total_seconds())
-    return Origin(True, within, seen["server"], seen["tool"], f"{span(max(0, seconds))} before", seen["outside"])
+    return Origin(seen["server"], seen["tool"], before(max(0, seconds)), seen["outside"])
 
 
-def span(seconds: int) -> str:
-    for name, size in (("hour", 3600), ("minute", 60)):
-        if seconds >= size:
-            number = seconds // size
-            return f"{number} {name}{'' if number == 1 else 's'}"
-    return "moments" if seconds < 10 else f"{seconds} seconds"
+def before(seconds: int) -> Said:
+    if seconds >= HOUR:
+        return nsaid("%(num)s hour before it asked", "%(num)s hours before it asked", seconds // HOUR)
+    if seconds >= MINUTE:
+        return nsaid("%(num)s minute before it asked", "%(num)s minutes before it asked", seconds // MINUTE)
+    return said("moments before it asked") if seconds < MOMENTS else said("%(seconds)s seconds before it asked", seconds=seconds)
+
+
+def unknown(within: int) -> Said:
+    """`within`: how many seconds back was looked."""
+    if within >= HOUR:
+        return nsaid(
+            "Unknown origin: in no result known here that this agent got in the hour before it asked",
+            "Unknown origin: in no result known here that this agent got in the %(num)s hours before it asked",
+            within // HOUR)
+    if within >= MINUTE:
+        return nsaid(
+            "Unknown origin: in no result known here that this agent got in the minute before it asked",
+            "Unknown origin: in no result known here that this agent got in the %(num)s minutes before it asked",
+            within // MINUTE)
+    return said(
+        "Unknown origin: in no result known here that this agent got in the %(seconds)s seconds before it asked", seconds=within)

@@ -57,7 +57,8 @@ def test_what_is_kept_of_a_failure_is_said_as_it_was(failure: str) -> None:
 def test_a_failure_is_retold_in_the_readers_language() -> None:
     answer = outward.Answer("refused", 503)
     german = Language("de").tongue
-    assert german.told(outward.retold(str(answer.words))) == "Der Dienst hat die Nachricht nicht angenommen. (Er antwortete 503.)"
+    told = german.told(outward.retold(str(answer.words)))
+    assert told == "Der Dienst hat die Nachricht nicht angenommen. (Er antwortete mit 503.)"
 
 
 def test_a_name_of_nothing_else_is_a_server() -> None:
