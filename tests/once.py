@@ -3,13 +3,14 @@ routes. Half of a test's time went there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import CodeType
 from typing import Any
 
 from flask import Flask
-from jinja2 import BytecodeCache, Environment
+from jinja2 import BytecodeCache, Environment, Undefined
 from jinja2.bccache import Bucket
+from jinja2.utils import missing
 from werkzeug.routing import Rule
 
 
@@ -38,9 +39,28 @@ class Compiled(BytecodeCache):
             self._kept[bucket.key, bucket.checksum] = bucket.code
 
 
+class Missed(Undefined):
+    """What a template asks of an object that has no such thing is an error here; on a page it would print nothing."""
+
+    def _missed(self, *_args: Any) -> Any:
+        if self._undefined_obj is not missing and not isinstance(self._undefined_obj, Mapping | Sequence):
+            self._fail_with_undefined_error()
+        return None
+
+    def __str__(self) -> str:
+        return self._missed() or ""
+
+    def __bool__(self) -> bool:
+        return bool(self._missed())
+
+    def __iter__(self) -> Iterator[Any]:
+        self._missed()
+        return iter(())
+
+
 def compile_once() -> None:
     """For all apps of this process. A rule's builder is a function of `self`, so two rules that read alike can share it."""
-    Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Compiled()}
+    Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": Compiled(), "undefined": Missed}
     compiled: Callable[..., Any] = Rule._compile_builder
     kept: dict[tuple[Any, ...], Any] = {}
 

@@ -17,6 +17,8 @@ SCRIPTS = {str(one): one for one in (
     psaid("script", "Katakana"), psaid("script", "Latin"), psaid("script", "Thai"), psaid("script", "Devanagari"),
 )}
 """As Unicode names them, where people may meet two in one word."""
+LEAST = Decimal("0.1")
+"""Percent, below which nobody is told a figure: 0.0 % more would read as no change."""
 
 
 def how(before: str | None, now: str | None) -> str:
@@ -41,12 +43,14 @@ def _ratio(before: str, now: str) -> str:
     was, is_ = Decimal(before), Decimal(now)
     if was == is_:
         return said("the same number, written differently")
-    if is_ > was:
-        times = (is_ / was).quantize(Decimal("0.1"))
-        if times >= 2:
-            return said("%(times)s times as much", times=times)
-        return said("%(percent)s %% more", percent=((is_ / was - 1) * 100).quantize(Decimal("0.1")))
-    return said("%(percent)s %% less", percent=((1 - is_ / was) * 100).quantize(Decimal("0.1")))
+    if is_ >= 2 * was:
+        return said("%(times)s times as much", times=(is_ / was).quantize(Decimal("0.1")))
+    percent = (abs(is_ / was - 1) * 100).quantize(LEAST)
+    if not percent:
+        return (
+            said("less than %(percent)s %% more", percent=LEAST) if is_ > was
+            else said("less than %(percent)s %% less", percent=LEAST))
+    return said("%(percent)s %% more", percent=percent) if is_ > was else said("%(percent)s %% less", percent=percent)
 
 
 def _spelling(before: str, now: str) -> str:

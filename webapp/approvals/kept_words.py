@@ -12,6 +12,7 @@ from typing import Any
 
 from vault.said import heard
 from webapp.approvals.tables import Action
+from webapp.connections.lookup import UNUSABLE
 from webapp.errors import Said, one_of_ours, said
 from webapp.policy.amounts import why_said
 from webapp.web.house import house
@@ -95,7 +96,7 @@ def _patterns(known: Iterable[Said]) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(HOLE.sub(r"(?P<\1>.+)", re.escape(one)), re.DOTALL), str(one)) for one in known)
 
 
-OF_ENDED, OF_VOID, OF_CLOSED, OF_WHAT, OF_SIDES = map(_patterns, (ENDED, VOID, CLOSED, (*WHAT, *WHOSE), SIDES))
+OF_ENDED, OF_VOID, OF_CLOSED, OF_WHAT, OF_SIDES = map(_patterns, (ENDED, (*VOID, *UNUSABLE), CLOSED, (*WHAT, *WHOSE), SIDES))
 OF_SHORT, OF_BARRED = _patterns(SHORT), _patterns(BARRED)
 
 

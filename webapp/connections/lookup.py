@@ -12,31 +12,45 @@ from sqlalchemy import Select, bindparam, or_, select, text, update
 from sqlalchemy.orm import Session
 
 from vault.providers.catalogue import facts, load
+from vault.said import heard
 from webapp.connections.rules import missing
 from webapp.connections.tables import Connection, Revocation
 from webapp.db.direct import Made, Where, copied, direct
-from webapp.errors import Conflict, Missing
+from webapp.errors import Conflict, Missing, Said, said
 
 USED_EVERY = timedelta(seconds=60)
 TOKENS = ":tokens"
 """Ends the ledger's subject for what a pause or a new consent of a connection left behind."""
 
+NONE = said("No %(title)s account is connected. Connect one to go on.")
+SEVERAL = said("Several %(title)s accounts are connected and none is the default. Choose the one that agents use.")
+LACKS = said("The connected %(title)s account does not allow this yet. Allow it there to go on.")
+SUSPENDED = said("The %(title)s account is suspended, because something may be compromised. An administrator can lift that.")
+PAUSED = said("The %(title)s account is paused by its owner. Resume it to go on.")
+REFUSED = said("%(title)s no longer accepts this connection. Reconnect the account to go on.")
+UNUSABLE = (NONE, SEVERAL, LACKS, SUSPENDED, PAUSED, REFUSED)
+"""Why no account serves a call; `title` is the provider's."""
+
 
 class NoConnection(Conflict):
-    """No connected account serves this; `url` (a path) is where the person changes that. The hint may name the provider as
-    `{title}`."""
+    """No connected account serves this; `url` (a path) is where the person changes that. `hint` names the provider as
+    `%(title)s`."""
 
     default = "no_connection"
 
-    def __init__(self, hint: str, *, url: str, code: str | None = None, provider: str = "") -> None:
-        super().__init__(hint.replace("{title}", title(provider)), code=code)
+    def __init__(self, hint: Said, *, url: str, code: str | None = None, provider: str = "") -> None:
+        super().__init__(filled(hint, title(provider)), code=code)
         self.worded = hint
         self.url = url
         self.provider = provider
 
     def named(self, called: str) -> str:
         """The hint with the provider's title as the operator's own catalogue has it."""
-        return self.worded.replace("{title}", called)
+        return filled(self.worded, called)
+
+
+def filled(hint: Said, called: str) -> str:
+    return heard(hint % {"title": called}, [hint.msgid, "", "", {"title": called}])
 
 
 def title(provider: str) -> str:
@@ -84,22 +98,18 @@ def _why(rows: Sequence[Connection], found: Connection | None, provider: str, sc
     """The hint names the provider by its shipped title; `NoConnection.named` puts another in its place."""
     if not rows:
         query = urlencode([("provider", provider), *(("add", scope) for scope in sorted(scopes))])
-        hint, url, code = "No {title} account is connected. Connect one to go on.", f"/connections/new?{query}", None
+        hint, url, code = NONE, f"/connections/new?{query}", None
     elif found is None:
-        hint = "Several {title} accounts are connected and none is the default. Choose the one that agents use."
-        url, code = "/connections", "no_default"
+        hint, url, code = SEVERAL, "/connections", "no_default"
     elif found.status == "active":
         query = urlencode([("connection", found.id), *(("add", scope) for scope in missing(found.scopes, scopes))])
-        hint = "The connected {title} account does not allow this yet. Allow it there to go on."
-        url, code = f"/connections/new?{query}", "scope_missing"
+        hint, url, code = LACKS, f"/connections/new?{query}", "scope_missing"
     elif found.suspended:
-        hint = "The {title} account is suspended, because something may be compromised. An administrator can lift that."
-        url, code = f"/connections/{found.id}", "suspended"
+        hint, url, code = SUSPENDED, f"/connections/{found.id}", "suspended"
     elif found.status == "paused":
-        hint, url, code = "The {title} account is paused by its owner. Resume it to go on.", f"/connections/{found.id}", "paused"
+        hint, url, code = PAUSED, f"/connections/{found.id}", "paused"
     else:
-        hint = "{title} no longer accepts this connection. Reconnect the account to go on."
-        url, code = f"/connections/new?connection={found.id}", "needs_consent"
+        hint, url, code = REFUSED, f"/connections/new?connection={found.id}", "needs_consent"
     return NoConnection(hint, url=url, code=code, provider=provider)
 
 

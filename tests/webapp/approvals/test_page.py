@@ -51,6 +51,7 @@ def test_what_changed_comes_first_and_is_said_in_words() -> None:
 
 @pytest.mark.parametrize(("before", "now", "words"), [
     ("480", "480.00", "the same number, written differently"), ("100", "150", "50.0 % more"), ("0", "5", "changed"),
+    ("480.00", "480.01", "less than 0.1 % more"), ("480.01", "480.00", "less than 0.1 % less"), ("100", "199.9", "99.9 % more"),
     ("Ada  B", "ada b", "only spaces or capitals changed"), ("1e9", "2e9", "changed"), ("9" * 40, "1", "changed"),
 ])
 def test_two_values_are_compared_as_what_they_are(before: str, now: str, words: str) -> None:
