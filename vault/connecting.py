@@ -189,7 +189,7 @@ def _record(made: Redeemed, before: Record | None) -> Record:
     if before is None:
         return record
     return replace(
-        record, fence=before.fence, renewals=before.renewals, ending=replaced(at.facts, before, record),
+        record, fence=before.fence, renewals=before.renewals, ending=replaced(at.facts, before, record), ended=before.ended,
         events=noted(before, "connected", made.now),
     )
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from vault.answers import Tokens
 from vault.errors import Disconnected, NotKnown
+from vault.kept import ended, to_end
 from vault.kv import CasConflict
 from vault.providers.catalogue import ProviderFacts
-from vault.record import ENDING_KEPT, Ending, Record
+from vault.record import Ending, Record
 from vault.renewal import load, save
 from vault.secret import Secret
 from vault.table import Body, Keeper, segment, text
@@ -48,7 +49,7 @@ def replaced(facts: ProviderFacts, before: Record, after: Record) -> tuple[Endin
     """What a new consent leaves to be ended: never a token that is still in use. Pure."""
     kept = {one.token.reveal() for one in after.live} | ({after.refresh.reveal()} if after.refresh else set())
     left = [one for one in of_record(facts, before) if one.token.reveal() not in kept]
-    return (*before.ending, *left)[-ENDING_KEPT:]
+    return to_end(before, left)
 
 
 def discard(at: Endpoints, transport: Transport, tokens: Tokens) -> None:
@@ -85,7 +86,7 @@ def pause(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         gone = _access(upstreams(keeper).facts(record.provider, record.entry), record) if record.renewable else ()
         refs = {one.ref for one in gone}
         left = tuple(live for live in record.live if live.ref not in refs)
-        return replace(record, paused=True, live=left, ending=(*record.ending, *gone)[-ENDING_KEPT:])
+        return replace(record, paused=True, live=left, ending=to_end(record, gone))
 
     _change(keeper, name, segment(body, "person"), change)
     log.info("paused connection=%s", name)
@@ -109,7 +110,7 @@ def forget(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         ends = {one.ref: one for one in _access(upstreams(keeper).facts(record.provider, record.entry), record)}
         gone = [live.ref for live in record.live if record.renewable and not live.exclusive and live.receiver == receiver]
         left = tuple(live for live in record.live if live.ref not in gone)
-        return replace(record, live=left, ending=(*record.ending, *(ends[ref] for ref in gone if ref in ends))[-ENDING_KEPT:])
+        return replace(record, live=left, ending=to_end(record, [ends[ref] for ref in gone if ref in ends]))
 
     _change(keeper, name, segment(body, "person"), change)
     log.info("forgot connection=%s receiver=%s", name, receiver)
@@ -123,8 +124,7 @@ def end_tokens(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     if not record.ending or record.status == "disconnected":
         return {"outcome": "confirmed", "detail": "nothing to end", "count": 0}
     told = tell(keeper, record)
-    settled = {ref for ref, outcome in told.items() if outcome != "pending"}
-    _settle(keeper, name, settled)
+    settle(keeper, name, told)
     return {"outcome": _outcome(told), "detail": "", "count": len(told)}
 
 
@@ -134,23 +134,30 @@ def tell(keeper: Keeper, record: Record) -> dict[str, str]:
         at = endpoints(keeper, record.provider)
     except NotKnown:
         return {one.ref: "unsupported" for one in record.ending}
-    transport = upstreams(keeper).transport
-    return {one.ref: revoke(at, transport, token=one.token, hint=one.hint) for one in record.ending}
+    return {one.ref: _end(at, upstreams(keeper).transport, one) for one in record.ending}
+
+
+def _end(at: Endpoints, transport: Transport, one: Ending) -> str:
+    return revoke(at, transport, token=one.token, hint=one.hint) if one.token.reveal() else "unsupported"
 
 
 def _outcome(told: Mapping[str, str]) -> str:
+    """Confirmed is what was confirmed of each."""
     answers = set(told.values())
-    return "pending" if "pending" in answers else ("unsupported" if answers == {"unsupported"} else "confirmed")
+    return next((one for one in ("pending", "unsupported") if one in answers), "confirmed")
 
 
-def _settle(keeper: Keeper, name: str, settled: set[str]) -> None:
+def settle(keeper: Keeper, name: str, told: Mapping[str, str]) -> None:
+    """What the provider had its last word on is forgotten, but for the name of what it confirmed."""
+    over = {ref for ref, outcome in told.items() if outcome != "pending"}
     while True:
         record, version = load(keeper, name)
-        left = tuple(one for one in record.ending if one.ref not in settled)
+        left = tuple(one for one in record.ending if one.ref not in over)
         if left == record.ending:
             return
+        names = [one.ref for one in record.ending if told.get(one.ref) == "confirmed"]
         try:
-            save(keeper, name, replace(record, ending=left), version)
+            save(keeper, name, replace(record, ending=left, ended=ended(record, names)), version)
         except CasConflict:
             continue
         return

@@ -10,7 +10,9 @@ from typing import Any
 
 from vault import spending
 from vault.client import Refused
+from vault.ending import settle, tell
 from vault.errors import BadRequest, KeeperError, NotApproved, NotKnown, ScopeRefused
+from vault.kept import ended, still
 from vault.kv import CasConflict
 from vault.record import Live, Record, Want, lease_end, reusable
 from vault.renewal import active, load, renew, save
@@ -183,30 +185,42 @@ def end_lease(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     """`Door.end_lease`. The provider is asked only where it can end this token alone; safe to repeat."""
     connection, ref = segment(body, "connection"), text(body, "token_ref", limit=100)
     record, _version = load(keeper, connection)
-    live = next((one for one in record.live if one.ref == ref), None)
+    if record.status == "disconnected":
+        return {"outcome": _with_account(record), "detail": "it ends with its account"}
     if any(one.ref == ref for one in record.ending):
-        return {"outcome": "pending", "detail": "it is being ended"}
-    if live is None or record.status == "disconnected":
-        return {"outcome": "confirmed", "detail": "ended already"}
+        told = tell(keeper, replace(record, ending=tuple(one for one in record.ending if one.ref == ref)))
+        settle(keeper, connection, told)
+        return {"outcome": told[ref], "detail": ""}
+    live = next((one for one in record.live if one.ref == ref), None)
+    if live is None:
+        known = ref in record.ended
+        return {"outcome": "confirmed" if known else "unsupported", "detail": "" if known else "its token is not kept any more"}
     at = endpoints(keeper, record.provider)
     outcome = "unsupported"
     if at.facts.revoke_effect == "token" and live.exclusive:
         outcome = revoke(at, upstreams(keeper).transport, token=live.token, hint="access_token")
-    _forget(keeper, connection, ref, keep=outcome == "pending")
+    _forget(keeper, connection, ref, outcome)
     return {"outcome": outcome, "detail": ""}
 
 
-def _forget(keeper: Keeper, connection: str, ref: str, *, keep: bool) -> None:
+def _with_account(record: Record) -> str:
+    """Of a disconnected one's single token: the account's own row of the ledger is asked for as long as it has to be."""
+    return "confirmed" if record.revocation == "confirmed" else "unsupported"
+
+
+def _forget(keeper: Keeper, connection: str, ref: str, outcome: str) -> None:
     """The lease is over either way, so a refresh may go on; the token is kept only while the provider has to be told again."""
     while True:
         record, version = load(keeper, connection)
-        now = keeper.clock()
-        left = tuple(replace(one, until=None) if one.ref == ref else one for one in record.live if keep or one.ref != ref)
-        left = tuple(one for one in left if one.alive(now, timedelta(0)))
-        if left == record.live:
+        left = tuple(
+            replace(one, until=None) if one.ref == ref else one for one in record.live if outcome == "pending" or one.ref != ref
+        )
+        left = still(left, keeper.clock())
+        names = ended(record, [ref]) if outcome == "confirmed" else record.ended
+        if (left, names) == (record.live, record.ended):
             return
         try:
-            save(keeper, connection, replace(record, live=left), version)
+            save(keeper, connection, replace(record, live=left, ended=names), version)
         except CasConflict:
             continue
         return

@@ -18,9 +18,7 @@ Status = Literal["active", "needs_consent", "disconnected"]
 
 MARGIN = timedelta(seconds=20)
 """A token that ends sooner is not handed out again: the call it is for would outlive it."""
-LIVE_KEPT = 32
 EVENTS_KEPT = 12
-ENDING_KEPT = 64
 
 
 def _time(value: Any) -> datetime | None:
@@ -93,7 +91,7 @@ class Claim:
 @dataclass(frozen=True)
 class Ending:
     """A token that nobody uses any more and the provider has yet to end alone. `ref` names it without being it; `hint` is RFC
-    7009's `token_type_hint`."""
+    7009's `token_type_hint`. Where too many waited, `token` is empty."""
 
     ref: str
     token: Secret[str]
@@ -144,6 +142,7 @@ class Record:
     revocation: str = ""
     paused: bool = False
     ending: tuple[Ending, ...] = ()
+    ended: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -156,7 +155,7 @@ class Record:
             "fence": self.fence, "renewals": self.renewals, "renewed_at": _text(self.renewed_at),
             "retry_at": _text(self.retry_at),
             "reason": self.reason, "revocation": self.revocation, "paused": self.paused,
-            "ending": [one.to_json() for one in self.ending], "events": list(self.events),
+            "ending": [one.to_json() for one in self.ending], "ended": list(self.ended), "events": list(self.events),
         }
 
     @classmethod
@@ -168,7 +167,7 @@ class Record:
             live=tuple(Live.from_json(live) for live in found["live"]),
             claim=Claim.from_json(found["claim"]) if found["claim"] else None,
             paused=bool(found["paused"]), ending=tuple(Ending.from_json(one) for one in found["ending"]),
-            events=tuple(found["events"]), fence=int(found["fence"]),
+            ended=tuple(found.get("ended", ())), events=tuple(found["events"]), fence=int(found["fence"]),
             renewals=int(found["renewals"]), renewed_at=_time(found["renewed_at"]),
             retry_at=_time(found["retry_at"]), reason=found["reason"], revocation=found["revocation"],
         )
@@ -251,37 +250,6 @@ def claimed(record: Record, holder: str, now: datetime, lifetime: timedelta, *, 
         return None
     fence = record.fence + 1
     return replace(record, fence=fence, claim=Claim(holder, fence, now + lifetime, tries), retry_at=None)
-
-
-def fits(record: Record, answer: Answered) -> bool:
-    """An answer counts exactly as long as the record holds the refresh token it was traded for: whoever came between has
-    traded in a newer one. It is not applied twice."""
-    return record.print == answer.used and all(live.ref != answer.live.ref for live in record.live)
-
-
-def applied(record: Record, answer: Answered, now: datetime) -> Record:
-    """The record after the answer. One that was given up because the answer was missing comes back; a disconnected one stays
-    so, but learns the new refresh token, so that the provider can be told to end that one."""
-    refresh = answer.refresh or record.refresh
-    kept = tuple(live for live in record.live if not answer.kills_previous and live.alive(now, timedelta(0)))
-    if not answer.live.exclusive:
-        same = (answer.live.receiver, answer.live.asked)
-        kept = tuple(live for live in kept if live.exclusive or (live.receiver, live.asked) != same)
-    status: Status = "active" if record.status == "needs_consent" else record.status
-    return replace(
-        record, refresh=refresh, print=fingerprint(refresh), live=(*kept, answer.live)[-LIVE_KEPT:], claim=None,
-        renewals=record.renewals + 1,
-        renewed_at=answer.at, retry_at=None, status=status, reason="" if status == "active" else record.reason,
-        events=noted(record, "renewed", answer.at),
-    )
-
-
-def given_up(record: Record, reason: str, what: str, at: datetime) -> Record:
-    """The grant is over: no token is kept, only the fingerprint of the one that might yet turn out to have been traded in."""
-    events = noted(record, what, at)
-    return replace(
-        record, status="needs_consent", reason=reason, refresh=None, live=(), claim=None, retry_at=None, events=events
-    )
 
 
 def lease_end(live: Live, now: datetime, cap: int) -> datetime:

@@ -20,20 +20,9 @@ from datetime import datetime
 
 from vault.answers import Tokens
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, Paused, ProviderAway, ProviderRefused
+from vault.kept import applied, fits, given_up
 from vault.kv import CasConflict
-from vault.record import (
-    Answered,
-    Live,
-    Record,
-    Want,
-    applied,
-    busy_until,
-    claimed,
-    fits,
-    given_up,
-    noted,
-    reusable,
-)
+from vault.record import Answered, Live, Record, Want, busy_until, claimed, noted, reusable
 from vault.said import said
 from vault.table import Keeper
 from vault.transport import AnswerLost

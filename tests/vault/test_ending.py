@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from tests.scripted_provider import Scripted, serve
 from tests.vault.accounts import ALL, OWNER, connected, finish, mint, name_of, stored
 from vault import accounts, connecting, ending, grants
 from vault.errors import Disconnected, NeedsConsent, NotKnown, Paused, ProviderRefused
+from vault.kept import to_end
 from vault.providers.catalogue import Catalogue
+from vault.record import Ending
+from vault.renewal import load, save
+from vault.secret import Secret
 from vault.table import Keeper
 from vault.upstreams import upstreams
 
@@ -83,6 +88,71 @@ def test_what_the_provider_did_not_confirm_is_asked_for_again(inside: Keeper, pr
     assert end(inside, connection) == "confirmed"
     assert grants.end_lease(inside, lease)["outcome"] == "confirmed"
     assert state(inside, connection)["ending"] == 0
+
+
+def lease_ended(keeper: Keeper, connection: str, ref: object) -> str:
+    return str(grants.end_lease(keeper, {"connection": connection, "token_ref": ref})["outcome"])
+
+
+def test_a_token_that_ended_by_itself_is_not_said_to_be_confirmed(inside: Keeper, provider: Scripted, clock: Clock) -> None:
+    """Its provider is away for longer than the token lives, and other tokens are taken meanwhile: only its word ends the wait."""
+    connection = connected(inside, provider)
+    own = mint(inside, connection, exclusive=True)
+    provider.revocation = 503
+    assert lease_ended(inside, connection, own["token_ref"]) == "pending"
+    for _day in range(3):
+        clock.forward(days=1)
+        mint(inside, connection)
+        assert lease_ended(inside, connection, own["token_ref"]) == "pending"
+    provider.revocation = 200
+    assert lease_ended(inside, connection, own["token_ref"]) == "confirmed"
+    assert provider.revoked[-1]["token"] == own["token"]
+    assert lease_ended(inside, connection, own["token_ref"]) == "confirmed"  # asked again by who died before writing it down
+    assert [form["token"] for form in provider.revoked].count(own["token"]) == 5
+
+
+def test_what_the_provider_never_confirmed_is_given_up_as_that(inside: Keeper, provider: Scripted, clock: Clock) -> None:
+    connection = connected(inside, provider)
+    own = mint(inside, connection, exclusive=True)
+    provider.revocation = 503
+    assert lease_ended(inside, connection, own["token_ref"]) == "pending"
+    clock.forward(days=9)
+    mint(inside, connection)
+    assert lease_ended(inside, connection, own["token_ref"]) == "unsupported"
+    assert lease_ended(inside, connection, "tok_unknown") == "unsupported"
+
+
+def test_as_many_held_payments_as_an_hour_brings_are_all_told_of(inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    provider.revocation = 503
+    own = [mint(inside, connection, exclusive=True) for _ in range(40)]
+    assert {lease_ended(inside, connection, one["token_ref"]) for one in own} == {"pending"}
+    provider.revocation, provider.revoked = 200, []
+    assert {lease_ended(inside, connection, one["token_ref"]) for one in own} == {"confirmed"}
+    assert {form["token"] for form in provider.revoked} == {one["token"] for one in own}
+
+
+def test_a_single_token_of_a_disconnected_account_is_confirmed_only_with_it(inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    own = mint(inside, connection, exclusive=True)
+    accounts.disconnect(inside, {"connection": connection, "person": OWNER})
+    provider.revocation = 503
+    assert accounts.revoke_connection(inside, {"connection": connection})["outcome"] == "pending"
+    assert lease_ended(inside, connection, own["token_ref"]) == "unsupported"
+    provider.revocation = 200
+    assert accounts.revoke_connection(inside, {"connection": connection})["outcome"] == "confirmed"
+    assert lease_ended(inside, connection, own["token_ref"]) == "confirmed"
+
+
+def test_of_more_than_are_kept_nobody_says_that_they_were_ended(inside: Keeper, provider: Scripted) -> None:
+    connection = connected(inside, provider)
+    record, version = load(inside, connection)
+    many = [Ending(f"tok_{at}", Secret(f"t{at}"), "access_token") for at in range(70)]
+    save(inside, connection, replace(record, ending=to_end(record, many)), version)
+    assert end(inside, connection) == "unsupported"
+    assert len(provider.revoked) == 64
+    assert {form["token"] for form in provider.revoked} == {f"t{at}" for at in range(6, 70)}
+    assert end(inside, connection) == "confirmed"  # nothing is left
 
 
 def test_where_one_token_takes_the_grant_with_it_a_pause_ends_none(inside: Keeper, provider: Scripted) -> None:
