@@ -25,8 +25,8 @@ from tests.bench.scene import HOST, Agent, Scene
 from tests.keeper_parts import PUBLIC_URL
 from webapp.approvals.tables import Action
 
-STREAMS, PAGES, EACH = 500, 5, 4
-"""Each approver has five pages open; decisions in a run, times its size."""
+STREAMS, EACH = 500, 4
+"""Approvers, each with one page open; decisions in a run, times its size."""
 QUIET = 1.5
 """Seconds without an event, before the next decision: what the one before set off is over."""
 LOOKS = 0.001
@@ -40,7 +40,7 @@ def figures(made: Scene, agent: Agent, size: int) -> list[Figure]:
         if not session.scalar(select(func.count()).select_from(Action).where(Action.state == "held")):
             queue_page.few(made)
             queue_page.fill(made)
-    people = [f"approver{number}" for number in range(STREAMS // PAGES)] * PAGES
+    people = [f"approver{number}" for number in range(STREAMS)]
     for name in people:
         made.browser(name, ["user", "finance"])
     made.browser("bob", ["user", "finance"])

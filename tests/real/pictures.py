@@ -34,9 +34,10 @@ SHRINK = """async ([png, scale, quality]) => {
   drawn.drawImage(image, 0, 0, canvas.width, canvas.height); return canvas.toDataURL('image/webp', quality); }"""
 HEAD = """# Every page
 
-Each page and state as it is on a screen in the light theme, and on a phone in the dark one. Made by
+What an evaluation instance comes to, as it is on a screen in the light theme, and on a phone in the dark one. Made by
 `python -m tests.real.pictures`; the browser tests walk the same way. The states of a decision are told one by one in
-[Deciding](deciding.md).
+[Deciding](deciding.md). Pages for which more is needed than one evaluation instance (a lost device, another provider's sign-in,
+a replay of a month) are looked at in the browser tests alone.
 """
 
 
