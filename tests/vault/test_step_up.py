@@ -151,13 +151,13 @@ def test_a_session_at_the_provider_is_not_a_new_sign_in(scene: Scene, auth_time:
 def test_one_sign_in_there_is_one_decision(scene: Scene) -> None:
     """Attack: a web process that was taken over begins one for each action it wants, and takes what asks for a sign-in out of the
     addresses: the provider answers from the session that the person's own sign-in left there, for all of them."""
-    begun = {name: scene.begin(envelope(approvers("finance"), action=name)) for name in ("act_one", "act_two", "act_three")}
+    one, two, three = [envelope(approvers("finance"), action=name) for name in ("act_one", "act_two", "act_three")]
+    begun = {raw: scene.begin(raw) for raw in (one, two, three)}
     signed_at = int(now_and(AHEAD))
-    one, two, three = begun
-    scene.decide(envelope(approvers("finance"), action=one), scene.answer(begun[one], auth_time=signed_at))
+    scene.decide(one, scene.answer(begun[one], auth_time=signed_at))
     for other, at in ((two, signed_at), (three, signed_at - 1)):
         with pytest.raises(FactorRefused) as refusal:
-            scene.decide(envelope(approvers("finance"), action=other), scene.answer(begun[other], auth_time=at))
+            scene.decide(other, scene.answer(begun[other], auth_time=at))
         assert refusal.value.hint == step_up.USED
     again = envelope(approvers("finance"), action="act_four")
     assert scene.decide(again, scene.answer(scene.begin(again), auth_time=signed_at + 1))
