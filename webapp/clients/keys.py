@@ -76,6 +76,18 @@ def add(session: Session, client: str, text: str, *, actor: str, now: datetime) 
     return made
 
 
+def end_all(session: Session, client: str, *, actor: str, now: datetime) -> None:
+    """All that are live. None of them comes back: a key that was registered once is not registered again."""
+    ended = session.execute(
+        update(ClientKey).where(ClientKey.client == client, ClientKey.ended_at.is_(None)).values(ended_at=now)
+        .returning(ClientKey.id, ClientKey.thumbprint),
+        execution_options={"synchronize_session": False},
+    ).all()
+    for key, thumbprint in sorted(ended):
+        audit.append(session, kind="client.key_ended", actor=actor, subject=client, at=now,
+                     detail={"key": key, "thumbprint": thumbprint})
+
+
 def end(session: Session, key: str, *, actor: str, now: datetime) -> None:
     """From the next request on, nothing signed with it is believed. Raises Missing, Conflict."""
     row = session.get(ClientKey, key)

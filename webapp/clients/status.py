@@ -12,7 +12,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from webapp import audit
-from webapp.clients import certificates
+from webapp.clients import certificates, keys
 from webapp.clients.lookup import get
 from webapp.clients.tables import Client
 from webapp.db.count import changed
@@ -65,8 +65,8 @@ def change(session: Session, client_id: str, what: str, *, actor: str, now: date
 
 
 def suspend(session: Session, client_id: str, incident: str, *, actor: str, now: datetime) -> str:
-    """Pause a client for as long as an incident lasts, whatever it was before; what it was. Its certificates end for good: it
-    gets a new one when it comes back. Raises Missing, Conflict when it is suspended already."""
+    """Pause a client for as long as an incident lasts, whatever it was before; what it was. Raises Missing, Conflict when it is
+    suspended already."""
     client = get(session, client_id)
     before = client.status
     done = session.execute(
@@ -77,11 +77,16 @@ def suspend(session: Session, client_id: str, incident: str, *, actor: str, now:
     if changed(done) != 1:
         raise Conflict("This agent is suspended already, or has changed meanwhile.")
     session.expire(client)
-    certificates.revoke_all(session, client_id, actor=actor, now=now)
     if client.kind == "token":
         enqueue(session, SHUT_OUT, client_id, now)
     audit.append(session, kind="client.suspended", actor=actor, subject=client_id, at=now, detail={"incident": incident})
     return before
+
+
+def end_proofs(session: Session, client_id: str, *, actor: str, now: datetime) -> None:
+    """Its certificates and keys, for good: whoever may have had them is not let in when it comes back. It gets a new one."""
+    certificates.revoke_all(session, client_id, actor=actor, now=now)
+    keys.end_all(session, client_id, actor=actor, now=now)
 
 
 def lift(session: Session, client_id: str, incident: str, before: str) -> None:

@@ -108,7 +108,8 @@ def spiffe(client_id: str, settings: Settings) -> str:
 
 
 def registered(session: Session, client_id: str, method: str) -> TokenClient:
-    """A token client that may get another key or certificate. Raises Missing, BadInput, Conflict."""
+    """A token client that may get another key or certificate; also one that an incident suspends, whose own have ended, so that
+    it has one when it comes back. Raises Missing, BadInput, Conflict."""
     client, row = get(session, client_id), token_client(session, client_id)
     if row is None:
         raise BadInput("This is an agent, not a token client: it has neither a key nor a certificate.")
@@ -116,6 +117,6 @@ def registered(session: Session, client_id: str, method: str) -> TokenClient:
         raise BadInput(said(
             "This client is registered with %(method)s, and proves itself by nothing else.", method=METHODS[row.auth_method]
         ))
-    if client.status != "active":
+    if client.status != "active" and not (client.suspended and client.status == "paused"):
         raise Conflict(said("This client is %(status)s.", status=STATUS[client.status]))
     return row

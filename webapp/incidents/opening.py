@@ -58,8 +58,9 @@ def open_(session: Session, settings: Settings, target: Target, *, reason: str, 
     """The incident's id. In this order, so that nothing slips between:
 
     1. the subject is marked, and every look at it refuses from then on; 2. what it reaches is read, as the dry run reads it;
-    3. calls that wait are withdrawn, which a call that is about to run meets at its own row; 4. sessions, grants, consents,
-    tokens and accounts end or are suspended, and the ledger asks the providers; 5. the report, those who are told, and the entry.
+    3. calls that wait are withdrawn, which a call that is about to run meets at its own row; 4. sessions, a client's keys and
+    certificates, grants, consents, tokens and accounts end or are suspended, and the ledger asks the providers; 5. the report,
+    those who are told, and the entry.
     Raises Conflict when it is suspended already, BadInput.
     """
     given = words(reason)
@@ -126,6 +127,8 @@ def _withdraw(session: Session, found: Radius, actor: str, now: datetime) -> Non
 def _end(session: Session, target: Target, found: Radius, incident: str, actor: str, now: datetime) -> None:
     if target.kind == "person":
         sessions.end_all(session, person=target.id, why=OUTCOME, actor=actor, now=now)
+    elif target.kind == "client":
+        clients.end_proofs(session, target.id, actor=actor, now=now)
     for grant in found.grants:
         grants.revoke(session, grant, actor, OUTCOME, now)
     for start in range(0, len(found.consents), CHUNK):

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from webapp.approvals.tables import Action, ActionGroup
 from webapp.broker.tables import Lease
+from webapp.clients import certificates, keys
 from webapp.clients import lookup as clients
 from webapp.config import Settings
 from webapp.connections import providers
@@ -97,16 +98,18 @@ def of(session: Session, settings: Settings, target: Target, now: datetime) -> R
     leases = session.scalars(select(Lease.id).where(reach.leases(target), Lease.state == "planned").order_by(Lease.id)).all()
     actions = session.scalars(select(Action).where(reach.waiting(target)).order_by(Action.id)).all()
     reached = session.scalars(select(Connection).where(reach.reachable(session, settings, target)).order_by(Connection.id)).all()
-    concerned = _concerned(target, (*live, *reached, *grants, *consents))
+    there = session.scalars(select(Grant).where(reach.allowed_there(session, settings, target))).all()
+    receivers = _receivers(session, target, since)
+    concerned = _concerned(target, (*live, *reached, *receivers, *grants, *consents, *there), actions)
     parts = (
         *_ended(session, settings, target, live, grants, consents),
-        _count("leases", said("Tokens that are out now and end"), leases),
+        _proofs(session, target, now), _count("leases", said("Tokens that are out now and end"), leases),
         *_actions(session, target, actions), *_reachable(session, settings, target, reached, actions),
         *_used(session, settings, target, since, days), _concerned_part(session, concerned),
     )
     return Radius(
         live, tuple(row.id for row in grants), tuple(row.id for row in consents), tuple(leases), tuple(row.id for row in actions),
-        _receivers(session, target, since), concerned, tuple(part for part in parts if part.count), rotation(target.kind), days,
+        receivers, concerned, tuple(part for part in parts if part.count), rotation(target.kind), days,
     )
 
 
@@ -133,9 +136,12 @@ def _count(key: str, title: str, rows: Sequence[object]) -> Part:
     return Part(key, title, len(rows), ())
 
 
-def _concerned(target: Target, rows: Iterable[Connection | Grant | ConnectionConsent]) -> tuple[str, ...]:
-    found = {row.person for row in rows} | ({target.person} if target.person else set())
-    return tuple(sorted(found))
+def _concerned(
+    target: Target, rows: Iterable[Connection | Grant | ConnectionConsent], actions: Iterable[Action]
+) -> tuple[str, ...]:
+    """Whose accounts and grants these are, and in whose name, or with whose account, a call would have run that is withdrawn."""
+    found = {target.person, *(row.person for row in rows), *(one for row in actions for one in (row.person, row.owner))}
+    return tuple(sorted(found - {""}))
 
 
 def _concerned_part(session: Session, concerned: Sequence[str]) -> Part:
@@ -165,6 +171,19 @@ def _ended(
             Item(names.get(row.client, row.client)) for row in consents[:SHOWN]
         ], len(consents)),
     ]
+
+
+def _proofs(session: Session, target: Target, now: datetime) -> Part:
+    """By what a token client proves who it is."""
+    mine = target.kind == "client"
+    shown = [
+        Item(one.serial, said("a certificate, until %(when)s UTC", when=f"{one.not_after:%Y-%m-%d %H:%M}"))
+        for one in (certificates.live(session, target.id, now) if mine else ())
+    ] + [
+        Item(one.id, said("a key, since %(when)s UTC", when=f"{one.added_at:%Y-%m-%d %H:%M}"))
+        for one in (keys.live(session, target.id) if mine else ())
+    ]
+    return _part("proofs", said("Certificates and keys of its own, which end"), shown)
 
 
 def _accounts(key: str, title: str, settings: Settings, rows: Sequence[Connection], owners: dict[str, str]) -> Part:

@@ -11,6 +11,7 @@ from webapp.approvals.decoys import telling
 from webapp.approvals.rules import WAITING
 from webapp.approvals.tables import Action, Decision
 from webapp.broker.tables import Lease
+from webapp.clients.tables import TokenClient
 from webapp.config import Settings
 from webapp.connections.tables import Connection, ConnectionConsent
 from webapp.incidents.rules import Target
@@ -43,6 +44,15 @@ def grants(target: Target) -> Where:
     if target.kind in ("person", "client"):
         mine = (Grant.person if target.kind == "person" else Grant.client) == target.id
     return and_(mine, Grant.status == "active")
+
+
+def allowed_there(session: Session, settings: Settings, target: Target) -> Where:
+    """What people let agents do at a server, or at a token client that is one: it stays, and gives nothing for as long as that is
+    suspended."""
+    at = resource(settings, target.id) if target.kind == "server" else None
+    if target.kind == "client":
+        at = session.scalar(select(TokenClient.resource).where(TokenClient.client == target.id))
+    return and_(false() if at is None else Grant.resource == at, Grant.status == "active")
 
 
 def consents(target: Target) -> Where:

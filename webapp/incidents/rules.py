@@ -21,7 +21,7 @@ MEANS: dict[str, Said] = {
         "They are signed out everywhere and cannot sign in. What they allowed agents and servers ends, and their accounts are "
         "paused."
     ),
-    "client": said("Its tokens are refused, what people allowed it ends, and so do its certificates."),
+    "client": said("Its tokens are refused, what people allowed it ends, and so do its certificates and keys."),
     "server": said("Every call to it is refused, and what it was given ends where a provider can end it."),
     "connection": said(
         "Nothing uses the account. What was handed out ends at its provider; where the provider cannot end that alone, the "
@@ -76,8 +76,8 @@ def rotation(kind: str) -> tuple[str, ...]:
             "authenticator apps with them before they come back."
         ),
         "client": said(
-            "Before it comes back: end its old keys, and give it a new key or certificate (counterseal client add-key, "
-            "counterseal client certify)."
+            "A token client needs a new key or certificate before it comes back: those that it had are ended for good "
+            "(counterseal client add-key, counterseal client certify)."
         ),
         "server": said("Whatever secrets the server itself holds are its operator’s to change."),
         "connection": said("A password or key of the account itself is changed at its provider."),

@@ -18,6 +18,7 @@ from tests.scripted_provider import Scripted
 from tests.scripted_provider import serve as scripted
 from tests.token_parts import Desk
 from tests.webapp.approvals.parts import Server, draft, held
+from tests.webapp.registry.parts import put
 from webapp.audit.tables import Entry
 from webapp.config import Settings
 from webapp.connections.tables import Connection
@@ -71,6 +72,14 @@ class Scene:
         return self.house.database.write(lambda s: opening.open_(
             s, settings, targets.find(s, settings, kind, name), reason=reason, actor=actor, now=self.house.clock()
         ))
+
+    def subjects(self) -> dict[Kind, str]:
+        """One of each kind that an incident can be about; Ada last, for what is hers is about her too. The server is put in."""
+        self.house.database.write(lambda s: put(s, now=self.house.clock(), provider="harbour"))
+        return {
+            "client": self.desk.id, "connection": self.account, "server": "bank", "provider": "harbour",
+            "person": self.ada.person,
+        }
 
     def row(self) -> Connection:
         with self.house.database.read() as session:

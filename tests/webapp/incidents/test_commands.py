@@ -50,6 +50,19 @@ def test_an_operator_looks_first_then_opens_shows_resumes_and_closes(scene: Scen
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_operator_opens_and_resumes_one_on_each_kind_of_subject(scene: Scene, type_: Any) -> None:
+    for kind, name in scene.subjects().items():
+        dry = type_("open", kind, name, "--dry-run")
+        assert f"Would suspend the {kind}" in dry.output, dry.output
+        made = type_("open", kind, name, "--reason", "Odd.")
+        assert made.exit_code == 0, made.output
+        incident = made.output.split()[0]
+        assert type_("open", kind, name, "--reason", "Again.").exit_code == 1
+        assert f"{incident}  " in type_("list").output, kind
+        assert type_("resume", incident).exit_code == 0, kind
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_is_not_there_is_said_in_words(scene: Scene, type_: Any) -> None:
     for kind in ("person", "client", "server", "connection", "provider"):
         answer = type_("open", kind, "nobody", "--reason", "x")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
+from joserfc.jwk import OKPKey
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from tests.token_client import with_certificate
 from tests.webapp.incidents.conftest import Scene
-from webapp.clients.tables import TokenClient
+from webapp.clients import certificates, keys, token_clients
+from webapp.clients.tables import Client, TokenClient
 from webapp.connections.tables import Connection, SuspendedProvider
 from webapp.db.due import Due
 from webapp.errors import Conflict
@@ -52,7 +58,59 @@ def test_a_client_a_server_and_a_provider_are_as_they_were_before(scene: Scene) 
     with scene.house.database.read() as session:
         assert session.get(SuspendedProvider, "harbour") is None
     assert scene.row().suspended == ""
-    assert scene.desk.own().json["error"] != "invalid_client"
+    with scene.house.database.read() as session:
+        client = session.get_one(Client, scene.desk.id)
+    assert (client.status, client.suspended) == ("active", "")
+
+
+def test_a_client_comes_back_with_a_new_key_alone(scene: Scene) -> None:
+    """Attack: whoever copied its private key waits until the incident is resumed, or has it registered again."""
+    desk, fresh = scene.desk, OKPKey.generate_key("Ed25519")
+    assert desk.own().json["error"] != "invalid_client"
+    incident = scene.open("client", desk.id)
+    assert scene.log().index("client.key_ended") < scene.log().index("incident.opened")
+    report = scene.ruth.get(f"/incidents/{incident}").text
+    assert "Certificates and keys of its own, which end" in report
+    assert "A token client needs a new key or certificate before it comes back" in report
+    add_key(scene, fresh)
+    renewed = replace(desk, key=fresh)
+    assert renewed.own().json["error"] == "invalid_client"
+    lift(scene, incident)
+    for stolen in (desk, replace(desk, key=OKPKey.generate_key("Ed25519"))):
+        assert stolen.own().json["error"] == "invalid_client"
+    with pytest.raises(Conflict, match="registered already"):
+        add_key(scene, desk.key)
+    assert renewed.own().json["error"] != "invalid_client"
+
+
+def add_key(scene: Scene, key: OKPKey) -> None:
+    """As `counterseal client add-key`."""
+
+    def work(session: Session) -> None:
+        token_clients.registered(session, scene.desk.id, token_clients.BY_KEY)
+        keys.add(session, scene.desk.id, json.dumps(key.as_dict(private=False)), actor="cli", now=scene.house.clock())
+
+    scene.house.database.write(work)
+
+
+@ONE
+def test_a_suspected_certificate_stays_revoked_when_its_client_is_resumed(scene: Scene) -> None:
+    mutual = with_certificate(scene.house, "Mutual")
+    incident = scene.open("client", mutual.id)
+    lift(scene, incident)
+    with scene.house.database.read() as session:
+        assert not certificates.good(session, mutual.thumbprint, scene.house.clock())
+        proofs = [part for part in session.get_one(Incident, incident).radius["parts"] if part["key"] == "proofs"]
+    assert [part["count"] for part in proofs] == [1]
+    assert "client.certificate_revoked" in scene.log()
+
+
+@ONE
+def test_a_client_that_was_revoked_before_gets_no_new_key(scene: Scene) -> None:
+    assert scene.ruth.send(f"/clients/{scene.desk.id}", change="revoke").status_code == 303
+    scene.open("client", scene.desk.id)
+    with pytest.raises(Conflict, match="revoked"):
+        add_key(scene, OKPKey.generate_key("Ed25519"))
 
 
 def test_an_account_that_two_incidents_reach_is_resumed_by_the_last_alone(scene: Scene) -> None:

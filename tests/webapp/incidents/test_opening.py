@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from tests import token_parts
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
-from tests.webapp.approvals.parts import action, decide, draft, held, with_passkey
+from tests.webapp.approvals.parts import action, decide, draft, forge, held, with_passkey
 from tests.webapp.incidents.conftest import Scene
 from tests.webapp.registry.parts import put
 from vault.errors import Paused
@@ -24,7 +24,7 @@ from webapp.connections.lookup import NoConnection
 from webapp.connections.tables import Connection, ConnectionConsent
 from webapp.db.due import Due
 from webapp.errors import Conflict
-from webapp.incidents import opening, radius, reports
+from webapp.incidents import ending, opening, radius, reports
 from webapp.incidents.rules import KINDS, Kind
 from webapp.incidents.tables import Incident, IncidentNotice
 from webapp.oauth import tokens
@@ -33,6 +33,7 @@ from webapp.registry import pins
 from webapp.registry.pins import ToolRefused
 
 READ = ("accounts:read",)
+OTHER = "https://elsewhere.example/mcp"
 ONE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
@@ -91,9 +92,42 @@ def test_what_a_suspected_approver_said_yes_to_does_not_run(scene: Scene) -> Non
     key = with_passkey(bob)
     assert decide(bob, key, scene.waiting).status_code == 303
     assert action(house, scene.waiting).state == "approved"
-    scene.open("person", bob.person)
+    incident = scene.open("person", bob.person)
     assert action(house, scene.waiting).state == "withdrawn"
     assert scene.row().status == "active"
+    assert told(scene, incident) == {scene.ada.person, bob.person}
+
+
+def told(scene: Scene, incident: str) -> set[str]:
+    with scene.house.database.read() as session:
+        return set(session.scalars(select(IncidentNotice.person).where(IncidentNotice.incident == incident)))
+
+
+CONCERNED: dict[Kind, set[str]] = {
+    "person": {"ada", "per_dora"}, "client": {"ada", "per_carl"}, "server": {"ada", "per_carl", "per_dora", "per_ed"},
+    "connection": {"ada", "per_dora"}, "provider": {"ada", "per_dora", "per_ed"},
+}
+
+
+@ONE
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_those_concerned_are_told_and_nobody_else(scene: Scene, kind: Kind) -> None:
+    """Carl allowed agents at the server and at the token client and connected no account that a tool there could use; a call
+    of Dora's waits at the server, with Ada's account; Ed's account was lent to the server lately, and he allows nothing there any
+    more; Zoe uses other things."""
+    house = scene.house
+    names = scene.subjects()
+    for person, resource in (("per_carl", f"{PUBLIC_URL}/mcp/bank"), ("per_carl", scene.desk.resource), ("per_zoe", OTHER)):
+        token_parts.agents_token(house, person, resource)
+    forge(house, held(house, draft(house, "per_dora", grant="grt_2")), connection=scene.account, owner=scene.ada.person)
+    house.database.write(lambda s: s.add(Connection(
+        id="con_ed", person="per_ed", provider="harbour", account="e", label="e", scopes=[], status="active",
+        created_at=house.clock(), connected_at=house.clock(), last_used_at=None, ended_at=None,
+    )))
+    lease(scene, server="bank", account="con_ed")
+    incident = scene.open(kind, names[kind])
+    assert told(scene, incident) == {scene.ada.person if one == "ada" else one for one in CONCERNED[kind]}
+    assert counts(scene, incident)["concerned"] == len(CONCERNED[kind])
 
 
 @ONE
@@ -111,6 +145,31 @@ def test_a_client_is_paused_and_what_people_allowed_it_ends(scene: Scene) -> Non
     assert incident in resumed.text
 
 
+@ONE
+def test_an_agent_is_stopped_and_comes_back_with_nothing_of_what_people_allowed_it(scene: Scene) -> None:
+    """Its own tokens, those that a token client would ask for in its name, and the call of its that waits."""
+    house, desk, agent, bank = scene.house, scene.desk, "cli_suspect", f"{PUBLIC_URL}/mcp/bank"
+    here, there = (
+        token_parts.agents_token(house, scene.ada.person, each, client=agent, name="Odd Agent") for each in (bank, desk.resource)
+    )
+    made = draft(house, scene.ada.person, grant="grt_2")
+    asked = held(house, replace(made, client={**made.client, "id": agent}))
+    incident = scene.open("client", agent)
+    found = counts(scene, incident)
+    assert (found["grants"], found["actions"], found["concerned"]) == (2, 1, 1)
+    assert "proofs" not in found
+    assert (action(house, asked).state, action(house, scene.waiting).state) == ("withdrawn", "held")
+    assert desk.exchange(there).status_code == 400
+    assert scene.ruth.send(f"/clients/{agent}", change="resume").status_code == 409
+    scene.house.database.write(lambda s: ending.lift(s, incident, "cli", house.clock()))
+    with house.database.read() as session:
+        assert session.get_one(Client, agent).status == "active"
+        assert set(session.scalars(select(Grant.status).where(Grant.client == agent))) == {"revoked"}
+        with pytest.raises(tokens.InvalidToken):
+            tokens.authenticate(session, here, bank, house.clock())
+        tokens.authenticate(session, scene.subject, bank, house.clock())
+
+
 def test_a_server_refuses_every_tool_and_what_it_was_given_is_forgotten(scene: Scene) -> None:
     house = scene.house
     house.database.write(lambda s: put(s, now=house.clock(), provider="harbour"))
@@ -126,11 +185,11 @@ def test_a_server_refuses_every_tool_and_what_it_was_given_is_forgotten(scene: S
     assert scene.ruth.send("/servers/bank/pause", paused="no").status_code == 409
 
 
-def lease(scene: Scene, server: str) -> str:
+def lease(scene: Scene, server: str, account: str = "") -> str:
     def plan(session: Session) -> str:
-        connection = session.get_one(Connection, scene.account)
+        connection = session.get_one(Connection, account or scene.account)
         return leases.plan(
-            session, connection=connection, scopes=READ, person=scene.ada.person, client="cli_1", grant="grt_1", server=server,
+            session, connection=connection, scopes=READ, person=connection.person, client="cli_1", grant="grt_1", server=server,
             tool="get_balance", action=None, exclusive=False, cap=60, now=scene.house.clock(),
         ).id
 
@@ -175,11 +234,8 @@ def test_an_account_whose_provider_cannot_end_a_token_alone_is_disconnected(scen
 
 def test_a_dry_run_changes_nothing_and_says_what_the_real_thing_does(scene: Scene) -> None:
     house = scene.house
-    house.database.write(lambda s: put(s, now=house.clock(), provider="harbour"))
+    names = scene.subjects()
     lease(scene, server="bank")
-    names: dict[Kind, str] = {
-        "client": scene.desk.id, "connection": scene.account, "server": "bank", "provider": "harbour", "person": scene.ada.person,
-    }
     assert set(names) == set(KINDS)
     for kind, name in names.items():
         before = scene.log(), scene.row().status, action(house, scene.waiting).state

@@ -12,6 +12,7 @@ from tests.scripted_provider import Scripted
 from tests.webapp.incidents.conftest import Scene
 from tests.webapp.registry.parts import put
 from webapp.incidents import targets
+from webapp.incidents.rules import KINDS
 from webapp.incidents.tables import Incident
 from webapp.people.tables import Person
 from webapp.registry.rules import Approval
@@ -102,6 +103,20 @@ def test_an_admin_sees_the_blast_radius_first_and_then_the_report(scene: Scene) 
     assert "Suspended" in ruth.get("/incidents").text
     assert ruth.send("/incidents", kind="person", name=scene.ada.person, reason="Again.").status_code == 409
     assert "Harbour Bank has not confirmed" in ruth.get("/incidents/ledger").text
+
+
+def test_an_admin_opens_one_on_each_kind_of_subject(scene: Scene) -> None:
+    for kind, name in scene.subjects().items():
+        preview = scene.ruth.get(f"/incidents/new?kind={kind}&name={name}")
+        assert "Suspend it now" in preview.text, kind
+        done = scene.ruth.send("/incidents", kind=kind, name=name, reason=f"About the {kind}.")
+        assert done.status_code == 303, kind
+        report = scene.ruth.get(done.headers["Location"]).text
+        assert f"About the {kind}." in report
+        assert "Resume it" in report, kind
+        assert scene.ruth.send("/incidents", kind=kind, name=name, reason="Again.").status_code == 409, kind
+    with scene.house.database.read() as session:
+        assert sorted(session.scalars(select(Incident.kind))) == sorted(KINDS)
 
 
 def test_a_person_stops_themself_and_is_out_at_once(scene: Scene) -> None:
