@@ -7,6 +7,7 @@ are opened no more. Each step is safe to repeat, on any worker.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from vault.errors import KeeperAway, KeeperError, VaultAway, VaultSealed
 from webapp import audit
 from webapp.approvals.tables import Payload
 from webapp.audit import keys
+from webapp.audit.tables import Entry
 from webapp.config import Settings
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
@@ -31,13 +33,17 @@ KEYS = ("authority", "audit", "payload", "app", "keeper", CA)
 """`app` is what the web process signs and seals with: cookies, forms, `requestState`; `keeper` what the keeper itself seals with:
 begun sign-ins and challenges; `ca` signs client certificates."""
 KIND = "rotation.key"
+FINISH = "rotation.finish"
 REWRAP = "rotation.rewrap"
 BATCH = 200
 BATCHES = 25
 """In one run: a worker has a row for two minutes, and this takes seconds."""
 SOON = timedelta(seconds=1)
 UNFINISHED = timedelta(minutes=2)
-"""When whoever began a rotation has either finished it or died."""
+"""When whoever began a rotation has either finished it or died. Sooner than a new version signs (`vault.authority.LEAD`): the
+log's next key is still announced under the one before."""
+SELDOM = timedelta(hours=1)
+"""A key that is younger is not replaced again on demand: the keeper refuses."""
 SETTLED = timedelta(minutes=10)
 """Whoever read a row before it was rewrapped has opened it by then."""
 RETIRED = timedelta(days=1, minutes=1)
@@ -47,33 +53,62 @@ AGAIN = timedelta(days=1)
 
 def rotate(house: House, key: str, actor: str) -> KeyVersion:
     """One key anew: said in the log before it happens and after. The log's own next key is in the log, with the word of the one
-    before it, under a checkpoint that the older one signed. Raises the keeper's errors; and LogStalled, BadNote where the key was
-    rotated and its announcement is not signed yet, or the file of public keys is not the vault's."""
+    before it, under a checkpoint that the older one signed. Where the vault made a version lately of which the log does not know
+    yet, that one is said, and is the one asked for. Raises the keeper's errors; and LogStalled, BadNote where the key was rotated
+    and its announcement is not signed yet, or the file of public keys is not the vault's."""
+    unsaid = finish(house, key)
+    if unsaid is not None and house.clock() < unsaid.since + SELDOM:
+        return unsaid
     house.database.write(lambda s: _begun(s, house, key, actor))
     made = house.door.rotate(key)
+    _say(house, key, actor, made)
+    return made
+
+
+def finish(house: House, key: str) -> KeyVersion | None:
+    """Say in the log that a key was rotated, where whoever did it died before that, or never heard that it was done; None where
+    there is nothing to say. Raises as `rotate`."""
+    made = house.door.key_version(key)
+    with house.database.read() as session:
+        if made.version <= _known(session, key):
+            return None
+    _say(house, key, "system", made)
+    return made
+
+
+def _say(house: House, key: str, actor: str, made: KeyVersion) -> None:
     detail: dict[str, object] = {"version": made.version, "used_from": made.used_from.isoformat()}
     if key == "audit":
         detail["key"] = house.door.audit_keys()[-1]
-    entry = house.database.write(lambda s: _done(s, house, key, actor, detail))
+    entries = house.database.write(lambda s: _done(s, house, key, actor, made, detail))
     if key == "audit":
-        audit.covered(house, entry, house.settings.approvals.log_stalled)
+        audit.covered(house, entries, house.settings.approvals.log_stalled)
         keys.learn(house)
-    return made
 
 
 def _begun(session: Session, house: House, key: str, actor: str) -> None:
     """Whoever dies from here on leaves a row that finishes it."""
     now = house.clock()
     audit.append(session, kind="key.rotating", actor=actor, subject=key, detail={}, at=now)
-    if key == "payload":
-        enqueue(session, REWRAP, "all", now + UNFINISHED)
+    enqueue(session, FINISH, key, now + UNFINISHED)
 
 
-def _done(session: Session, house: House, key: str, actor: str, detail: Mapping[str, object]) -> str:
+def _done(
+    session: Session, house: House, key: str, actor: str, made: KeyVersion, detail: Mapping[str, object]
+) -> list[str]:
+    """None where another has said it meanwhile."""
+    if made.version <= _known(session, key):
+        return []
     now = house.clock()
     if key == "payload":
         enqueue(session, REWRAP, "all", now)
-    return audit.append(session, kind="key.rotated", actor=actor, subject=key, detail=detail, at=now)
+    return [audit.append(session, kind="key.rotated", actor=actor, subject=key, detail=detail, at=now)]
+
+
+def _known(session: Session, key: str) -> int:
+    """The newest version that the log speaks of; the first is not announced."""
+    said = session.scalars(select(Entry.body).where(Entry.kind == "key.rotated", Entry.subject == key))
+    return max((int(json.loads(body)["detail"]["version"]) for body in said), default=1)
 
 
 def plan(house: House) -> None:
@@ -117,6 +152,12 @@ def _by_age(house: House, row: Due) -> datetime:
     return min(max(due(house, row.key, made), now + SETTLED), now + AGAIN)
 
 
+def _finish(house: House, row: Due) -> None:
+    """What was begun and refused leaves nothing to finish."""
+    if row.key in KEYS:
+        finish(house, row.key)
+
+
 def _rewrap(house: House, _row: Due) -> datetime | None:
     """Again at once while there is more; once more after what was moved has settled; at last the older versions are retired."""
     now, newest = house.clock(), house.door.key_version("payload")
@@ -125,16 +166,25 @@ def _rewrap(house: House, _row: Due) -> datetime | None:
         return now + (SOON if moved else AGAIN)
     if moved:
         return now + SETTLED
-    if newest.oldest == newest.version:
-        return None
-    if now < newest.since + RETIRED:
-        return newest.since + RETIRED
-    if not _any_old(house, newest.version):
+    if newest.oldest < newest.version:
+        if now < newest.since + RETIRED:
+            return newest.since + RETIRED
+        if _any_old(house, newest.version):
+            return None
         house.door.retire_payload()
-        house.database.write(lambda s: audit.append(
-            s, kind="key.retired", actor="system", subject="payload", detail={"before": newest.version}, at=now
-        ))
+    elif newest.version == 1 or _retired(house, newest.version):
+        return None
+    house.database.write(lambda s: audit.append(
+        s, kind="key.retired", actor="system", subject="payload", detail={"before": newest.version}, at=now
+    ))
     return None
+
+
+def _retired(house: House, before: int) -> bool:
+    """Whether the log says so. Whoever had them retired may have died before it did."""
+    with house.database.read() as session:
+        said = session.scalars(select(Entry.body).where(Entry.kind == "key.retired", Entry.subject == "payload")).all()
+    return any(json.loads(body)["detail"]["before"] >= before for body in said)
 
 
 def _batches(house: House, version: int) -> tuple[int, bool]:
@@ -177,4 +227,4 @@ def _move(session: Session, rows: Sequence[tuple[str, str, str]], fresh: Mapping
     )
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {KIND: _by_age, REWRAP: _rewrap}
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {KIND: _by_age, FINISH: _finish, REWRAP: _rewrap}
