@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -62,7 +63,10 @@ class BrowserKeys:
 class PushService:
     port: int = 0
     status: int = 201
+    answer: bytes = b""
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    """Host and path of each."""
 
     @property
     def netloc(self) -> str:
@@ -73,13 +77,14 @@ class PushService:
         return f"https://{self.netloc}/send/abc"
 
 
-def _certificate(folder: Path) -> Path:
+def certificate(folder: Path, *names: str) -> Path:
+    """Of 127.0.0.1, and of these names: key and certificate in one file."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "push")])
     made = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
         .not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, names)]), False)
         .add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256())
     )
     pem = folder / "push.pem"
@@ -89,17 +94,19 @@ def _certificate(folder: Path) -> Path:
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[PushService, Path]]:
-    """The service, and the certificate to believe."""
-    service, pem = PushService(), _certificate(folder)
+def serve(folder: Path, *names: str) -> Iterator[tuple[PushService, Path]]:
+    """The service, which goes by these names too, and the certificate to believe."""
+    service, pem = PushService(), certificate(folder, *names)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            service.asked.append((self.headers["Host"], urlsplit(self.path).path))
             service.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(service.status)
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", str(len(service.answer)))
             self.end_headers()
+            self.wfile.write(service.answer)
 
         def log_message(self, *_args: Any) -> None:
             return

@@ -6,14 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from email import message_from_bytes
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.webapp.notices.mail_parts import serve as serve_mail
 from tests.webapp.notices.parts import OWN, serve
+from tests.webapp.notices.push_parts import PushService
+from tests.webapp.notices.push_parts import serve as serve_tls
 from vault.secret import Secret
 from webapp.config_notices import Notices
 from webapp.errors import LimitReached
@@ -50,8 +54,12 @@ def test_a_message_arrives_as_it_was_written() -> None:
 
 
 IN_ONE = (
-    "import json, sys\n"
+    "import json, socket, sys\n"
     "from ipaddress import ip_network\n"
+    "known, (port, names) = socket.getaddrinfo, json.loads(sys.argv[1])\n"
+    "def found(host, at, *more):\n"
+    "    return known(*(('127.0.0.1', port if at == 443 else at) if host in names else (host, at)), *more)\n"
+    "socket.getaddrinfo = found\n"
     "from webapp.notices.egress import Guard, answered\n"
     "guard = Guard([])\n"
     "sys.addaudithook(guard)\n"
@@ -59,13 +67,15 @@ IN_ONE = (
     "    guard.refused, guard.networks = False, [ip_network(one) for one in case['networks']]\n"
     "    print(json.dumps(answered(case, guard)))\n"
 )
-"""One process for several requests: each that is started takes a second."""
+"""One process for several requests: each that is started takes a second. Some names lead it to this machine, and their port for
+HTTPS to one of ours."""
 
 
-def in_one(cases: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def in_one(cases: Sequence[dict[str, Any]], port: int = 0, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     asked = json.dumps([{"title": "t", "body": "b", "schemes": Notices().schemes, "networks": [], **case} for case in cases])
     done = subprocess.run(
-        [sys.executable, "-c", IN_ONE], input=asked, capture_output=True, text=True, cwd=outward.ROOT, check=False
+        [sys.executable, "-c", IN_ONE, json.dumps([port, names])], input=asked, capture_output=True, text=True, cwd=outward.ROOT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -81,6 +91,70 @@ def test_nothing_inside_is_reached_by_its_number_its_name_or_a_redirect() -> Non
         ])
         assert [number["why"], name["why"], redirected["why"]] == ["inside"] * 3
         assert (len(first.got), service.got) == (1, [])
+
+
+TEAMS = "prod-15.uksouth.logic.azure.com"
+HOSTS = ("hooks.slack.com", "events.pagerduty.com", TEAMS, "elsewhere.example")
+NAMED = {
+    "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#desk":
+        ("hooks.slack.com", "/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"),
+    f"pagerduty://{'i' * 32}@{'k' * 32}": ("events.pagerduty.com", "/v2/enqueue"),
+    f"workflows://{TEAMS}/643e69f83c8944/8KDLdk": (TEAMS, "/workflows/643e69f83c8944/triggers/manual/paths/invoke"),
+}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PushService, Path]]:
+    """Where Slack, PagerDuty and Teams are, to the process that sends, and the certificate of each but one."""
+    with serve_tls(tmp_path, *HOSTS[:-1]) as (service, pem):
+        for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+            monkeypatch.setenv(name, str(pem))
+        service.status, service.answer = 200, b"ok"
+        yield service, pem
+
+
+def test_slack_pagerduty_teams_and_mail_are_sent_what_was_written_and_where_they_are_inside_nothing(
+    hub: tuple[PushService, Path]
+) -> None:
+    """Each as its own plugin sends it, by TLS with a certificate of that very name; mail by STARTTLS, or in clear in the
+    operator's own network."""
+    service, pem = hub
+    with serve_mail() as clear, serve_mail(pem) as safe:
+        mails = [
+            f"{scheme}://127.0.0.1:{one.port}/?from=app@desk.example&to=bob@desk.example&smtp=127.0.0.1{more}"
+            for scheme, one, more in (("mailtos", safe, ""), ("mailto", clear, "&mode=insecure"))
+        ]
+        wanted = [*NAMED, *mails]
+        found = in_one([
+            {"do": "send", "url": url, "title": MESSAGE.title, "body": MESSAGE.body, "networks": networks}
+            for networks in (["127.0.0.1/32"], []) for url in wanted
+        ], service.port, HOSTS)
+        assert [one["why"] for one in found] == [""] * len(wanted) + ["inside"] * len(wanted), found
+        assert service.asked == list(NAMED.values())
+        for _, body in service.got:
+            assert MESSAGE.title in body.decode()
+            assert "1 at Harbour Bank" in body.decode()
+            assert "http://localhost:8000/actions" in body.decode()
+        for mail, encrypted in ((safe, True), (clear, False)):
+            assert (mail.to, mail.encrypted) == (["bob@desk.example"], [encrypted])
+            sent = message_from_bytes(mail.got[0])
+            assert (sent["Subject"], sent["From"], sent["To"]) == (MESSAGE.title, "app@desk.example", "bob@desk.example")
+            assert "1 at Harbour Bank (money)" in (sent.get_payload(decode=True) or b"").decode()
+
+
+def test_mail_goes_out_of_the_process_that_sends_and_nothing_to_whom_the_certificate_is_not_of(
+    hub: tuple[PushService, Path]
+) -> None:
+    """Attack: whoever answers for the name has a certificate that is believed, for another."""
+    service, pem = hub
+    with serve_mail(pem) as mail:
+        to = f"mailtos://127.0.0.1:{mail.port}/?from=app@desk.example&to=bob@desk.example&smtp=127.0.0.1"
+        assert outward.send(Notices(networks=OWN), Secret(to), MESSAGE) == outward.Answer()
+        assert (mail.to, mail.encrypted) == (["bob@desk.example"], [True])
+        lied = [f"workflows://{HOSTS[-1]}/643e69f83c8944/8KDLdk", to.replace("smtp=127.0.0.1", f"smtp={HOSTS[-1]}")]
+        found = in_one([{"do": "send", "url": url, "networks": OWN} for url in lied], service.port, HOSTS)
+        assert [one["why"] for one in found] == ["away"] * 2, found
+        assert (service.got, len(mail.got)) == ([], 1)
 
 
 def test_what_the_service_refused_is_told_by_its_number_and_nothing_of_the_address() -> None:
@@ -99,7 +173,9 @@ REFUSED = {
 }
 TAKEN = (
     "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#desk", "ntfys://ntfy.example/desk", "mailtos://ada:secret@example.com",
-    "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ", f"pagerduty://{'i' * 32}@{'k' * 32}",
+    f"workflows://{TEAMS}:443/643e69f83c8944/8KDLdk",
+    f"https://{TEAMS}:443/workflows/643e69f83c8944/triggers/manual/paths/invoke?api-version=2016-06-01&sig=8KDLdk",
 )
 
 
