@@ -77,6 +77,8 @@ def _settle(session: Session, delivery: Delivery, channel: Channel, answer: Answ
     waiting = update(Delivery).where(Delivery.id == delivery.id, Delivery.state == "waiting")
     if changed(session.execute(waiting.values(**values), execution_options={"synchronize_session": False})) == 1:
         channels.note(session, channel, answer, now)
+        if answer.good:
+            telling.sent(session, delivery.about, now)
 
 
 def _given_up(session: Session, delivery: Delivery, now: datetime) -> None:

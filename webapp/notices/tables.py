@@ -108,10 +108,22 @@ class Delivery(Base):
     key: Mapped[str]
     message: Mapped[dict[str, Any]]
     """How many of which: `words.written`."""
+    about: Mapped[list[str]]
+    """The actions that it counts as waiting: their ids, for their history alone. It is not sent."""
     state: Mapped[str]
     tries: Mapped[int]
     made_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class Sent(Base):
+    """An action of which a message went out: its history says so once, whoever else is told, and by however many channels."""
+
+    __tablename__ = "notice_sent"
+    __table_args__ = (Index("ix_notice_sent_at", "at"),)
+
+    action: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
 
 
 class Looked(Base):

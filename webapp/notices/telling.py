@@ -10,6 +10,7 @@ from typing import cast
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from webapp import audit
 from webapp.config import Settings
 from webapp.db.due import enqueue
 from webapp.db.once import insert_once
@@ -17,7 +18,7 @@ from webapp.ids import new_id
 from webapp.notices import preferences, words
 from webapp.notices.looking import still
 from webapp.notices.rules import Event, Kind, due
-from webapp.notices.tables import Channel, Delivery, Notice
+from webapp.notices.tables import Channel, Delivery, Notice, Sent
 from webapp.notices.words import Told
 
 SEND = "notices.send"
@@ -66,14 +67,22 @@ def _deliver(session: Session, whom: str, told: Sequence[Notice], now: datetime)
     message = words.written(Told(row.kind, row.server, row.cls) for row in told)
     parts = sorted(f"{row.id} {row.at.isoformat()}" for row in told)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    made = 0
+    about, made = sorted({row.about for row in told if row.kind in WAITS}), 0
     for channel in session.scalars(select(Channel.id).where(Channel.whom == whom)).all():
         delivery = new_id("dlv")
-        if insert_once(session, Delivery, id=delivery, channel=channel, key=key, message=message, state="waiting", tries=0,
-                       made_at=now, ended_at=None):
+        if insert_once(session, Delivery, id=delivery, channel=channel, key=key, message=message, about=about, state="waiting",
+                       tries=0, made_at=now, ended_at=None):
             enqueue(session, SEND, delivery, now)
             made += 1
     return made
+
+
+def sent(session: Session, about: Sequence[str], now: datetime) -> None:
+    """One of these actions' messages was taken: the first of each is in its history. That it was, and no more: how many were
+    told, by what, and who had it put off is between each of them and us. In one order for all: two at once wait, and go on."""
+    for action in sorted(about):
+        if insert_once(session, Sent, action=action, at=now):
+            audit.append(session, kind="action.told", actor="system", subject=action, at=now, detail={})
 
 
 def _end(session: Session, ids: Sequence[str], now: datetime) -> None:
@@ -94,3 +103,4 @@ def clean(session: Session, now: datetime, kept: timedelta) -> None:
     """Forget what was told long ago. What could still be noted again is younger than that."""
     session.execute(delete(Delivery).where(Delivery.made_at < now - kept, Delivery.state != "waiting"))
     session.execute(delete(Notice).where(Notice.at < now - kept, Notice.ended_at.is_not(None)))
+    session.execute(delete(Sent).where(Sent.at < now - kept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from sqlalchemy.orm import Session
 from tests.clock import Clock
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, draft, forge, held
 from tests.webapp.notices.parts import Service, channel, due, look, person, send_all
+from webapp.audit.tables import Entry
 from webapp.ids import new_id
 from webapp.notices import jobs, outward, preferences, words
 from webapp.notices.tables import Channel, Delivery, Notice
@@ -244,6 +246,61 @@ def test_a_worker_that_died_after_sending_tries_once_more_and_one_that_did_not_d
     house.database.write(lambda s: s.execute(update(Delivery).values(state="waiting")))
     jobs.send(house, row)
     assert len(service.got) == 2
+
+
+def _logged(house: House) -> list[tuple[str, str, dict[str, object]]]:
+    with house.database.read() as session:
+        found = session.scalars(select(Entry).where(Entry.kind == "action.told").order_by(Entry.id)).all()
+        return [(one.subject, one.actor, json.loads(one.body)["detail"]) for one in found]
+
+
+def test_the_first_message_that_is_taken_is_in_the_actions_history_and_nothing_of_whom_it_told(
+    house: House, service: Service, clock: Clock
+) -> None:
+    """Once, when a service took it: not when it was made, nor by each channel, nor again before it lapses. What was not told is
+    not there, and an outcome that is told is no message to those who may decide."""
+    ada, bob, cy = person(house, "Ada"), person(house, "Bob", ["finance"]), person(house, "Cy", ["finance"])
+    first, second, _ = _orders()
+    one = held(house, draft(house, ada, order=first))
+    for whom in (ada, bob, cy):
+        channel(house, whom, service.url)
+    look(house)
+    service.status = 503
+    send_all(house)
+    assert _logged(house) == []
+    clock.forward(minutes=1)
+    service.status = 200
+    send_all(house)
+    assert _logged(house) == [(one, "system", {})]
+    clock.forward(hours=3, minutes=45)
+    look(house)
+    _prefer(house, bob, kinds=[])
+    _prefer(house, cy, kinds=[])
+    other = held(house, draft(house, ada, order=second))
+    look(house)
+    forge(house, other, state="uncertain", changed_at=clock.now)
+    look(house)
+    send_all(house)
+    assert _titles(house)[-1] == "Counterseal: 1 action has an uncertain outcome"
+    assert _logged(house) == [(one, "system", {})]
+
+
+@pytest.mark.both
+def test_of_two_messages_taken_at_once_one_is_the_first(house: House, service: Service) -> None:
+    ada, bob, cy = person(house, "Ada"), person(house, "Bob", ["finance"]), person(house, "Cy", ["finance"])
+    for whom in (bob, cy):
+        channel(house, whom, service.url)
+    actions = {held(house, draft(house, ada, order=order)) for order in _orders()}
+    look(house)
+    threads = [threading.Thread(target=jobs.send, args=(house, row)) for row in due(house, "notices.send")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    with house.database.read() as session:
+        assert session.scalars(select(Delivery.state)).all() == ["sent", "sent"]
+    told = [subject for subject, _, _ in _logged(house)]
+    assert (set(told), len(told)) == (actions, 3)
 
 
 @pytest.mark.both

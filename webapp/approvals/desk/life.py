@@ -21,7 +21,8 @@ NOISE = ("action.claimed", "action.released", "action.snoozed", "action.unsnooze
 NOISES = 100
 """What people can do again and again is read apart from the rest, these many of it: it pushes nothing else out."""
 WORDS = {
-    "held": said("Held, and put before those who may decide"), "told": said("Those who may decide were told"),
+    "held": said("Held, and put before those who may decide"),
+    "told": said("Sent: the first message about it went out to those who may decide"),
     "approved": said("Everything that it needs was given"), "executing": said("Under way: sent once"), "done": said("Done"),
     "failed": said("Failed"), "uncertain": said("Uncertain: no answer came"), "rejected": said("Rejected"),
     "expired": said("Lapsed"), "withdrawn": said("Withdrawn"), "void": said("Void: what it depended on changed"),

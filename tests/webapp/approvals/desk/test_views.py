@@ -15,7 +15,8 @@ from tests.clock import Clock
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.desk.parts import put, row
 from tests.webapp.approvals.parts import CONFIRM, ORDER, Server, action, decide, draft, forge, held
-from webapp.approvals import seen
+from tests.webapp.notices.parts import Service, channel, look, send_all
+from webapp.approvals import execution, seen
 from webapp.approvals.tables import Decision
 from webapp.audit.tables import Entry
 from webapp.web.house import House
@@ -161,26 +162,39 @@ def test_an_export_is_recorded_and_has_what_the_person_may_see_as_text(house: Ho
     assert kinds(house, bob.person).count("actions.exported") == 3
 
 
-def test_an_actions_life_is_told_to_those_who_may_see_it(house: House, someone: Enrol, server: Server, clock: Clock) -> None:
+def test_an_actions_life_is_told_to_those_who_may_see_it(
+    house: House, someone: Enrol, server: Server, clock: Clock, service: Service
+) -> None:
+    """From the message that went out, by way of who saw and opened it, to what was decided and what it did."""
     ada, _ = someone("ada")
     bob, key = someone("bob", ["finance"])
     eve, _ = someone("eve")
+    for _ in range(2):
+        channel(house, bob.person, service.url)
     one = held(house, draft(house, ada.person))
+    clock.forward(minutes=1)
+    look(house)
+    assert send_all(house) == [None, None]
+    clock.forward(minutes=1)
     bob.get("/actions")
     clock.forward(minutes=1)
     bob.get(f"/actions/{one}")
     clock.forward(minutes=1)
     bob.get(f"/actions/{one}")
     decide(bob, key, one)
+    clock.forward(minutes=1)
+    execution.run(house, one, server, lambda *_: None)
     with house.database.read() as session:
         marks = seen.first(session, one)
     assert [mark.person for mark in marks] == [bob.person]
     assert marks[0].opened_at is not None
     assert marks[0].listed_at is not None
     assert (marks[0].opened_at - marks[0].listed_at).total_seconds() == 60
-    text = re.sub(r"<[^>]+>|\s+", " ", ada.get(f"/actions/{one}/life").text)
-    for words in ("Held, and put before", "Listed for Bob", "Opened by Bob", "Approved by passkey", "Everything that it needs"):
-        assert words in " ".join(text.split()), words
+    text = " ".join(re.sub(r"<[^>]+>|\s+", " ", ada.get(f"/actions/{one}/life").text).split())
+    order = ("Held, and put before", "Sent: the first message", "Listed for Bob", "Opened by Bob", "Approved by passkey",
+             "Everything that it needs", "Under way: sent once", "Done")
+    assert sorted(order, key=text.find) == list(order), text
+    assert [text.count(words) for words in order] == [1] * len(order), text
     assert "Everything that happened to it" in bob.get(f"/actions/{one}").text
     assert eve.get(f"/actions/{one}/life").status_code == 404
 

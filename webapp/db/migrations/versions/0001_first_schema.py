@@ -525,6 +525,14 @@ def upgrade() -> None:
     sa.CheckConstraint('(quiet_first IS NULL) = (quiet_last IS NULL)', name=op.f('ck_notice_preference_quiet')),
     sa.PrimaryKeyConstraint('whom', name=op.f('pk_notice_preference'))
     )
+    op.create_table('notice_sent',
+    sa.Column('action', sa.String(), nullable=False),
+    sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('action', name=op.f('pk_notice_sent'))
+    )
+    with op.batch_alter_table('notice_sent', schema=None) as batch_op:
+        batch_op.create_index('ix_notice_sent_at', ['at'], unique=False)
+
     op.create_table('oauth_assertion',
     sa.Column('hash', sa.LargeBinary(), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
@@ -857,6 +865,7 @@ def upgrade() -> None:
     sa.Column('channel', sa.String(), nullable=False),
     sa.Column('key', sa.String(), nullable=False),
     sa.Column('message', sa.JSON(), nullable=False),
+    sa.Column('about', sa.JSON(), nullable=False),
     sa.Column('state', sa.String(), nullable=False),
     sa.Column('tries', sa.Integer(), nullable=False),
     sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
@@ -1166,6 +1175,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_oauth_assertion_expires_at'))
 
     op.drop_table('oauth_assertion')
+    with op.batch_alter_table('notice_sent', schema=None) as batch_op:
+        batch_op.drop_index('ix_notice_sent_at')
+
+    op.drop_table('notice_sent')
     op.drop_table('notice_preference')
     op.drop_table('notice_looked')
     with op.batch_alter_table('notice_channel', schema=None) as batch_op:
