@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select, update
@@ -16,6 +17,7 @@ from tests.webapp.notices.parts import Service, channel, due, look, person, send
 from webapp.audit.tables import Entry
 from webapp.ids import new_id
 from webapp.notices import jobs, outward, preferences, words
+from webapp.notices.rules import DAY
 from webapp.notices.tables import Channel, Delivery, Notice
 from webapp.people import suspension
 from webapp.people.tables import Delegation, Person
@@ -246,6 +248,48 @@ def test_a_worker_that_died_after_sending_tries_once_more_and_one_that_did_not_d
     house.database.write(lambda s: s.execute(update(Delivery).values(state="waiting")))
     jobs.send(house, row)
     assert len(service.got) == 2
+
+
+def test_quiet_hours_in_a_persons_own_zone_keep_a_message_until_they_end(house: House, service: Service, clock: Clock) -> None:
+    """Stored for two people in the same words: for whom it is another time of day, it is not quiet. What would lapse before the
+    end is told at once."""
+    zone, zones = ZoneInfo("Asia/Kathmandu"), {"Bob": "Asia/Kathmandu", "Cy": "UTC"}
+    ada, bob, cy = person(house, "Ada"), *(person(house, name, ["finance"], zones[name]) for name in zones)
+    clock.now = clock.now.replace(minute=7, second=0, microsecond=0)
+    here = clock.now.astimezone(zone)
+    quarter = (here.hour * 60 + here.minute) // 15 * 15
+    end = clock.now - timedelta(minutes=here.minute % 15) + timedelta(hours=2)
+    for one in (bob, cy):
+        channel(house, one, service.url)
+        _prefer(house, one, quiet_first=(quarter - 60) % DAY, quiet_last=(quarter + 120) % DAY)
+    first, second, third = _orders()
+    held(house, draft(house, ada, order=first))
+    look(house)
+    assert _told(house) == [(cy, "sent")]
+    clock.forward(seconds=1)
+    held(house, draft(house, ada, order=second), within=3600)
+    look(house)
+    assert set(_told(house)[1:]) == {(bob, "sent"), (cy, "sent")}
+    clock.now = end - timedelta(seconds=1)
+    look(house)
+    assert _told(house)[3:] == []
+    clock.now = end
+    look(house)
+    assert _told(house)[3:] == [(bob, "sent")]
+    assert _titles(house)[-1] == "Counterseal: 1 action waits for approval"
+    clock.forward(seconds=1)
+    held(house, draft(house, ada, order=third))
+    look(house)
+    assert set(_told(house)[4:]) == {(bob, "sent"), (cy, "sent")}
+    assert len(service.got) == 6
+
+
+def _told(house: House) -> list[tuple[str, str]]:
+    """Whom each message went to, after every one was tried."""
+    send_all(house)
+    with house.database.read() as session:
+        found = select(Channel.whom, Delivery.state).join(Channel, Channel.id == Delivery.channel)
+        return [(whom, state) for whom, state in session.execute(found.order_by(Delivery.made_at, Channel.whom))]
 
 
 def _logged(house: House) -> list[tuple[str, str, dict[str, object]]]:
