@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.asking import Asking
 from tests.clock import Clock
+from tests.figures import Figures
 from tests.rotating_parts import Near
 from tests.vault_nodes import Nodes, printed, settings
 from vault import files, secret_ids
@@ -98,6 +100,38 @@ def test_the_old_one_logs_in_until_the_new_one_has_and_no_other_keepers_is_ended
         assert logs_in(other, theirs), "another keeper's is another's"
         assert others.read_text() == theirs
         assert one.kv.read("app/nothing") is None, "and what was logged in goes on"
+
+
+def test_no_request_fails_while_it_is_replaced_twice_and_the_old_ones_are_ended(
+    there: Path, nodes: Nodes, tmp_path: Path, clock: Clock, figures: Figures
+) -> None:
+    """A keeper that works, others that start at any moment with what the file holds, and one that logs in anew each time."""
+    with keeper_with(nodes, tmp_path / "a", clock) as (keeper, file):
+        def starts() -> None:
+            fresh = make(keeper.settings, clock)
+            try:
+                fresh.kv.update("people/load", lambda old: ({"n": (old or {"n": 0})["n"] + 1}, None))
+            finally:
+                fresh.vault.wire.close()
+
+        role = AppRole(keeper.settings.role_id, lambda: Secret(file.read_text()), keeper.settings.mount)
+        asking = Asking({
+            "works": lambda: keeper.kv.read("people/load"), "starts": starts, "starts too": starts,
+            "logs in": lambda: keeper.vault.enter(role),
+        })
+        first = file.read_text()
+        with asking.running():
+            for _ in range(2):
+                asking.more()
+                until = datetime.fromisoformat(str(secret_ids.rotate(keeper, {})["old_until"]))
+                asking.more()
+                clock.now = until + timedelta(minutes=30)  # nobody has read the file from before any more
+                secret_ids.by_age(keeper)
+                asking.more()
+                assert beside(file) == set()
+                clock.forward(hours=2)
+        asking.none_failed(figures, "a keeper's secret-id was replaced")
+        assert not logs_in(keeper, first)
 
 
 def test_it_is_replaced_by_age_and_before_half_of_a_life_that_the_role_gives_it(
