@@ -104,12 +104,14 @@ class Broker(BaseModel):
 
 
 class Rotation(BaseModel):
-    """Keys in the vault are replaced by themselves."""
+    """Keys in the vault, and refresh tokens that would end unused, are replaced by themselves."""
 
     keys_days: int = Field(default=90, ge=1, le=3650)
     """How old a version of a key gets."""
     ca_days: int = Field(default=365, ge=1, le=3000)
     """How old the authority for client certificates gets before the next one is made. Each lives for ten years."""
+    renewals_per_minute: int = Field(default=30, ge=1, le=1000)
+    """Of accounts at one provider, in each worker: what was due while no worker ran is not asked for all at once."""
 
 
 class Incidents(BaseModel):

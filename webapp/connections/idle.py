@@ -22,9 +22,8 @@ RENEW, LOOK = "connections.renew", "connections.renewals"
 DAILY = timedelta(days=1)
 JITTER = 0.2
 """Of half the time: accounts that were connected on one day are not renewed at one moment."""
-A_MINUTE = 30
-"""Renewals at one provider, in each worker: what was due while no worker ran is not asked for all at once."""
 LATER = timedelta(minutes=1)
+"""What is beyond the pace (`rotation.renewals_per_minute`) waits for so long."""
 CHUNK = 500
 
 
@@ -83,7 +82,7 @@ def renew(house: House, due: Due) -> datetime | None:
         return None
     if at > house.clock():
         return at
-    if not PACE.may(row.provider, house.clock()):
+    if not PACE.may(row.provider, house.clock(), house.settings.rotation.renewals_per_minute):
         return house.clock() + LATER
     health_check.tried(house, row)
     return renew_at(facts, row.id, house.clock())
@@ -95,13 +94,13 @@ class Pace:
     def __init__(self) -> None:
         self._minute, self._counts, self._lock = 0, dict[str, int](), threading.Lock()
 
-    def may(self, provider: str, now: datetime) -> bool:
+    def may(self, provider: str, now: datetime, most: int) -> bool:
         with self._lock:
             minute = int(now.timestamp()) // 60
             if minute != self._minute:
                 self._minute, self._counts = minute, {}
             self._counts[provider] = self._counts.get(provider, 0) + 1
-            return self._counts[provider] <= A_MINUTE
+            return self._counts[provider] <= most
 
 
 PACE = Pace()

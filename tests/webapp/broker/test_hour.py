@@ -1,5 +1,8 @@
-"""An hour in which every account is renewed once, by two workers of which one is killed every minute: nobody's renewal is late by
-more than its jitter, no refresh token is lost, and none is shown twice.
+"""An hour in which every account is renewed once, for its refresh token would end unused, by two workers of which one is killed
+every minute: nobody's renewal is late by more than its jitter, no refresh token is lost, and none is shown twice.
+
+The rows are the schedule's own (`webapp.connections.idle`): each account is due when the product says so of an account that was
+connected when this one was, and its pace is the one that operators set, here one that lets ten thousand through in an hour.
 
 The hour is a file that the workers take for their clock (`tests.hour`). The test moves it, faster than time passes, but not while
 work that is due waits for workers that are alive: so a slow machine is no reason to fail, and what makes a renewal late is the
@@ -30,11 +33,12 @@ from tests.keeper_parts import KeeperParts
 from tests.scripted_provider import Scripted
 from tests.scripted_provider import serve as scripted
 from tests.vault.accounts import name_of
+from vault.providers import catalogue
 from vault.record import Record, fingerprint
 from vault.renewal import load, save
 from vault.secret import Secret
 from vault.table import Keeper
-from webapp.connections.health_check import TRY
+from webapp.connections import idle
 from webapp.connections.tables import Connection
 from webapp.db import Database
 from webapp.db.due import Due
@@ -42,10 +46,10 @@ from webapp.ids import new_id
 
 JITTER = timedelta(minutes=5)
 """How late a renewal may be. The claim of a worker that was killed lives for two minutes (`webapp.jobs.CLAIM`)."""
-KILLED_EVERY = timedelta(minutes=1)
+KILLED_EVERY, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCOPES = ("accounts:read", "payees:read", "payments:send")
 PROVIDER = "hour"
-FACTS = "{extends: harbour, revoke_style: none, revoke_effect: none, ends_access: false}"
+FACTS = "{extends: harbour, revoke_style: none, revoke_effect: none, ends_access: false, refresh_idle_days: 1}"
 """Renewals alone are counted here: it cannot be told of tokens that nobody uses any more."""
 TICK = 0.05
 """Seconds of the real time between two looks."""
@@ -97,8 +101,10 @@ class Hour:
         self.told.append(to)
 
     def left(self) -> int:
+        """The next time of one that was renewed is hours from now."""
         with self.database.read() as session:
-            return session.scalar(select(func.count()).select_from(Due)) or 0
+            due = select(func.count()).select_from(Due).where(Due.run_at < self.began + 2 * HOUR)
+            return session.scalar(due) or 0
 
     def waiting(self) -> int:
         """What was due a while ago, and is not in the hands of somebody who died."""
@@ -138,8 +144,9 @@ class Hour:
 
 
 def accounts(keeper: Keeper, database: Database, provider: Scripted, count: int, length: timedelta) -> dict[str, datetime]:
-    """In the vault and in the database as a consent leaves them, each with a due time in this hour."""
+    """In the vault and in the database as a consent leaves them, long enough ago for each to be due in this hour."""
     began, spread = datetime.now(UTC), random.Random(count)
+    facts = catalogue.load(keeper.settings.instance, local=True)[PROVIDER]
 
     def one(number: int) -> tuple[str, str, datetime]:
         connection, token = name_of("con"), str(provider.issue(" ".join(SCOPES))["refresh_token"])
@@ -148,21 +155,24 @@ def accounts(keeper: Keeper, database: Database, provider: Scripted, count: int,
             scopes=SCOPES, status="active", refresh=Secret(token), print=fingerprint(Secret(token)),
         )
         save(keeper, connection, record, 0)
-        return connection, token, began + length * spread.random()
+        after = idle.renew_at(facts, connection, began)
+        assert after is not None
+        return connection, token, began + length * spread.random() - (after - began)
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(one, range(count)))
     rows = [
         {"id": connection, "person": f"per_{number}", "provider": PROVIDER, "account": f"acc-{number}", "name": "",
-         "label": f"Account {number}", "scopes": list(SCOPES), "status": "active", "created_at": began, "connected_at": began}
-        for number, (connection, _token, _at) in enumerate(made)
+         "label": f"Account {number}", "scopes": list(SCOPES), "status": "active", "created_at": at, "connected_at": at}
+        for number, (connection, _token, at) in enumerate(made)
     ]
+    when = {token: idle.renew_at(facts, connection, at) for connection, token, at in made}
     due = [
-        {"id": new_id("due"), "kind": TRY, "key": connection, "run_at": at, "payload": {}, "attempts": 0}
-        for connection, _token, at in made
+        {"id": new_id("due"), "kind": idle.RENEW, "key": connection, "run_at": when[token], "payload": {}, "attempts": 0}
+        for connection, token, _at in made
     ]
     database.write(lambda s: (s.execute(insert(Connection), rows), s.execute(insert(Due), due)))
-    return {token: at for _connection, token, at in made}
+    return {token: at for token, at in when.items() if at is not None}
 
 
 @pytest.fixture
@@ -231,8 +241,7 @@ def test_ten_thousand_accounts_in_an_hour(
     begun: Callable[[int, timedelta], Hour], inside: Keeper, provider: Scripted, figures: Figures
 ) -> None:
     """Takes five to ten minutes on two quiet cores: ten thousand renewals, each with all that a real one writes."""
-    length = timedelta(hours=1)
-    hour = begun(10_000, length)
-    passed(hour, inside, provider, length, 12, figures)
+    hour = begun(10_000, HOUR)
+    passed(hour, inside, provider, HOUR, 12, figures)
     assert hour.killed == 59
     assert hour.slowest() < 60, "the workers keep up with a real hour"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -100,10 +101,29 @@ def test_a_provider_that_refuses_ends_the_account_and_the_person_is_told(
 def test_the_pace_is_bounded_for_each_provider(clock: Clock) -> None:
     pace = idle.Pace()
     clock.now = clock.now.replace(second=0)
-    assert [pace.may("a", clock()) for _ in range(idle.A_MINUTE + 5)].count(True) == idle.A_MINUTE
-    assert pace.may("b", clock())
+    assert [pace.may("a", clock(), 30) for _ in range(35)].count(True) == 30
+    assert pace.may("b", clock(), 30)
     clock.forward(minutes=1)
-    assert pace.may("a", clock())
+    assert pace.may("a", clock(), 30)
+
+
+@ONE
+def test_what_is_beyond_the_pace_is_renewed_a_minute_later(
+    house: House, app: Flask, signed_in: People, provider: Scripted, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "PACE", idle.Pace())
+    limits = house.settings.rotation.model_copy(update={"renewals_per_minute": 1})
+    slow = replace(house, settings=house.settings.model_copy(update={"rotation": limits}))
+    ada = signed_in("ada")
+    first, second = (token_parts.account(house, provider, ada.person) for _ in range(2))
+    clock.forward(days=IDLE)
+    clock.now = clock.now.replace(second=0)
+    run(slow, idle.RENEW, first)
+    assert run(slow, idle.RENEW, second) == clock() + idle.LATER
+    assert len(provider.refreshes) == 1
+    clock.forward(minutes=1)
+    run(slow, idle.RENEW, second)
+    assert len(provider.refreshes) == 2
 
 
 @ONE
