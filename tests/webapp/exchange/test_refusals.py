@@ -16,6 +16,7 @@ from tests.keeper_parts import PUBLIC_URL
 from tests.scripted_provider import error as fails
 from tests.token_parts import permit
 from tests.webapp.exchange.conftest import SCOPES, Scene
+from webapp.approvals.tables import Usage
 from webapp.audit.tables import Entry
 from webapp.broker.tables import Lease
 from webapp.clients import status
@@ -210,6 +211,7 @@ def test_a_provider_that_is_down_is_a_failure_that_is_written_down(scene: Scene)
     with scene.house.database.read() as session:
         lease = session.scalars(select(Lease)).one()
         assert (lease.state, lease.outcome) == ("closed", "failed")
+        assert session.scalars(select(Usage.state).where(Usage.id == lease.id)).all() == ["released"]
 
 
 def test_own_use_needs_an_account_that_was_given_for_it(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from tests.vault.accounts import ALL, connected
 from tests.webapp.gateway.conftest import CLASSES, World, opened
 from tests.webapp.gateway.peers import Peer
 from vault.door import Door
+from webapp.approvals.tables import Usage
 from webapp.broker.tables import Lease
 from webapp.config import Settings
 from webapp.connections.tables import Connection
@@ -76,6 +77,12 @@ def leases(world: World) -> list[Lease]:
         return list(session.scalars(select(Lease).order_by(Lease.id)))
 
 
+def counted(world: World) -> list[str]:
+    """What each allowed call counts as for the caps, the first one first."""
+    with world.house.database.read() as session:
+        return list(session.scalars(select(Usage.state).order_by(Usage.id)))
+
+
 def bearer(sent: dict[str, Any]) -> str:
     return str(sent["headers"]["authorization"]).removeprefix("Bearer ")
 
@@ -99,6 +106,7 @@ def test_what_is_about_to_happen_is_written_before_the_keeper_is_asked(banked: W
         "call.allowed", "lease.planned", "call.allowed", "call.failed",
     ]
     assert leases(banked)[0].outcome == "failed"
+    assert counted(banked) == ["committed", "released"], "nothing ran of the second one"
     keeper.start_vault()
     assert banked.agent().call("echo", {"text": "x"}).status == 200
 
@@ -181,6 +189,7 @@ def test_a_server_that_is_away_sends_nothing_and_says_so(banked: World) -> None:
     assert answer.result["isError"] is True
     assert "Nothing was sent" in answer.text
     assert banked.entries("call.failed")
+    assert counted(banked) == ["released"]
 
 
 def test_a_rule_that_forbids_denies_and_says_why(tmp_path: Path, keeper: KeeperParts, peer: Peer) -> None:
