@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
@@ -79,6 +80,27 @@ def test_nobody_rejects_several_of_what_is_not_theirs(house: House, someone: Enr
     eve.send("/actions/snooze", pick=ids, until="1h")
     assert "waits for you any more" in eve.get("/actions").text
     assert all("action.snoozed" not in kinds(house, each) for each in ids)
+
+
+WORST_FIRST = ("destroy", "money lookalike", "money unreadable", "money", "send", "write")
+
+
+def test_what_is_graver_and_cannot_be_taken_back_comes_first_whenever_it_came(
+    house: House, someone: Enrol, server: Server
+) -> None:
+    """Held with the mildest first and once more with the gravest first; what is milder lapses sooner."""
+    ada, bob = someone("ada")[0], someone("bob", ["finance"])[0]
+    kind: dict[str, str] = {}
+    for number, one in enumerate((*reversed(WORST_FIRST), *WORST_FIRST)):
+        cls, sign = (*one.split(), "")[:2]
+        order = ORDER | {"reference": f"RE-{number}", "amount": "all of it" if sign == "unreadable" else "480.00"}
+        made = draft(house, ada.person, order=order)
+        used = made.facts["usage"] | ({"lookalike_of": "Nordlicht Energie GmbH"} if sign == "lookalike" else {})
+        made = replace(made, tool={**made.tool, "cls": cls}, facts={**made.facts, "usage": used})
+        kind[held(house, made, within=3600 * (len(WORST_FIRST) - WORST_FIRST.index(one)))] = one
+    listed = [kind[one] for one in re.findall(r'id="row-(act_\w+)"', bob.get("/actions").text)]
+    assert sorted(listed[2:6]) == sorted(WORST_FIRST[1:3] * 2), "both are what deceives or cannot be read"
+    assert listed[:2] + listed[6:] == [one for one in ("destroy", *WORST_FIRST[3:]) for _ in range(2)]
 
 
 def test_what_is_put_off_is_said_wherever_all_clear_would_be(
