@@ -6,19 +6,24 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.app_parts import Browser as Client
+from tests.browser_parts import chromium, faults, look_through, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import CONFIRM, ORDER, Server, action, decide, draft, held
-from webapp.approvals import execution
+from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, TWO, Server, action, decide, draft, held
+from vault.evidence import Account
+from webapp.approvals import execution, usage
 from webapp.approvals.receipt_check import verify
 from webapp.audit.keys import VerifierKey
 from webapp.people import cookies
@@ -28,7 +33,7 @@ from webapp.web.house import House
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 NAMED = {"amount": {"pointer": "/amount", "unit": "major"}, "currency": {"pointer": "/currency"},
          "recipient": {"pointer": "/payee", "kind": "text"}}
-HELSINKI = "Europe/Helsinki"
+HELSINKI, WEST = "Europe/Helsinki", "America/Los_Angeles"
 
 
 @pytest.fixture
@@ -74,13 +79,17 @@ def looked_at(page: Page, name: str) -> None:
     page.set_viewport_size(size)
 
 
+def live_in(house: House, person: str, zone: str) -> None:
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == person).values(zone=zone)))
+
+
 def _picture(page: Page, name: str) -> None:
     if folder := os.environ.get("SHOTS"):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def test_what_is_signed_what_is_context_and_what_changed_meanwhile(
-    page: Page, house: House, server: Server, tmp_path: Path
+    page: Page, house: House, someone: Enrol, server: Server, tmp_path: Path
 ) -> None:
     person: str = page.person  # type: ignore[attr-defined]
     _a_payee_that_was_paid_before(page, house, person)
@@ -88,6 +97,12 @@ def test_what_is_signed_what_is_context_and_what_changed_meanwhile(
     _drift_while_it_is_open(page, house, server, person)
     _what_was_typed_stays(page, house, server, person)
     _its_receipt(page, house, person, tmp_path)
+    _the_first_time_of_an_agent_a_tool_and_an_account(page, house, person)
+    bob = someone("bob", ["finance"])[0]
+    theirs = looking(page, house, bob)
+    _on_whose_clock_it_was_asked(theirs, house, person, bob.person)
+    _a_colleague_is_first(theirs, house, someone, person)
+    theirs.context.close()
 
 
 def _a_payee_that_was_paid_before(page: Page, house: House, person: str) -> None:
@@ -111,7 +126,7 @@ def _a_payee_that_was_paid_before(page: Page, house: House, person: str) -> None
 
 
 def _one_that_only_looks_like_it(page: Page, house: House, person: str) -> None:
-    house.database.write(lambda s: s.execute(update(Person).where(Person.id == person).values(zone=HELSINKI)))
+    live_in(house, person, HELSINKI)
     page.goto(f"/actions/{held(house, order(house, person, payee='Nоrdlicht Energie' + chr(0x200B) + ' GmbH'), CONFIRM)}")
     facts, records = page.get_by_label("What it is about"), page.get_by_role("region", name=re.compile("instance’s records"))
     expect(facts).to_contain_text("Looks like “Nordlicht Energie GmbH”")
@@ -170,3 +185,90 @@ def _its_receipt(page: Page, house: House, person: str, folder: Path) -> None:
     found = verify(raw, VerifierKey.parse(receipt["keys"]["log"][0]))
     assert any("signed this verdict on this very document" in line for line in found.verified)
     looked_at(page, "receipt")
+
+
+def _the_first_time_of_an_agent_a_tool_and_an_account(page: Page, house: House, person: str) -> None:
+    """Of an agent that never called here; then it called another tool, without the account; then this one, with it."""
+    account = Account(id="con_first", owner=person, provider="harbour", account="acc_1", label="Ada’s account")
+    records = page.get_by_role("region", name=re.compile("instance’s records"))
+    rows = [
+        ("The first that this agent does here", "The first time that this agent uses this account"),
+        ("The first time that this agent uses this tool", "The first time that this agent uses this account"),
+        ("Used this tool once before", "Used by this agent once before"),
+    ]
+    asked = []
+    for number, (agent, there) in enumerate(rows):
+        made = draft(house, person, account=account, order={**ORDER, "reference": f"F-{number}"})
+        asked.append(held(house, replace(made, client={**made.client, "id": "cli_first"}), CONFIRM))
+        page.goto(f"/actions/{asked[number]}")
+        expect(records).to_contain_text(agent)
+        expect(records).to_contain_text(there)
+        called = usage.Call(person, account["id"] if number else None, "cli_first", "bank", "send_payment" if number else "list")
+        house.database.write(lambda s, one=called: usage.record(s, one, house.clock()))
+    page.goto(f"/actions/{asked[0]}")
+    for words in rows[0]:
+        expect(records).to_contain_text(words)
+
+
+def _on_whose_clock_it_was_asked(page: Page, house: House, person: str, approver: str) -> None:
+    """To an approver in California, of what was asked for Ada in Helsinki, of an instance in UTC."""
+    live_in(house, person, HELSINKI)
+    live_in(house, approver, WEST)
+    for weekday, hour, chips in ((2, 22, ["here", "for Ada"]), (5, 12, ["here", "for Ada", "for you"]), (2, 12, ["for you"])):
+        asked = last(house.clock(), weekday, hour)
+        then = replace(house, clock=lambda at=asked: at)
+        held_id = held(then, order(house, person, reference=f"{weekday} at {hour}"), APPROVE, within=14 * 86400)
+        page.goto(f"/actions/{held_id}")
+        here, there = (asked.astimezone(ZoneInfo(zone)) for zone in (WEST, HELSINKI))
+        abroad = f"{there:%H:%M}" if there.date() == here.date() else f"{there.day} {there:%b, %H:%M}"
+        facts = page.get_by_label("What it is about")
+        expect(facts).to_contain_text(re.compile(re.escape(
+            f"Asked {here.day} {here:%b %Y, %H:%M} your time · {abroad} in Helsinki, for Ada · "
+        ) + "[0-9]+ (hours|days?) ago"))
+        expect(facts.locator(".chip", has_text="Out of hours")).to_have_text([f"Out of hours {whose}" for whose in chips])
+
+
+def _a_colleague_is_first(page: Page, house: House, someone: Enrol, person: str) -> None:
+    """Of two that are needed, theirs was one of several when the page opened, and is the last one now: it is not taken, the page
+    says what changed, what was typed is there, and pressed again it is."""
+    cleo, key = someone("cleo", ["finance"])
+    held_id = held(house, order(house, person, amount="81.00"), TWO)
+    page.goto(f"/actions/{held_id}")
+    page.get_by_text("Reject…").first.click()
+    page.locator("#decide textarea").fill("Ask me <first>.")
+    assert decide(cleo, key, held_id).status_code == 303
+    button = page.get_by_role("button", name=re.compile("^Approve .*81.00"))
+    for status in (409, 303):
+        look_through(page)
+        expect(button).not_to_have_attribute("data-asleep", re.compile(".*"))
+        with page.expect_response(f"**/actions/{held_id}/decide") as answered:
+            button.click()
+        assert answered.value.status == status
+        if status == 409:
+            since = page.get_by_role("region", name="What changed since you looked").get_by_role("row")
+            expect(since.filter(has_text="Cleo")).to_contain_text(re.compile("had not decided.*approved it", re.DOTALL))
+            expect(since.filter(has_text="What your word does")).to_contain_text("It is the last word that is needed")
+            expect(page.locator("#decide textarea")).to_have_value("Ask me <first>.")
+            assert action(house, held_id).state == "held"
+    assert action(house, held_id).state == "approved"
+
+
+def last(now: datetime, weekday: int, hour: int) -> datetime:
+    """The last such day before today, at half past this hour."""
+    back = (now.weekday() - weekday) % 7 or 7
+    return (now - timedelta(days=back)).replace(hour=hour, minute=30, second=0, microsecond=0)
+
+
+def looking(page: Page, house: House, who: Client) -> Page:
+    """A page of their own, in English, with a passkey."""
+    name = cookies.name(house.settings, cookies.SESSION)
+    cookie = who.get_cookie(name)
+    assert cookie is not None
+    assert page.context.browser
+    made = open_page(page.context.browser, locale="en-GB")
+    made.context.route("**/actions/count*", lambda route: route.abort())
+    made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+    made.goto("/you/factors/passkey")
+    made.get_by_role("button", name="Create the passkey").click()
+    made.wait_for_url("**/you")
+    return made
