@@ -20,7 +20,7 @@ from tests.lent import Lender
 from tests.once import compile_once
 from webapp.db import Base, Database
 
-for _cls in ("SEND", "MONEY", "DESTROY"):
+for _cls in ("WRITE", "SEND", "MONEY", "DESTROY"):
     # Tests that do not speak of the undo window do not wait for it; those that do say how long it is.
     os.environ.setdefault(f"COUNTERSEAL_APPROVALS__UNDO__{_cls}", "0")
 

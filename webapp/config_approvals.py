@@ -17,15 +17,26 @@ REJECT_REASONS = {
 REASON_CODE = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 
 
+SHORTEST_UNDO = 10
+
+
 class Undo(BaseModel):
-    """Seconds, 0 to 60, for which what was approved or confirmed can still be stopped before it runs, by the tool's class, where
-    no rule says how many."""
+    """Seconds, 10 to 60, for which what was approved or confirmed can still be stopped before it runs, by the tool's class, where
+    no rule says how many. 0: an operator wants none."""
 
     read: int = Field(default=0, ge=0, le=60)
-    write: int = Field(default=0, ge=0, le=60)
+    write: int = Field(default=10, ge=0, le=60)
     send: int = Field(default=10, ge=0, le=60)
     money: int = Field(default=30, ge=0, le=60)
     destroy: int = Field(default=30, ge=0, le=60)
+
+    @field_validator("*")
+    @classmethod
+    def _long_enough(cls, given: int) -> int:
+        """In less, nobody sees that they were wrong and finds the button: it would only look like a window."""
+        if 0 < given < SHORTEST_UNDO:
+            raise ValueError(f"{SHORTEST_UNDO} to 60 seconds, or 0 for none: in less nobody can stop anything")
+        return given
 
     def of(self, cls: str) -> int:
         """What nobody classified is `destroy`."""

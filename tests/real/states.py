@@ -118,7 +118,7 @@ def scene() -> Iterator[Scene]:
         Base.metadata.create_all(database.engine)
         settings = Settings(public_url=PUBLIC_URL, database_url=database.url, instance=Path(place))
         settings.approvals.quick_row, settings.approvals.decoys = 0, Decoys(per_week=1, groups=[FINANCE])
-        settings.approvals.undo = Undo(send=0, money=0, destroy=0)  # but for the picture of it
+        settings.approvals.undo = Undo(write=0, send=0, money=0, destroy=0)  # but for the picture of it
         inside = keeper.inside(clock)
         house = House(settings, database, OwnDoor(keeper.door.socket, keeper=inside), clock)
         app = create_app(house)

@@ -56,7 +56,7 @@ def door(clock: Clock) -> Iterator[Door]:
 @pytest.fixture
 def house(database: Database, door: Door, clock: Clock, tmp_path: Path) -> House:
     """The clock leaps: no entry has waited too long for that."""
-    limits = Approvals(log_stalled=600, quick_row=0, undo=Undo(send=0, money=0, destroy=0))
+    limits = Approvals(log_stalled=600, quick_row=0, undo=Undo(write=0, send=0, money=0, destroy=0))
     settings = Settings(instance=tmp_path, public_url=PUBLIC_URL, database_url=database.url, approvals=limits)
     return House(settings, database, door, clock)
 

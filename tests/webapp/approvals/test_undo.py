@@ -28,7 +28,9 @@ pytestmark = pytest.mark.both
 
 
 def with_undo(house: House, seconds: int) -> House:
-    return replace(house, settings=house.settings.model_copy(update={"approvals": Approvals(undo=Undo(money=seconds))}))
+    """Also one that settings refuse because it is too short for people: a test does not wait for ten seconds."""
+    undo = Undo().model_copy(update={"money": seconds})
+    return replace(house, settings=house.settings.model_copy(update={"approvals": Approvals(undo=undo)}))
 
 
 def approved(house: House, someone: Enrol, seconds: int, **more: Any) -> str:
@@ -135,13 +137,17 @@ def test_how_long_is_the_rules_word_or_else_the_classes(house: House, someone: E
     ada = someone("ada")[0]
     assert open_(house, held(with_undo(house, 30), draft(house, ada.person), TWO)).document.undo == 30
     assert Undo().of("money") == Undo().of("destroy") == Undo().of("nobody classified") == 30
-    assert (Undo().of("send"), Undo().of("write"), Undo().of("read")) == (10, 0, 0)
+    assert (Undo().of("send"), Undo().of("write"), Undo().of("read")) == (10, 10, 0)
     with pytest.raises(ValidationError):
         Undo(money=61)
+    assert Undo(money=0, write=10).of("money") == 0, "who runs the instance may want none"
+    for cls in ("read", "write", "send", "money", "destroy"):
+        with pytest.raises(ValidationError, match="10 to 60 seconds, or 0 for none"):
+            Undo.model_validate({cls: 9})
 
 
 def test_a_demonstration_shows_the_window_and_is_brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cls in ("SEND", "MONEY", "DESTROY"):
+    for cls in ("WRITE", "SEND", "MONEY", "DESTROY"):
         monkeypatch.delenv(f"COUNTERSEAL_APPROVALS__UNDO__{cls}")
     assert Settings().approvals.undo == Undo()
     assert Settings(evaluation=True).approvals.undo.of("money") == 10
