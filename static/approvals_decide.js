@@ -77,7 +77,8 @@
     const form = event.target.closest && event.target.closest("form");
     // In a radio button Enter presses the first button that is on (HTML, implicit submission): nothing is rejected by accident either.
     if (form && form.action.endsWith("/reject") && event.target.matches("input")) event.preventDefault();
-    if (!form || !form.querySelector("button[data-sleeps]")) return;
+    // In what is written at length it begins a line, and sends nothing.
+    if (!form || event.target.matches("textarea") || !form.querySelector("button[data-sleeps]")) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     why.textContent = place.dataset.enter;

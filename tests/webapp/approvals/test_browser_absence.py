@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, faults, look_through, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import Server, action, draft, held, need
@@ -114,10 +114,10 @@ def test_people_stand_in_for_each_other(
     page.goto(f"/actions/{two}")
     page.get_by_text("Nobody else can decide in time?").press("Enter")
     looked_at(page, "glass")
+    house.settings.approvals.dwell_ms = 600_000
     page.get_by_role("link", name="Read what happens then…").click()
     looked_at(page, "alone")
-    page.get_by_label("Why can this not wait for them?").fill("The other approver is in hospital.")
-    page.get_by_role("button", name="Break the glass with your passkey").click()
+    _sleeps_as_the_button_of_every_decision(page, house, two)
     page.wait_for_url(f"**/actions/{two}")
     assert action(house, two).state == "approved"
     page.goto("/incidents")
@@ -132,3 +132,25 @@ def test_people_stand_in_for_each_other(
     page.get_by_role("button", name="I have seen this").press("Enter")
     page.wait_for_url(PUBLIC_URL + "/")
     expect(page.locator("main")).not_to_contain_text("Somebody broke the glass")
+
+
+def _sleeps_as_the_button_of_every_decision(page: Page, house: House, held_id: str) -> None:
+    """Until what decides was in view and a moment is over; and Enter does not press it then either."""
+    button, why = page.get_by_role("button", name="Break the glass with your passkey"), page.locator("#asleep")
+    reason = page.get_by_label("Why can this not wait for them?")
+    reason.fill("The other approver is in hospital.")
+    look_through(page)
+    expect(why).to_have_text("A moment, to read it once more.")
+    button.press("Space")
+    expect(button).to_be_disabled()
+    house.settings.approvals.dwell_ms = 0
+    page.reload()
+    look_through(page)
+    expect(button).to_be_enabled()
+    reason.fill("The other approver is in hospital.")
+    reason.press("Enter")
+    expect(reason).to_have_value("The other approver is in hospital.\n")
+    button.press("Enter")
+    expect(why).to_contain_text("Enter does not approve")
+    assert action(house, held_id).state == "held"
+    button.press("Space")
