@@ -86,6 +86,11 @@ class Shown:
         return self.code_counts and not self.closed and (self.challenge is None or self.challenge.codes)
 
     @property
+    def by_codes(self) -> bool:
+        """Whether somebody's word was given by a code: the page says how much weaker that is."""
+        return any(one.factor == "totp" and one.verdict != "reject" for one in self.opened.verified.given)
+
+    @property
     def before_at(self) -> datetime | None:
         """When the last identical call ended, or was held."""
         before = self.opened.document.envelope["facts"].get("before")

@@ -14,11 +14,14 @@ from tests.app_parts import Browser, People, hidden
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, Server, action, draft, held, need
 from webapp.approvals import execution
+from webapp.approvals.receipt_check import verify
 from webapp.approvals.tables import Decision
+from webapp.audit.keys import VerifierKey
 from webapp.web.house import House
 
 KEY = re.compile(r'id="key">([A-Z2-7 ]+)<')
 ASKS = "Use an authenticator code instead"
+WEAKER = "A code signs nothing: only this server’s own record says that it was given for this."
 
 
 def with_app(browser: Browser) -> str:
@@ -33,9 +36,10 @@ def with_app(browser: Browser) -> str:
 
 
 def give(browser: Browser, action_id: str, code: str) -> int:
-    """Type the code on the action's page."""
+    """Type the code on the action's page, which says what it is worth."""
     page = browser.get(f"/actions/{action_id}")
     assert 'class="by-code' in page.text, page.text
+    assert WEAKER in page.text
     return browser.send(f"/actions/{action_id}/decide", shown=hidden(page, "shown"), code=code).status_code
 
 
@@ -55,10 +59,22 @@ def test_a_code_approves_and_the_call_runs_and_the_same_code_approves_nothing_el
         decision = session.scalars(select(Decision).where(Decision.action == first)).one()
     assert json.loads(decision.body)["factor"]["kind"] == "totp"
     assert execution.run(house, first, server, server.recheck).state == "done"
-    assert "by code" in bob.get(f"/actions/{first}").text
+    page = bob.get(f"/actions/{first}").text
+    assert "by code" in page
+    assert WEAKER in page
+    _its_receipt_says_it_too(ada, first)
     assert give(bob, second, code) == 400
     assert action(house, second).state == "held"
     assert len(server.calls) == 1
+
+
+def _its_receipt_says_it_too(browser: Browser, action_id: str) -> None:
+    """The decision is verified as the keeper's, and marked as no more than that."""
+    raw = browser.get(f"/actions/{action_id}/receipt").data
+    found = verify(raw, VerifierKey.parse(json.loads(raw)["keys"]["log"][0]))
+    assert any("Bob" in line and "The keeper signed that" in line for line in found.verified)
+    assert not any("passkey" in line for line in found.verified)
+    assert any("Bob decided with an authenticator code. A code signs nothing" in line for line in found.weaker)
 
 
 def test_the_owner_confirms_by_code(house: House, server: Server, signed_in: People) -> None:
@@ -77,6 +93,7 @@ def test_a_code_is_asked_for_only_of_who_has_an_app(house: House, someone: Enrol
     assert "data-passkey" in page
     assert ASKS not in page
     assert "by-code" not in page
+    assert WEAKER not in page
     with_app(ada)
     assert ASKS in ada.get(f"/actions/{held_id}").text
 
