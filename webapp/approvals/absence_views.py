@@ -16,7 +16,7 @@ from webapp.approvals.forms import answer_of
 from webapp.approvals.seeing import may_pass_alone
 from webapp.approvals.showing import Shown
 from webapp.approvals.views import attempt, handed, rendered, see
-from webapp.errors import BadInput, Missing, said
+from webapp.errors import BadInput, Conflict, Missing, said
 from webapp.web.guards import person
 from webapp.web.house import house
 from webapp.web.viewer import viewer
@@ -74,8 +74,7 @@ def _alone(action_id: str, problem: str, status: int) -> ResponseReturnValue:
     shown, who = see(action_id), viewer()
     if not may_pass_alone(house(), shown.opened, who):
         raise Missing("There is nothing here for you to pass alone.")
-    digest = shown.opened.document.digest
-    asked = glass.challenge(house(), action_id, who, shown=digest, recheck=handed().recheck)
+    asked = glass.challenge(house(), action_id, who, shown=shown.seen.written(), recheck=handed().recheck)
     return rendered(replace(shown, challenge=asked), "approvals/alone.html", problem), status
 
 
@@ -90,6 +89,10 @@ def pass_alone(action_id: str) -> ResponseReturnValue:
         )
     except (FactorRefused, Stale, BadInput) as error:
         return _alone(action_id, error.hint, 400)
+    except Conflict as error:
+        if not may_pass_alone(house(), see(action_id).opened, viewer()):
+            raise
+        return _alone(action_id, error.hint, 409)
     flash(said(
         "Passed, by you alone. Everyone who would have decided is told, and an incident is open until another admin closes it."
     ), "warn")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from vault.errors import MayNotDecide
 from vault.evidence import Need, editors
 from webapp import audit
-from webapp.approvals import edit_form, holding, page, usage
+from webapp.approvals import edit_form, holding, page, since, usage
 from webapp.approvals.deciding import CHANGED, still
 from webapp.approvals.decoys import telling
 from webapp.approvals.drift import EDITED, NOT_THERE, Drift, bounded
@@ -27,6 +27,7 @@ from webapp.approvals.outcome import Editor, Handed
 from webapp.approvals.payloads import Sealer, for_holding
 from webapp.approvals.same_call import EDITS, same
 from webapp.approvals.seeing import Opened, open_, open_for
+from webapp.approvals.since import Seen
 from webapp.approvals.tables import Action
 from webapp.approvals.transitions import move
 from webapp.canonical import canonical, parse
@@ -47,6 +48,7 @@ class Form:
 
     opened: Opened
     fields: tuple[Field, ...]
+    seen: Seen
 
 
 def may_edit(opened: Opened, viewer: Viewer) -> bool:
@@ -61,7 +63,9 @@ def form(house: House, action_id: str, viewer: Viewer, handed: Handed) -> Form:
     opened = open_for(house, action_id, viewer)
     if opened.action.state != "held":
         raise Conflict(CHANGED)
-    return Form(opened, _fields(house, opened, viewer, _editor(handed)))
+    now = house.clock()
+    seen = since.look(opened, opened.speaker(viewer, now), now)
+    return Form(opened, _fields(house, opened, viewer, _editor(handed)), seen)
 
 
 def _editor(handed: Handed) -> Editor:

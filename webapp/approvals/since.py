@@ -23,8 +23,10 @@ from webapp.approvals.tables import Action
 from webapp.errors import Conflict, psaid, said
 from webapp.web.viewer import Viewer
 
-LONGEST = 6000
+LONGEST = 20_000
+"""Beyond what a page writes where three hundred people have decided."""
 OTHERS = "Somebody has decided since this page was shown, and your word now does something else. Look again before you give it."
+UNSAID = "What was sent does not say what its page showed. Open the action again, and decide there."
 STATES = {
     "held": said("Waiting for a decision"), "approved": said("Approved, not run yet"), "executing": said("Running"),
     "done": said("It ran"), "failed": said("It was sent and failed"),
@@ -96,11 +98,14 @@ def read(shown: str) -> Seen | None:
 
 def require_same(opened: Opened, viewer: Viewer, shown: str, now: datetime) -> None:
     """Raises Conflict where this person's word does something else than when the page was shown: it has become the last one, or
-    is not any more."""
-    was = read(shown)
+    is not any more. And where nothing says what that page showed.
+
+    Attack, or a program that is too simple: a form by hand that names the document alone, and so is never out of date."""
+    was, found = read(shown), look(opened, viewer, now)
     if was is None:
+        if found.part in ("confirm", "approve"):
+            raise Conflict(UNSAID, detail=opened.action.id)
         return
-    found = look(opened, viewer, now)
     if found.part in COUNTED and (was.part, was.last) != (found.part, found.last):
         raise Conflict(OTHERS, detail=opened.action.id)
 

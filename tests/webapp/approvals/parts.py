@@ -19,15 +19,17 @@ from tests.authenticator import Passkey
 from tests.keeper_parts import PUBLIC_URL
 from vault.evidence import Account, Envelope, Need
 from vault.secret import Secret
-from webapp.approvals import Draft, Handed, Upstream, facts_document, hold, sealer, usage
+from webapp.approvals import Draft, Handed, Upstream, facts_document, hold, sealer, since, usage
 from webapp.approvals.drift import Drift
 from webapp.approvals.holding import key_of
 from webapp.approvals.same_call import Existing, same
+from webapp.approvals.seeing import open_for
 from webapp.approvals.tables import Action
 from webapp.canonical import parse
 from webapp.policy import facts
 from webapp.policy.calls import Hold, Reason
 from webapp.web.house import House
+from webapp.web.viewer import Viewer
 
 POINTERS = {
     "amount": {"pointer": "/amount", "unit": "major"}, "currency": {"pointer": "/currency"},
@@ -101,6 +103,12 @@ def action(house: House, action_id: str) -> Action:
         found = session.get(Action, action_id)
         assert found is not None
         return found
+
+
+def on_page(house: House, action_id: str, who: Viewer) -> str:
+    """What the forms of a page would send that they opened at this moment."""
+    opened, now = open_for(house, action_id, who), house.clock()
+    return since.look(opened, opened.speaker(who, now), now).written()
 
 
 def forge(house: House, action_id: str, **values: Any) -> None:

@@ -18,7 +18,7 @@ import tests.tables  # noqa: F401 every room's tables on the metadata
 import webapp.audit
 from tests import faketime, keeper_parts
 from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson
-from tests.webapp.approvals.parts import APPROVE, ORDER, Server, action, draft, held
+from tests.webapp.approvals.parts import APPROVE, ORDER, Server, action, draft, held, on_page
 from vault.door import Answer
 from vault.errors import KeeperError
 from webapp.approvals import deciding, execution, jobs
@@ -45,7 +45,7 @@ class Stepped:
         self.step(BEFORE)
         database = Database(f"sqlite:///{folder / 'stepped.sqlite'}")
         Base.metadata.create_all(database.engine)
-        many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(send=0, money=0, destroy=0))
+        many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(write=0, send=0, money=0, destroy=0))
         settings = Settings(public_url=PUBLIC_URL, database_url=database.url, approvals=many, instance=folder)
         self.house = House(settings, database, keeper.door, utc_now)
         self.bob = keeper_parts.with_passkey(keeper, keeper_parts.sign_in(keeper, ("finance",), name="Bob"))
@@ -67,7 +67,7 @@ class Stepped:
         bob: SignedPerson = self.bob
         assert bob.passkey
         who = Viewer(bob.id, "Bob", "bob@x", ("finance",), False, False, "ses", bob.proof, utc_now())
-        shown = action(self.house, action_id).digest
+        shown = on_page(self.house, action_id, who)
         asked = deciding.challenge(self.house, action_id, who, shown=shown, recheck=lambda *_: None)
         assert asked.options is not None
         answer = Answer(sealed=asked.sealed, assertion=bob.passkey.get(asked.options, origin=PUBLIC_URL))

@@ -18,7 +18,7 @@ from tests.app_parts import hidden
 from tests.conftest import Clock
 from tests.webapp.approvals import signing
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import APPROVE, ORDER, TWO, Server, action, decide, draft, held, options
+from tests.webapp.approvals.parts import APPROVE, ORDER, TWO, Server, action, decide, draft, held, on_page, options
 from vault.errors import KeeperError
 from vault.evidence import Account
 from webapp.approvals import deciding, edit_form, editing, execution, jobs, usage
@@ -45,7 +45,7 @@ def signed(database: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest
     """What the log says of checkpoints is tried elsewhere."""
     monkeypatch.setattr("webapp.audit.covered", lambda *_: None)
     monkeypatch.setattr("webapp.audit.require_flowing", lambda *_: None)
-    many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(send=0, money=0, destroy=0))
+    many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(write=0, send=0, money=0, destroy=0))
     settings = Settings(public_url="http://localhost:8000", database_url=database.url, approvals=many, instance=tmp_path)
     house = House(settings, database, signing.door(tmp_path, clock, PEOPLE), clock)
     signing.plant(house, PEOPLE)
@@ -61,10 +61,9 @@ class Decider:
 
     def _decide(self, house: House, person: str, action_id: str) -> None:
         try:
-            shown = action(house, action_id).digest
-            self.said = give(
-                house, action_id, signing.viewer(house, person), shown=shown, answer=signing.ANSWER, recheck=lambda *_: None
-            )
+            who = signing.viewer(house, person)
+            self.said = give(house, action_id, who, shown=on_page(house, action_id, who), answer=signing.ANSWER,
+                             recheck=lambda *_: None)
         except (CountersealError, KeeperError) as error:
             self.said = error.code
         finally:
@@ -152,10 +151,7 @@ def test_a_clock_that_is_stepped_back_and_forth_runs_nothing_late_and_revives_no
             clock.forward(seconds=chosen.choice([-7200, -300, -30, 30, 300, 599, 7200]))
             what = chosen.choice(["decide", "run", "expire"])
             if what == "decide":
-                _quiet(lambda action_id=action_id: give(
-                    signed, action_id, signing.viewer(signed, "per_bob"), shown=action(signed, action_id).digest,
-                    answer=signing.ANSWER, recheck=lambda *_: None,
-                ))
+                _quiet(lambda action_id=action_id: _decided_by_bob(signed, action_id))
             elif what == "expire":
                 jobs.expire(signed, Due(id="x", kind="approvals.expire", key=action_id, run_at=clock(), payload={}))
             else:
@@ -235,9 +231,13 @@ def _waits_for_a_lock(house: House) -> None:
             time.sleep(0.05)
 
 
+def _decided_by_bob(house: House, action_id: str) -> str:
+    bob = signing.viewer(house, "per_bob")
+    return give(house, action_id, bob, shown=on_page(house, action_id, bob), answer=signing.ANSWER, recheck=lambda *_: None)
+
+
 def _run_it(house: House, action_id: str) -> Callable[[], Any]:
-    give(house, action_id, signing.viewer(house, "per_bob"), shown=action(house, action_id).digest, answer=signing.ANSWER,
-         recheck=lambda *_: None)
+    _decided_by_bob(house, action_id)
     return lambda: execution.run(house, action_id, Server(), lambda *_: None)
 
 
@@ -246,7 +246,8 @@ def _edit_it(house: House, action_id: str) -> Callable[[], Any]:
     known = edit_form.fields({}, editing.arguments_of(open_(house, action_id)))
     typed = {name: value for one in known for name, value in ((one.name, one.text), (f"{one.name}-given", "1"))}
     changed = {**typed, next(one.name for one in known if one.argument == "reference"): '"RE-2"'}
-    bob, shown = signing.viewer(house, "per_bob"), action(house, action_id).digest
+    bob = signing.viewer(house, "per_bob")
+    shown = on_page(house, action_id, bob)
     return lambda: editing.propose(house, action_id, bob, handed, shown=shown, typed=changed, why="Another reference.")
 
 
@@ -274,7 +275,8 @@ def test_a_call_that_changes_recipients_never_waits_for_one_that_waits_for_it(
 def test_who_decides_does_not_wait_for_an_incident_that_goes_on_to_their_actions(signed: House) -> None:
     """An incident holds the lock on a person's accounts and then locks the rows of their calls."""
     action_id = held(signed, draft(signed, "per_ada"))
-    bob, shown = signing.viewer(signed, "per_bob"), action(signed, action_id).digest
+    bob = signing.viewer(signed, "per_bob")
+    shown = on_page(signed, action_id, bob)
 
     def incident(session: Session) -> list[str]:
         lookup.alone(session, "per_bob")

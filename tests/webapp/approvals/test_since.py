@@ -55,6 +55,23 @@ def test_the_word_that_becomes_the_last_one_is_asked_for_again(house: House, som
 
 
 @one_database
+def test_a_form_that_names_the_document_alone_decides_nothing(house: House, someone: Enrol, server: Server) -> None:
+    """Attack: sent by hand, it would never be out of date. Saying no asks for no more than that."""
+    ada, _ = someone("ada")
+    bob, key = someone("bob", ["finance"])
+    held_id = held(house, draft(house, ada.person))
+    page = opened(bob, key, held_id)
+    for shown in (page["shown"].partition(".")[0], page["shown"][:-4], page["shown"].partition(".")[0] + ".e30="):
+        for form in ("challenge", "decide"):
+            answer = bob.send(f"/actions/{held_id}/{form}", **{**page, "shown": shown})
+            assert (answer.status_code, since.UNSAID in answer.text) == (409, True), answer.text
+    with house.database.read() as session:
+        assert session.scalars(select(Decision.person).where(Decision.action == held_id)).all() == []
+    assert bob.send(f"/actions/{held_id}/decide", **page).status_code == 303
+    assert action(house, held_id).state == "approved"
+
+
+@one_database
 @pytest.mark.parametrize("what", ["rejected", "withdrawn", "drifted", "expired", "decided"])
 def test_what_ended_meanwhile_is_said_and_what_was_typed_stays(
     house: House, someone: Enrol, server: Server, clock: Clock, what: str

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from tests.conftest import Clock
 from tests.webapp.approvals import signing
-from tests.webapp.approvals.parts import RECEIPT, draft
+from tests.webapp.approvals.parts import RECEIPT, draft, on_page
 from tests.webapp.gateway.test_caps import case
 from vault.errors import KeeperError
 from vault.evidence import Envelope, canonical, digest, excluded
@@ -96,8 +96,8 @@ class Run:
 
     def decide(self) -> None:
         action, person = self.one(), self.random.choice(list(PEOPLE))
-        shown = opened(self.house, action).document.digest
         who = signing.viewer(self.house, person)
+        shown = on_page(self.house, action, who)
         deciding.decide(self.house, action, who, shown=shown, answer=signing.ANSWER, recheck=self.recheck)
 
     def reject(self) -> None:
@@ -207,7 +207,7 @@ def house(database: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest.
     """What the log says of checkpoints is tried elsewhere."""
     monkeypatch.setattr("webapp.audit.covered", lambda *_: None)
     monkeypatch.setattr("webapp.audit.require_flowing", lambda *_: None)
-    many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(send=0, money=0, destroy=0))
+    many = Approvals(held_per_person=500, held_per_server=500, quick_row=0, undo=Undo(write=0, send=0, money=0, destroy=0))
     settings = Settings(public_url="http://localhost:8000", database_url=database.url, approvals=many, instance=tmp_path)
     made = House(settings, database, signing.door(tmp_path, clock, PEOPLE), clock)
     active.at_start(made)

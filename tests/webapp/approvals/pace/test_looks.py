@@ -20,6 +20,7 @@ from webapp.approvals.pace import looks
 from webapp.approvals.pace.rules import detail_of
 from webapp.approvals.pace.tables import Look
 from webapp.approvals.seeing import open_
+from webapp.approvals.since import Seen
 from webapp.errors import Conflict
 from webapp.web.house import House
 
@@ -103,8 +104,8 @@ def test_opening_is_seen_by_the_server_once_and_only_of_who_may_decide(house: Ho
 
 
 def blind(browser: Browser, key: Passkey, house: House, action_id: str) -> TestResponse:
-    """A decision by a program that only asks for the challenge."""
-    shown = action(house, action_id).digest
+    """A decision by a program that only asks for the challenge, and makes up what a page showed."""
+    shown = Seen(action(house, action_id).digest, "held", "approve", True, ()).written()
     made: Any = browser.send(f"/actions/{action_id}/challenge", shown=shown).json
     answer = json.dumps(key.get(made["options"], origin=PUBLIC_URL))
     return browser.send(f"/actions/{action_id}/decide", shown=shown, sealed=made["sealed"], assertion=answer)
