@@ -59,14 +59,15 @@ WHAT = (
     said("Consent"), said("Account"), said("Agent"), said("Agent’s name"), said("Address of the server"),
     said("What was approved of the server"), said("Tool"), said("What it may do with the account"), said("More that changed"),
     said("Class"), said("Changes recipients"), said("Brings in what strangers write"), said("Where its facts are"),
-    said("Credential"),
+    said("Credential"), said("Server"), said("What asks"), said("Its arguments"),
 )
 WHOSE = (said("Groups of %(name)s that it asks for"), said("In whose place %(name)s decides"))
 SIDES = (
     said("active"), said("paused"), said("revoked"), said("gone"), said("none"), said("yes"), said("no"), said("listed"),
     said("no longer listed"), said("not connected, or not for this"), said("a colleague’s"), said("nobody’s"), said("refused"),
     said("(not there)"), said("nobody’s decision"), said("the owner’s confirmation"), said("No rule holds it"),
-    said("%(count)s more"),
+    said("%(count)s more"), said("reported"), said("approved"), said("not approved"), said("as the tool takes them"),
+    said("not taken: %(hint)s"),
 )
 NEED = re.compile(r"(?:([0-9]+) from (.+?)|the owner’s confirmation)(?: by (\w+))?( and the agent’s number)?(?: in ([0-6].*))?")
 FACTORS = {"passkey": said("passkey"), "totp": said("authenticator code")}

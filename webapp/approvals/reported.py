@@ -182,7 +182,7 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
         return Drift("the agent's access was revoked.", (Change("What its person allowed it", "active", "revoked"),))
     asking = reports.vouched(session, [envelope["client"]["id"], client.id])
     if reports.stopped(session, "", envelope["principal"]["person"], asking) is not None:
-        return Drift("what asks was reported, and its calls are paused.")
+        return Drift("what asks was reported, and its calls are paused.", (Change("What asks", "active", "reported"),))
     case = open_case(session, house.settings, _wanted(session, envelope, client))
     return _other(case, envelope, shown) or _policy(session, house, case, envelope, now)
 

@@ -48,7 +48,9 @@ def recheck(house: House) -> Recheck:
                 Change("Account", _account(envelope), "not connected, or not for this"),
             ))
         except BadInput as error:
-            return Drift(f"the tool no longer takes these arguments: {error.hint}")
+            return Drift(f"the tool no longer takes these arguments: {error.hint}", (
+                Change("Its arguments", "as the tool takes them", f"not taken: {error.hint}"),
+            ))
         except CountersealError as error:
             return Drift(error.hint)
 
@@ -69,7 +71,7 @@ def _changed(session: Session, house: House, envelope: Envelope, now: datetime) 
     try:
         pin = pinned(session, envelope["server"]["name"], envelope["tool"]["name"])
     except ToolRefused as error:  # 2
-        return Drift(error.hint, _tool(session, envelope))
+        return Drift(error.hint, _refused(session, envelope, error))
     if not same_pin(pin, envelope):
         return Drift("the server or the tool changed since it was held.", _pin(session, envelope, pin))
     case = case_of(session, house, envelope, pin, envelope["arguments"])
@@ -85,11 +87,19 @@ def _agent(session: Session, envelope: Envelope, now: datetime) -> Drift | None:
             Change("Agent" if paused else "What its person allowed it", "active", row.status if row and paused else "revoked"),
         ))
     if reports.stopped(session, "", envelope["principal"]["person"], reports.vouched(session, [held["id"]])) is not None:
-        return Drift("the agent was reported, and its calls are paused.")
+        return Drift("the agent was reported, and its calls are paused.", (Change("Agent", "active", "reported"),))
     if row is not None and row.name != held["name"]:
         renamed = Change("Agent’s name", held["name"], row.name, theirs=True)
         return Drift("the agent goes by another name than when it asked.", (renamed,))
     return None
+
+
+def _refused(session: Session, envelope: Envelope, error: ToolRefused) -> tuple[Change, ...]:
+    """Why it may not be called now, where the tool itself says nothing of it: its server was paused, an admin refused it."""
+    changed = _tool(session, envelope)
+    if error.code == "paused":
+        return (Change("Server", "active", "paused"), *changed)
+    return changed or (Change("Tool", "approved", "not approved"),)
 
 
 def _pin(session: Session, envelope: Envelope, pin: PinnedTool) -> tuple[Change, ...]:
