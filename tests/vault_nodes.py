@@ -252,12 +252,12 @@ def printed(instance: Path, *words: str) -> str:
 
 
 @contextmanager
-def keeper_on(instance: Path) -> Iterator[Door]:
-    """A keeper process on such an instance."""
+def keeper_on(instance: Path, module: str = "vault.keeper") -> Iterator[Door]:
+    """A keeper process on such an instance; `module`: the real one, or the real one made otherwise from outside."""
     door = Door(instance / "run" / "keeper" / "door.sock")
     with (instance / "log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "vault.keeper", "--instance", str(instance)],
+            [sys.executable, "-m", module, "--instance", str(instance)],
             env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log,
         )
     try:

@@ -8,11 +8,15 @@ from concurrent.futures import wait
 
 import pytest
 from mcp_types import CallToolResult
+from sqlalchemy import select
 
-from tests.keeper_parts import PUBLIC_URL
+from tests.keeper_parts import PUBLIC_URL, until
 from tests.real.forwarder import Forwarder, forward
 from tests.real.running import PATIENCE
 from tests.real.standing import LEDGER, PAY, READ, Standing, everything
+from webapp import rotating
+from webapp.connections import idle
+from webapp.db.due import Due
 
 pytestmark = pytest.mark.real
 
@@ -119,6 +123,17 @@ def test_the_owner_confirms_through_the_other_process(stand: Standing, peer: For
     assert ada.decide(action).status_code == 303
     assert any(part.type == "image" for part in waiting.result(PATIENCE).content)
     assert len(peer.calls("get-tiny-image")) == sent + 1
+
+
+def test_what_happens_by_itself_was_planned_by_the_workers(stand: Standing, peer: Forwarder) -> None:
+    """`counterseal worker` plans it; nobody asked for it."""
+    wanted = {*((rotating.KIND, key) for key in rotating.KEYS), (idle.LOOK, "all")}
+
+    def planned() -> bool:
+        with stand.engine.connect() as on:
+            return wanted <= {(row.kind, row.key) for row in on.execute(select(Due.kind, Due.key))}
+
+    until(planned, "it is planned")
 
 
 def test_the_log_holds(stand: Standing, peer: Forwarder) -> None:

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -16,6 +18,8 @@ import psutil
 import pytest
 
 from tests.up_parts import COMMAND, PATIENCE, ROOT, Up, start, until
+from webapp import rotating
+from webapp.connections import idle
 
 pytestmark = pytest.mark.real
 
@@ -37,6 +41,7 @@ def test_from_nothing_to_signed_in_and_back_again(started: Up) -> None:
     assert started.get("/evaluation/enter", **{"X-Forwarded-For": "203.0.113.9"})[0] == 421
     _refuses_a_second(started)
     _holds_its_secrets(started)
+    _plans_what_happens_by_itself(started)
     children, kept = started.children(), _keeps_a_connection(started)
     assert started.stop() == 0
     with kept:
@@ -52,6 +57,17 @@ def _keeps_a_connection(running: Up) -> socket.socket:
     kept.request("GET", "/healthz", headers={"Host": urlsplit(running.url).netloc})
     assert b"ok" in kept.getresponse().read()
     return kept.sock
+
+
+def _plans_what_happens_by_itself(running: Up) -> None:
+    """Its worker's loop: nobody asked for it."""
+    wanted = {*((rotating.KIND, key) for key in rotating.KEYS), (idle.LOOK, "all")}
+
+    def planned() -> bool:
+        with closing(sqlite3.connect(running.instance / "counterseal.sqlite", timeout=PATIENCE)) as database:
+            return wanted <= set(database.execute("SELECT kind, key FROM due"))
+
+    until(planned, "it is planned")
 
 
 def _refuses_a_second(running: Up) -> None:

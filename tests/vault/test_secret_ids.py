@@ -4,6 +4,8 @@ says so."""
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +19,9 @@ from sqlalchemy import select
 from tests.asking import Asking
 from tests.clock import Clock
 from tests.figures import Figures
+from tests.keeper_parts import until
 from tests.rotating_parts import Near
-from tests.vault_nodes import Nodes, printed, settings
+from tests.vault_nodes import Nodes, keeper_on, printed, settings
 from vault import files, secret_ids
 from vault.client import Refused
 from vault.door import Door
@@ -33,6 +36,7 @@ from webapp.config import Settings
 from webapp.db import Database
 from webapp.rotating import KEYS
 from webapp.rotation import all_of, rotated
+from webapp.secrets.turning import ACCOUNTS
 from webapp.web.house import House
 
 ROLE = "counterseal-keeper"
@@ -182,6 +186,26 @@ def test_one_that_the_vault_no_longer_knows_is_replaced_while_the_keeper_is_stil
             assert logs_in(one, file.read_text())
 
 
+def test_a_keeper_that_runs_replaces_an_old_one_by_itself(there: Path, nodes: Nodes) -> None:
+    """Nobody asks it. The file gets one of which half of its life is soon over; should the machine be so slow that it ends
+    first, the vault no longer knows it, and the keeper, which is in, makes itself another all the same."""
+    folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))  # a socket's path may have 107 bytes
+    file, role = folder / "secret-id", f"auth/apps/role/{ROLE}/secret-id"
+    try:
+        nodes.shell(f"(umask 077; bao write -f -field=secret_id {role} > {file})", SPACE)
+        instance = settings(folder, nodes, namespace=SPACE, auth_mount="apps", secret_id_file=str(file))
+        with keeper_on(instance, "tests.watchful") as door:
+            old = nodes.write(role, {"ttl": "6s"}, SPACE)["data"]["secret_id"]
+            files.put(file, old.encode())
+            until(lambda: file.read_text() != old, "the keeper replaced it")
+            assert file.stat().st_mode & 0o777 == 0o600
+            found = {one.kind: one for one in door.ages()}["secret-id"]
+            assert found.next is not None
+            assert found.next > datetime.now(UTC) + timedelta(days=29)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Died(Exception):
     """The process ends here."""
 
@@ -311,7 +335,7 @@ def test_it_is_asked_for_by_command_and_said_in_the_log_before_and_after(
         door = Door(tmp_path / "none.sock")
         door.__dict__["_line"] = Near([keeper])
         house = House(Settings(instance=tmp_path, database_url=database.url), database, door, clock)
-        assert all_of(house) == (*KEYS, "secret-id")
+        assert all_of(house) == (*KEYS, "secret-id", ACCOUNTS)
         assert rotated(house, ("secret-id",))
         assert not rotated(house, ("secret-id",))
         said = capsys.readouterr()
@@ -322,4 +346,4 @@ def test_it_is_asked_for_by_command_and_said_in_the_log_before_and_after(
         assert sorted(entries) == sorted([("key.rotating", "secret-id", "cli")] * 2 + [("key.rotated", "secret-id", "cli")])
         keeper = replace(keeper, settings=replace(keeper.settings, vault_address=""))
         door.__dict__["_line"] = Near([keeper])
-        assert all_of(house) == KEYS, "the instance's own is not touched"
+        assert all_of(house) == (*KEYS, ACCOUNTS), "the instance's own is not touched"

@@ -12,9 +12,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests.conftest import Clock
+from tests.webapp.approvals.parts import Server
 from vault.door import Door
 from vault.errors import VaultAway
+from webapp import composition, rotating
 from webapp.config import Settings
+from webapp.connections import idle
 from webapp.db import Database
 from webapp.db.due import Due, enqueue
 from webapp.jobs import AT_ONCE, CLAIM, Handler, Worker, claim, claim_some, release
@@ -29,6 +32,30 @@ def house(database: Database, clock: Clock, tmp_path: Path) -> House:
 def rows(house: House) -> list[Due]:
     with house.database.read() as session:
         return list(session.scalars(select(Due)))
+
+
+def test_what_happens_by_itself_is_due_from_a_workers_start_and_has_somebody_who_does_it(house: House) -> None:
+    """Nobody has to ask for it: the keys in the vault are looked at, and the accounts that nobody uses."""
+    wanted = {*((rotating.KIND, key) for key in rotating.KEYS), (idle.LOOK, "all")}
+    done, all_done = set[tuple[str, str]](), threading.Event()
+
+    def note(_house: House, row: Due) -> datetime:
+        done.add((row.kind, row.key))
+        if wanted <= done:
+            all_done.set()
+        return house.clock() + timedelta(days=1)
+
+    real = composition.job_handlers(Server().handed)
+    assert real[idle.LOOK] is idle.look
+    assert real[rotating.KIND] is rotating.jobs[rotating.KIND]
+    worker = Worker(house, dict.fromkeys(real, note), composition.plan)
+    loop = threading.Thread(target=worker.run)
+    loop.start()
+    try:
+        assert all_done.wait(90), done
+    finally:
+        worker.stop.set()
+        loop.join()
 
 
 def test_two_workers_in_eight_threads_run_each_row_once(house: House) -> None:

@@ -403,5 +403,5 @@ def posted(app: Flask, form: tuple[str, str]) -> bool:
 
 
 def test_a_command_says_what_to_rotate() -> None:
-    for words in ([], ["--all", "--status"], ["--all", "audit"], ["nothing"]):
+    for words in ([], ["--all", "--status"], ["--all", "audit"], ["nothing"], ["audit", "accounts", "--provider", "x"]):
         assert CliRunner().invoke(rotate_command, words).exit_code == 2, words

@@ -1,10 +1,11 @@
 """Refresh tokens that end unless they are used: each is renewed before half of that time has gone, one account at a time and at a
-bounded pace; and the end that no use moves is foreseen."""
+bounded pace; the end that no use moves is foreseen; and all are renewed when somebody asks."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -12,18 +13,20 @@ from sqlalchemy.orm import Session
 
 from vault.errors import Disconnected, NotKnown
 from vault.providers.catalogue import ProviderFacts
+from webapp.config import Settings
 from webapp.connections import health_check, providers
 from webapp.connections.tables import Connection
 from webapp.db.due import Due, enqueue, enqueue_all
 from webapp.web.house import House
 
-RENEW, LOOK = "connections.renew", "connections.renewals"
-"""Due rows: by account; and `all`, which makes those."""
+RENEW, LOOK, ASKED = "connections.renew", "connections.renewals", "connections.renew_asked"
+"""Due rows: by account; `all`, which makes those; and by account, because somebody asked."""
 DAILY = timedelta(days=1)
 JITTER = 0.2
 """Of half the time: accounts that were connected on one day are not renewed at one moment."""
 LATER = timedelta(minutes=1)
 """What is beyond the pace (`rotation.renewals_per_minute`) waits for so long."""
+MINUTE = timedelta(minutes=1)
 CHUNK = 500
 
 
@@ -63,6 +66,42 @@ def now_(session: Session, connections: list[str], now: datetime) -> None:
     """Have these renewed whatever their age: what was known of them is worth less from then on."""
     for start in range(0, len(connections), CHUNK):
         enqueue_all(session, health_check.TRY, connections[start:start + CHUNK], now)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How many are renewed, and when the last of them begins."""
+
+    count: int
+    last: datetime
+
+
+def all_(session: Session, settings: Settings, provider: str, now: datetime) -> Planned:
+    """Have every account in use renewed, at one provider or at all (empty), so many a minute at each. One that is to be already
+    is once. API keys are their people's to replace."""
+    mine = (Connection.status == "active", *([Connection.provider == provider] if provider else []))
+    found: dict[str, list[str]] = {}
+    for row in session.execute(select(Connection.id, Connection.provider).where(*mine).order_by(Connection.id)):
+        found.setdefault(row.provider, []).append(row.id)
+    found = {name: ids for name, ids in found.items() if providers.find(settings, name).kind != "key"}
+    last, most = now, settings.rotation.renewals_per_minute
+    for ids in found.values():
+        for number, start in enumerate(range(0, len(ids), most)):
+            last = max(last, now + number * MINUTE)
+            enqueue_all(session, ASKED, ids[start:start + most], now + number * MINUTE)
+    return Planned(sum(map(len, found.values())), last)
+
+
+def asked(house: House, due: Due) -> datetime | None:
+    """Renewed once, whatever its age. Of rows that waited while no worker ran, no more than the pace allows are begun."""
+    with house.database.read() as session:
+        row = session.get(Connection, due.key)
+    if row is None or row.status != "active":
+        return None
+    if not PACE.may(row.provider, house.clock(), house.settings.rotation.renewals_per_minute):
+        return house.clock() + LATER
+    health_check.tried(house, row)
+    return None
 
 
 def renew(house: House, due: Due) -> datetime | None:

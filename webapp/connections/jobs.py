@@ -30,4 +30,5 @@ def tidy(house: House, due: Due) -> datetime | None:
 
 jobs: dict[str, Callable[[House, Due], datetime | None]] = {
     TIDY: tidy, keys.REMIND: keys.remind, health_check.TRY: health_check.try_, idle.RENEW: idle.renew, idle.LOOK: idle.look,
+    idle.ASKED: idle.asked,
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from webapp.errors import Said, said
 from webapp.secrets.status import Row
+from webapp.secrets.turning import ACCOUNTS
 
 SHOWN = 20
 """Of those of which there may be any number. What is replaced on this page is shown whole: the keeper lists at most 1,000."""
@@ -48,13 +49,15 @@ KINDS: dict[str, tuple[tuple[str, ...], Said, Said]] = {
 
 @dataclass(frozen=True)
 class Group:
-    """`count` of one kind, of which the oldest are shown."""
+    """`count` of one kind, of which the oldest are shown. `turned`: its name among what is made anew on demand, where that is
+    done for all of them at once."""
 
     key: str
     title: Said
     words: Said
     rows: tuple[Row, ...]
     count: int
+    turned: str = ""
 
 
 def groups(rows: Iterable[Row], counts: Mapping[str, int]) -> list[Group]:
@@ -65,5 +68,6 @@ def groups(rows: Iterable[Row], counts: Mapping[str, int]) -> list[Group]:
         of_kind = [row for row in found if row.kind in kinds]
         if of_kind:
             shown = of_kind[:SHOWN] if key in MANY else of_kind
-            made.append(Group(key, title, words, tuple(shown), max(len(of_kind), counts.get(key, 0))))
+            turned = ACCOUNTS if key == "accounts" else ""
+            made.append(Group(key, title, words, tuple(shown), max(len(of_kind), counts.get(key, 0)), turned))
     return made

@@ -17,6 +17,7 @@ from webapp.clients.tables import Certificate, Client, ClientKey
 from webapp.config import Rotation
 from webapp.connections import idle
 from webapp.connections.tables import Connection
+from webapp.db.due import Due
 from webapp.errors import Said, one_of_ours, said
 from webapp.rotating import CA, KEYS
 from webapp.secrets.turning import SECRET_ID, UNSEAL
@@ -117,10 +118,11 @@ def _results(session: Session) -> dict[str, Result]:
 
 def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Catalogue, most: int) -> Iterator[Row]:
     """Tokens of accounts, since the last renewal or else the consent; and API keys."""
+    waiting = {row.key: row.run_at for row in session.execute(select(Due.key, Due.run_at).where(Due.kind == idle.ASKED))}
     for one in session.scalars(CONNECTED.limit(most)):
         facts = catalogue.get(one.provider)
         if facts is None or facts.kind != "key":
-            yield _account(one, facts, renewed.get(one.id, one.connected_at))
+            yield _account(one, facts, renewed.get(one.id, one.connected_at), waiting.get(one.id))
             continue
         due = one.connected_at + timedelta(days=facts.rotate_days)
         due = min(due, one.key_until) if one.key_until is not None else due
@@ -128,7 +130,11 @@ def _accounts(session: Session, renewed: Mapping[str, datetime], catalogue: Cata
         yield Row(what, one.connected_at, said("by its person, who is reminded"), due, "api-key")
 
 
-def _account(one: Connection, facts: ProviderFacts | None, renewed: datetime) -> Row:
+def _account(one: Connection, facts: ProviderFacts | None, renewed: datetime, asked: datetime | None) -> Row:
+    """`asked`: when it is renewed because somebody said so."""
+    if asked is not None and one.status == "active":
+        what = said("Account %(id)s at %(provider)s", id=one.id, provider=one.provider)
+        return Row(what, renewed, said("by the worker, for somebody asked for it"), asked, "account")
     due = idle.renew_at(facts, one.id, max(renewed, one.connected_at)) if facts is not None and one.status == "active" else None
     how = AT_USE if due is None else said("at the latest, or by itself, at the next use after its access token ended")
     what = said("Account %(id)s at %(provider)s", id=one.id, provider=one.provider)

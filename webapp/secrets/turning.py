@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from sqlalchemy.orm import Session
+
 from webapp import audit
-from webapp.errors import Missing, Said, said
+from webapp.connections import idle
+from webapp.errors import Missing, Said, nsaid, said
 from webapp.rotating import KEYS, rotate
 from webapp.web.control import ask
 from webapp.web.house import House
 
 SECRET_ID = "secret-id"  # noqa: S105 a name
 UNSEAL = "unseal"
+ACCOUNTS = "accounts"
+"""Refresh tokens of connected accounts."""
 PATIENCE = 200.0
 """Seconds for the supervisor to start the vault anew, three times at most."""
 
@@ -45,9 +50,35 @@ def _unseal(house: House, name: str, actor: str) -> Said:
     return said("the vault opens with a new key, and the one before is gone.")
 
 
+def accounts(house: House, actor: str, provider: str = "") -> Said:
+    """The refresh tokens of all accounts in use, or of those at one provider: written down with the log's entry, for the worker.
+    Raises Missing where there is none at that provider."""
+    now = house.clock()
+
+    def work(session: Session) -> idle.Planned:
+        planned = idle.all_(session, house.settings, provider, now)
+        if provider and not planned.count:
+            raise Missing(said("No account in use is connected at %(provider)s.", provider=provider))
+        detail = {"accounts": planned.count, **({"provider": provider} if provider else {})}
+        audit.append(session, kind="accounts.renewing", actor=actor, subject=ACCOUNTS, detail=detail, at=now)
+        return planned
+
+    planned = house.database.write(work)
+    if not planned.count:
+        return said("no account is in use.")
+    return nsaid(
+        "the worker renews %(num)s account, from now on.",
+        "the worker renews %(num)s accounts, at most %(pace)s a minute at each provider, the last from %(when)s UTC on.",
+        planned.count, pace=house.settings.rotation.renewals_per_minute, when=f"{planned.last:%Y-%m-%d %H:%M}",
+    )
+
+
 def _note(house: House, kind: str, subject: str, actor: str, detail: Mapping[str, object]) -> None:
     now = house.clock()
     house.database.write(lambda s: audit.append(s, kind=kind, actor=actor, subject=subject, detail=detail, at=now))
 
 
-WAYS: dict[str, Callable[[House, str, str], Said]] = {**dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id, UNSEAL: _unseal}
+WAYS: dict[str, Callable[[House, str, str], Said]] = {
+    **dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id, UNSEAL: _unseal,
+    ACCOUNTS: lambda house, _name, actor: accounts(house, actor),
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -96,6 +97,37 @@ def test_a_provider_that_refuses_ends_the_account_and_the_person_is_told(
     with pytest.raises(NeedsConsent):
         house.door.mint(connection=account, person=ada.person, scopes=["accounts:read"], receiver="bank", cap=60)
     assert run(house, idle.RENEW, account) is None
+
+
+@ONE
+def test_all_are_renewed_when_somebody_asks_at_a_bounded_pace_at_each_provider(
+    house: House, app: Flask, signed_in: People, provider: Scripted, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their age; a paused one is left alone, and an API key is its person's."""
+    ada, now, most = signed_in("ada"), clock(), house.settings.rotation.renewals_per_minute
+    account = token_parts.account(house, provider, ada.person)
+    others = [("harbour", "active")] * (2 * most) + [("github", "active"), ("harbour", "paused"), ("tavily", "active")]
+    house.database.write(lambda s: s.add_all(
+        Connection(
+            id=f"con_zzz{number}", person=ada.person, provider=name, account=str(number), label="", scopes=[], status=status,
+            created_at=now, connected_at=now, last_used_at=None, ended_at=None,
+        ) for number, (name, status) in enumerate(others)
+    ))
+    planned = house.database.write(lambda s: idle.all_(s, house.settings, "", now))
+    assert (planned.count, planned.last) == (2 * most + 2, now + timedelta(minutes=2))
+    with house.database.read() as session:
+        due = Counter(row.run_at for row in session.scalars(select(Due).where(Due.kind == idle.ASKED)))
+    assert due == {now: most + 1, now + idle.MINUTE: most, now + 2 * idle.MINUTE: 1}
+    again = house.database.write(lambda s: idle.all_(s, house.settings, "github", now))
+    assert again == idle.Planned(1, now)
+    monkeypatch.setattr(idle, "PACE", idle.Pace())
+    house.settings.rotation.renewals_per_minute = 1
+    asked = len(provider.refreshes)
+    assert run(house, idle.ASKED, account) is None
+    assert len(provider.refreshes) == asked + 1, "it is young, and renewed all the same"
+    assert run(house, idle.ASKED, account) == clock() + idle.LATER, "of what waited while no worker ran, not all at once"
+    assert len(provider.refreshes) == asked + 1
+    assert run(house, idle.ASKED, f"con_zzz{len(others) - 2}") is None
 
 
 def test_the_pace_is_bounded_for_each_provider(clock: Clock) -> None:

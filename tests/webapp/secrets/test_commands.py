@@ -8,10 +8,13 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from tests import token_parts
 from tests.keeper_parts import KeeperParts
 from tests.scripted_provider import Scripted
 from webapp.audit.tables import Entry
 from webapp.cli import main
+from webapp.connections import idle
+from webapp.db.due import Due
 from webapp.web.house import House
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -46,6 +49,25 @@ def test_an_operator_replaces_a_secret_and_ends_the_overlap_and_the_log_says_so_
     assert sorted(one.kind for one in entries) == ["secret.overlap_ending", "secret.replaced", "secret.replacing"]
     assert {one.subject for one in entries} == {"provider harbour"}
     assert not [one for one in entries if FRESH.encode() in one.body or b"scripted-client-secret" in one.body]
+
+
+def test_an_operator_has_accounts_renewed_and_the_status_says_when(
+    typed: Typed, house: House, provider: Scripted
+) -> None:
+    account = token_parts.account(house, provider, "per_ada")
+    refused = typed("rotate", "accounts", "--provider", "nobody")
+    assert (refused.exit_code, "No account in use is connected at nobody." in refused.output) == (1, True)
+    done = typed("rotate", "accounts", "--provider", "harbour")
+    assert (done.exit_code, done.output) == (0, "accounts: the worker renews 1 account, from now on.\n")
+    assert typed("rotate", "accounts").output == done.output
+    line = next(one for one in typed("rotate", "--status").output.splitlines() if account in one)
+    assert "by the worker, for somebody asked for it" in line
+    with house.database.read() as session:
+        assert session.scalars(select(Due.key).where(Due.kind == idle.ASKED)).all() == [account]
+        entries = session.scalars(select(Entry).where(Entry.kind == "accounts.renewing").order_by(Entry.id)).all()
+        assert [(one.actor, one.subject) for one in entries] == [("cli", "accounts")] * 2
+    for words in (("rotate", "audit", "--provider", "harbour"), ("rotate", "--all", "--provider", "harbour")):
+        assert typed(*words).exit_code == 2
 
 
 def test_what_is_refused_is_said_in_words(typed: Typed, provider: Scripted) -> None:

@@ -16,6 +16,8 @@ from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.scripted_provider import Scripted
 from webapp.audit.tables import Entry
+from webapp.connections import idle
+from webapp.db.due import Due
 from webapp.people import cookies
 from webapp.secrets import turning
 from webapp.secrets.views import FRESH, STALE
@@ -50,6 +52,7 @@ def test_nobody_but_an_admin_comes_in(signed_in: People, house: House, provider:
         for path, fields in (
             ("/secrets/rotate", {"name": "payload"}), ("/secrets/client/end", {"kind": "provider", "name": "harbour"}),
             ("/secrets/client", {"kind": "provider", "name": "harbour", "secret": FRESH_SECRET, "hours": "24"}),
+            ("/secrets/rotate", {"name": "accounts"}),
         ):
             assert who.send(path, **fields).status_code in (303, 302, 401, 403), path
     assert turned == []
@@ -67,6 +70,11 @@ def test_an_admin_sees_ages_and_replaces_a_key_and_a_client_secret(
     assert "scripted-client-secret" not in shown
     assert ruth.send("/secrets/rotate", name="payload").status_code == 303
     assert turned == [f"payload person:{ruth.person}"]
+    assert "Renew them all now" in shown
+    assert ruth.send("/secrets/rotate", name="accounts").status_code == 303
+    assert "the worker renews 1 account" in ruth.get("/secrets").text
+    with house.database.read() as session:
+        assert session.scalars(select(Due.key).where(Due.kind == idle.ASKED)).all() == [account]
     done = ruth.send("/secrets/client", kind="provider", name="harbour", secret=FRESH_SECRET, hours="24")
     assert done.status_code == 303
     record = keeper.inside().kv.read("providers/harbour")
@@ -104,13 +112,16 @@ def test_a_factor_that_was_checked_long_ago_replaces_nothing(
     signed_in: People, house: House, provider: Scripted, clock: Clock, turned: list[str]
 ) -> None:
     ruth = signed_in("ruth", groups=["admin"])
+    token_parts.account(house, provider, ruth.person)
     clock.forward(seconds=FRESH.total_seconds() + 60)
     shown = ruth.get("/secrets")
     assert shown.status_code == 200
     assert "Replace now" not in shown.text
+    assert "Renew them all now" not in shown.text
     for path, fields in (
         ("/secrets/rotate", {"name": "payload"}), ("/secrets/client/end", {"kind": "provider", "name": "harbour"}),
         ("/secrets/client", {"kind": "provider", "name": "harbour", "secret": FRESH_SECRET, "hours": "24"}),
+        ("/secrets/rotate", {"name": "accounts"}),
     ):
         answer = ruth.send(path, **fields)
         assert answer.status_code == 403
@@ -132,6 +143,7 @@ def test_in_a_browser_nothing_is_wrong_with_it_and_the_keyboard_does_all(
 ) -> None:
     """Both themes, a wide screen and a small phone; the form is opened and sent by the keyboard alone."""
     ruth = signed_in("ruth", groups=["admin"])
+    token_parts.account(house, provider, ruth.person)
     with served(app) as port, chromium(port) as browser:
         shown = open_page(browser)
         as_(shown, house, ruth)
