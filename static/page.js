@@ -66,6 +66,14 @@ document.addEventListener("htmx:response:error", (event) => {
   if (address) setTimeout(() => { if (part.isConnected) htmx.ajax("GET", address, { source: part }); }, 20000);
 });
 
+// Who was signed out meanwhile, here or at the identity provider, is led away: what was theirs does not stay on the screen. htmx
+// goes where the answer to a page's own request says, and not where the one to a stream does that it asks for again. A form that is
+// on its way gets an answer of its own.
+document.addEventListener("htmx:sse:error", (event) => {
+  if (event.detail.status !== 401 || onItsWay) return;
+  location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+});
+
 // On a narrow screen the page one is on is in view among the others.
 for (const here of document.querySelectorAll(".bar nav [aria-current], .tools [aria-current]")) {
   const list = here.parentElement;

@@ -86,7 +86,8 @@ def _location(opener: urllib.request.OpenerDirector, url: str) -> str:
 @contextmanager
 def serve(redirect_uris: list[str], **options: Any) -> Iterator[Provider]:
     """Options: `scopes`, `people` (claims by subject), `access_lifetime`, `acr`, `alg`, `withheld` (scopes the person
-    declines), `tls` (files: `key`, `certificate`), `backchannel` (where it tells of logouts)."""
+    declines), `tls` (files: `key`, `certificate`), `backchannel` (where it tells of logouts; `at`: at which port the app is that
+    this names), `page` (who signs in afresh presses a button there)."""
     installed()
     environment = {**os.environ, "OIDC_OPTIONS": json.dumps({"redirect_uris": redirect_uris, **options})}
     process = subprocess.Popen(

@@ -1,5 +1,6 @@
 // A real OpenID Connect and OAuth provider for the tests: PKCE required, refresh tokens rotate, revocation, introspection.
-// It signs in whom `login_hint` names (else "alice") and agrees for them at once; `login_hint=nobody` declines.
+// It signs in whom `login_hint` names (by name or address, else "alice") and agrees for them at once; `login_hint=nobody` declines.
+// With the option `page`, whoever is asked to sign in afresh presses a button of its own for that.
 import fs from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -12,6 +13,19 @@ const server = (secure ? https.createServer(secure) : http.createServer()).liste
 await once(server, 'listening');
 const issuer = `${secure ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
 const people = options.people ?? {};
+
+// It tells of logouts on loopback here, where it would not go by itself, and waits for a machine that does other things too. Where
+// `at` is the port of an app, it is the one that the address names.
+function tell(url, { method, headers, body }) {
+  const to = new URL(url), told = { ...Object.fromEntries(new Headers(headers)), host: to.host };
+  return new Promise((resolve, reject) => {
+    const asked = http.request({ host: '127.0.0.1', port: options.at ?? to.port, path: to.pathname, method, headers: told }, (answer) => {
+      answer.resume();
+      resolve(new Response(null, { status: answer.statusCode }));
+    });
+    asked.on('error', reject).end(String(body));
+  });
+}
 
 const provider = new Provider(issuer, {
   clients: [{
@@ -42,10 +56,9 @@ const provider = new Provider(issuer, {
     introspection: { enabled: true },
     revocation: { enabled: true },
     userinfo: { enabled: true },
-    rpInitiatedLogout: { enabled: false },
+    rpInitiatedLogout: { enabled: Boolean(options.backchannel) },
   },
-  // It tells of logouts on loopback here, where it would not go by itself, and waits for a machine that does other things too.
-  ...(options.backchannel ? { fetch: (url, { dispatcher, signal, ...rest }) => globalThis.fetch(url, rest) } : {}),
+  ...(options.backchannel ? { fetch: tell } : {}),
   interactions: { url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
   cookies: { keys: ['only for tests'] },
   renderError: async (ctx, out) => { ctx.type = 'json'; ctx.body = out; },
@@ -54,9 +67,14 @@ const provider = new Provider(issuer, {
 async function interact(request, response) {
   const details = await provider.interactionDetails(request, response);
   const { prompt, params } = details;
-  const who = params.login_hint ?? 'alice';
+  const who = (params.login_hint ?? 'alice').split('@')[0];
   if (who === 'nobody') {
     return provider.interactionFinished(request, response, { error: 'access_denied', error_description: 'they said no' });
+  }
+  if (options.page && prompt.name === 'login' && params.prompt?.includes('login') && request.method === 'GET') {
+    response.setHeader('Content-Type', 'text/html; charset=utf-8');
+    response.end(`<!doctype html><html lang="en"><title>Provider</title><form method="post"><button>Sign in as ${who}</button></form>`);
+    return undefined;
   }
   if (prompt.name === 'login') {
     return provider.interactionFinished(request, response, { login: { accountId: who, acr: options.acr } });
