@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -12,19 +13,33 @@ from typing import Any
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
 from tests.browser_parts import PATIENCE, chromium, faults, open_page, served
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
-from tests.webapp.notices.parts import Service
+from tests.webapp.approvals.parts import draft, held
+from tests.webapp.notices.parts import OWN, Service, look, person, send_all
+from tests.webapp.notices.push_parts import BrowserKeys, PushService
+from tests.webapp.notices.push_parts import serve as serve_push
+from webapp.notices.tables import Channel
 from webapp.people import cookies
 from webapp.web.catalogue import ENGLISH
 from webapp.web.house import House
 from webapp.web.languages import Language, Languages, cookie_name
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def pushed(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PushService]:
+    """A push service that this house's operator knows."""
+    with serve_push(tmp_path) as (made, pem):
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+        house.settings.notices.networks, house.settings.notices.push_services = OWN, [made.netloc]
+        yield made
 
 
 @pytest.fixture
@@ -118,6 +133,69 @@ def test_what_is_pushed_is_shown_by_the_installed_app(chrome: Browser, house: Ho
         " await new Promise((done) => setTimeout(done, 100)); } return null; }"
     )
     assert page.evaluate(shown) == [["Counterseal: 0", "/actions"], ["Counterseal: 1", "/"]]
+
+
+SUBSCRIBES = """(() => {
+  const given = %s, made = () => ({
+    endpoint: given.endpoint, toJSON: () => given, unsubscribe: async () => { localStorage.removeItem("joined"); return true; },
+  });
+  PushManager.prototype.getSubscription = async () => localStorage.getItem("joined") ? made() : null;
+  PushManager.prototype.subscribe = async (asked) => {
+    if (!asked.userVisibleOnly) throw new Error("browsers refuse that");
+    localStorage.setItem("joined", btoa(String.fromCharCode(...new Uint8Array(asked.applicationServerKey))));
+    return made();
+  };
+})();"""
+"""A browser's side of the Push API, for keys of the test's own: Chromium would ask its maker's service for some."""
+CLICKS = """async () => {
+  self.clients.openWindow = async (url) => { self.went = url; };
+  const [shown] = await self.registration.getNotifications();
+  const event = new NotificationEvent("notificationclick", { notification: shown });
+  let work = null;
+  event.waitUntil = (promise) => { work = promise; };
+  self.dispatchEvent(event);
+  await work;
+  return [self.went, (await self.registration.getNotifications()).length];
+}"""
+"""What the worker does where somebody presses a notice. Only a person's own press may open a window, so it is told where."""
+
+
+def test_a_person_has_this_browser_told_reads_what_was_pushed_and_stops_it(
+    chrome: Browser, house: House, signed_in: People, pushed: PushService
+) -> None:
+    """By the page's own buttons, from the key it subscribes with to the page that a notice leads to."""
+    keys, bob = BrowserKeys(), signed_in("bob", groups=["finance"])
+    page = signed(chrome, house, bob)
+    page.add_init_script(SUBSCRIBES % keys.subscription(pushed.endpoint))
+    page.context.grant_permissions(["notifications"], origin=PUBLIC_URL)
+    page.goto("/you/notices")
+    page.get_by_role("button", name="Tell me in this browser").click()
+    expect(page.get_by_text("This browser is told from now on.")).to_be_visible()
+    expect(page.get_by_role("button", name="Stop telling me in this browser")).to_be_visible()
+    expect(page.get_by_role("button", name="Tell me in this browser")).to_be_hidden()
+    looked_at(page, "notices-push")
+    raw = base64.b64decode(page.evaluate("localStorage.getItem('joined')"))
+    assert base64.urlsafe_b64encode(raw).decode().rstrip("=") == house.door.push_key()
+
+    look(house)
+    held(house, draft(house, person(house, "Ada")))
+    look(house)
+    assert set(send_all(house)) == {None}
+    told = [json.loads(keys.decrypted(body)) for _, body in pushed.got]
+    wanted = [one for one in told if one["title"] == "Counterseal: 1 action waits for approval"]
+    assert [one["link"] for one in wanted] == ["/actions"], told
+    page.evaluate(
+        "async (told) => { const here = await navigator.serviceWorker.ready;"
+        " await here.showNotification(told.title, { body: told.body, data: { link: told.link } }); }", wanted[0]
+    )
+    assert page.context.service_workers[0].evaluate(CLICKS) == [f"{PUBLIC_URL}/actions", 0]
+
+    page.get_by_role("button", name="Stop telling me in this browser").click()
+    expect(page.get_by_text("This browser is not told any more.")).to_be_visible()
+    expect(page.get_by_role("button", name="Tell me in this browser")).to_be_visible()
+    expect(page.get_by_text("None yet")).to_be_visible()
+    with house.database.read() as session:
+        assert session.scalars(select(Channel.id)).all() == []
 
 
 def test_without_a_network_the_app_says_so_and_shows_nothing_it_kept(app: Flask, house: House, signed_in: People) -> None:
