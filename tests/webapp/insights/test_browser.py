@@ -56,9 +56,25 @@ def looked_at(page: Page, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
+def rules_that_speak(page: Page) -> None:
+    """What is always approved, and what never spoke; as a file, and on to who decides."""
+    rules = page.get_by_role("region", name="Rules", exact=True)
+    always, never = (rules.locator(f"h3:text-is('{name}') ~ ul").first for name in ("Always approved", "Never spoke"))
+    expect(always.get_by_role("listitem")).to_have_text(["large-payment: 1 of 1 approved"])
+    expect(never.get_by_role("listitem").filter(has_text="large-payment")).to_have_count(0)
+    expect(never.get_by_role("listitem").filter(has_text="person-daily-limit")).to_have_count(1)
+    with page.expect_download() as got:
+        rules.get_by_role("link", name="These as CSV").click()
+    assert "large-payment," in Path(got.value.path()).read_text()
+    rules.get_by_role("link", name="how people decide").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("How people decide")
+    page.go_back()
+
+
 def test_from_the_figures_to_a_trial_of_other_rules(page: Page, house: House, root: Browser) -> None:
     """Empty first; then figures, a mark of regret that shows in them, a refused file, a trial under way, and its result."""
     active.at_start(house)
+    house.settings.insights.cases = 1
     now = house.clock()
     page.goto("/insights")
     expect(page.get_by_text("was looked at or decided yet")).to_be_visible()
@@ -81,6 +97,7 @@ def test_from_the_figures_to_a_trial_of_other_rules(page: Page, house: House, ro
     expect(page.get_by_text("The invoice was a forgery.")).to_be_visible()
     expect(page.get_by_role("heading", name="By hour of day")).to_be_visible()
     looked_at(page, "figures")
+    rules_that_speak(page)
     shipped = active.loaded(house.settings)
     for number in range(12):
         asked = payment("4800.00", usage=counted()) if number % 3 else call(cls="write", usage=counted(), tool="note")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,6 +130,30 @@ def _live(page: Page, house: House, ada: Client, cleo: Client, ordered: list[str
     page.locator(f"#row-{ordered[3]} input").uncheck()
 
 
+def _found_and_taken_home(page: Page) -> None:
+    """The search field, by Enter and by its button; and what is listed, as files."""
+    page.goto("/actions")
+    page.get_by_role("searchbox").fill("nobody of that name")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.get_by_text("4 actions wait for you that do not match.")).to_be_visible()
+    expect(page.locator("#queue .rows > li")).to_have_count(0)
+    page.get_by_role("link", name="Take the filter off").first.click()
+    expect(page.locator("#queue .rows > li")).to_have_count(4)
+    page.get_by_role("searchbox").fill("nordlicht")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.wait_for_url("**/actions?q=nordlicht**")
+    listed = [one.removeprefix("row-") for one in ids(page)]
+    assert len(listed) == 4
+    files = dict[str, str]()
+    for kind in ("CSV", "JSON"):
+        with page.expect_download() as got:
+            page.get_by_role("link", name=kind, exact=True).click()
+        assert got.value.suggested_filename.endswith(f".{kind.lower()}")
+        files[kind] = Path(got.value.path()).read_text()
+    assert sorted(one["id"] for one in json.loads(files["JSON"])["actions"]) == sorted(listed)
+    assert sorted(one["id"] for one in csv.DictReader(files["CSV"].lstrip("\ufeff").splitlines())) == sorted(listed)
+
+
 def _several(page: Page) -> None:
     """Two are put off and come back by hand; two are rejected after a page that asks why; one by its key."""
     page.locator("#main").focus()
@@ -146,6 +172,7 @@ def _several(page: Page) -> None:
     look(page, "snoozed", dark=True)
     page.locator("[name=pick]").check()
     page.get_by_role("button", name="Bring back 1").click()
+    _found_and_taken_home(page)
     page.goto("/actions?q=nordlicht&low=1&currency=eur")
     look(page, "narrowed", dark=True)
     page.locator(".views summary").click()
