@@ -44,7 +44,7 @@
   const cover = () => {
     const sheet = place.closest(".stick");
     const covers = sheet && getComputedStyle(sheet).position === "sticky" && window.matchMedia("(max-width: 46rem)").matches;
-    return covers ? Math.min(sheet.offsetHeight, Math.floor(window.innerHeight / 2)) : 0;
+    return covers ? sheet.offsetHeight : 0;  // no more than 60 % of what is shown (app.css)
   };
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) if (entry.isIntersecting) seen(entry.target);

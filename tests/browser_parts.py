@@ -6,6 +6,7 @@ knows its own port needs none of that: `chromium()` and `open_page(browser, base
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 PATIENCE = 60_000
 """Milliseconds, for everything that a page waits for: far beyond what it takes, also on a machine that does other things too."""
+NARROW, HALF, WIDE = 320, 640, 1280
+"""Widths that a page has to do with; HALF is what WIDE is at 200 %."""
+SHOTS = os.environ.get("SHOTS", "")
+"""A folder that takes pictures, for whoever looks at them."""
 AXE = Path(__file__).resolve().parent / "node_modules" / "axe-core" / "axe.min.js"
 AUTHENTICATOR = {
     "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True,
@@ -121,10 +126,86 @@ def look_through(page: Page) -> None:
 
 
 def faults(page: Page) -> list[str]:
-    """What axe-core finds wrong with the page as it is shown now. Evaluated from outside, so the page's CSP stays on."""
+    """What axe-core finds wrong with the page as it is shown now. Evaluated from outside, so the page's CSP stays on.
+    The size of targets (WCAG 2.5.8, AA since 2.2) is the one rule of AA that axe-core leaves out by itself."""
     page.wait_for_load_state()
     page.evaluate(AXE.read_text())
-    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+    found = page.evaluate("() => axe.run(document, {resultTypes: ['violations'], rules: {'target-size': {enabled: true}}})")
     return [
         f"{one['id']}: {node['target']} {node.get('failureSummary', '')}" for one in found["violations"] for node in one["nodes"]
     ]
+
+
+BEYOND = """() => {
+  const edge = document.documentElement.clientWidth, page = document.documentElement.scrollWidth;
+  const over = [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility()
+    && (one.getBoundingClientRect().right > edge + 1 || one.getBoundingClientRect().left < -1));
+  return page > edge ? [`${page} px wide`, ...over.slice(-3).map((one) => one.outerHTML.slice(0, 200))] : []; }"""
+"""What goes beyond the window's edge, where the page scrolls sideways for it."""
+
+
+def looked_at(page: Page, name: str) -> None:
+    """Everybody can use the page as it is shown now: axe-core finds nothing, in the light theme as wide as it is and in the dark
+    one on a small phone; nothing scrolls sideways on that phone, nor in a wide window at 200 %. Where SHOTS names a folder, it
+    gets pictures. The window is then as it was."""
+    size = page.viewport_size
+    assert size is not None
+    for scheme, width in (("light", size["width"]), ("light", HALF), ("dark", NARROW)):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+        page.set_viewport_size({"width": width, "height": size["height"]})
+        if width != HALF:
+            assert faults(page) == [], (name, scheme, width)
+        beyond = page.evaluate(BEYOND)
+        assert not beyond, (name, width, beyond)
+        if SHOTS and width != HALF:
+            page.screenshot(path=Path(SHOTS) / f"{name}-{scheme}.png", full_page=True)
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+
+
+STOP = """() => { const on = document.activeElement;
+  if (on === document.body || on === document.documentElement) return null;
+  const box = on.getClientRects()[0] ?? on.getBoundingClientRect(), drawn = getComputedStyle(on);
+  const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  return { name: (on.ariaLabel || on.textContent || on.name || on.id || '').trim().slice(0, 80),
+    inside: Boolean(on.closest('main')), outlined: drawn.outlineStyle !== 'none' && parseFloat(drawn.outlineWidth) > 0,
+    seen: Boolean(at) && (on.contains(at) || [...(on.labels ?? [])].some((label) => label.contains(at))) }; }"""
+
+
+def stops(page: Page, most: int = 150) -> list[dict[str, Any]]:
+    """Each stop of the Tab key from the top of the page to where it leaves the page: `outlined` when its outline is drawn, `seen`
+    when nothing lies over its middle (WCAG 2.4.7, 2.4.11). Fails where no end comes (2.1.2)."""
+    page.evaluate("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)")
+    page.locator("a.skip").focus()
+    found = [page.evaluate(STOP)]
+    while len(found) < most:
+        page.keyboard.press("Tab")
+        if (stop := page.evaluate(STOP)) is None or stop == found[0]:
+            return found
+        found.append(stop)
+    raise AssertionError(f"the Tab key does not come to an end: {found[-3:]}")
+
+
+OUT_OF_ORDER = """(wide) => {
+  const apart = (one) => one.closest(wide ? '.two > *, .fresh' : '.stick.deciding, .fresh');
+  const after = document.documentElement.dir === 'rtl' ? (a, b) => b.right <= a.left : (a, b) => b.left >= a.right;
+  const all = [...document.querySelectorAll('main :is(a[href], button, input:not([type=hidden]), select, textarea, summary)')]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length
+      && !one.closest('.visually-hidden'));
+  return all.slice(1).flatMap((two, at) => {
+    const one = all[at], a = one.getClientRects()[0], b = two.getClientRects()[0];
+    const line = one.parentElement === two.parentElement
+      && [one, two].every((each) => getComputedStyle(each).display === 'inline');
+    if (line || apart(one) !== apart(two)) return [];  // words of one line stand as its script goes
+    const above = b.bottom <= a.top + 1 && !after(a, b), before = b.bottom > a.top + 1 && a.bottom > b.top + 1 && after(b, a);
+    return above || before ? [`${two.outerHTML.slice(0, 80)} is shown before ${one.outerHTML.slice(0, 80)}`] : [];
+  });
+}"""
+
+
+def out_of_order(page: Page) -> list[str]:
+    """What the Tab key and a screen reader come to later than the eye does: above what they come to before it, or beside it where
+    a line begins. Two columns are each read by themselves."""
+    width = (page.viewport_size or {"width": 1280})["width"]
+    found: list[str] = page.evaluate(OUT_OF_ORDER, width > 736)
+    return found

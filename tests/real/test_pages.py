@@ -7,14 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from werkzeug.exceptions import HTTPException
 
-from tests.browser_parts import chromium, faults, go, open_page
+from tests.browser_parts import HALF, NARROW, WIDE, chromium, faults, go, open_page, out_of_order, stops
 from tests.real.pictures import ALL
 from tests.real.steps import PATIENCE, SMALL
 from tests.real.walk import Walk
@@ -26,7 +27,6 @@ from webapp.db import Database
 from webapp.web.house import House
 
 pytestmark = pytest.mark.real
-NARROW = 320
 REFUSALS = re.compile(r"Failed to load resource: the server responded with a status of (400|403|404|503)")
 """The browser's own note on a page that is an error page, and meant to be one."""
 ELSEWHERE = {
@@ -58,9 +58,19 @@ FACTS = """() => ({
   focused: document.activeElement === document.body || document.activeElement.autofocus ? '' : document.activeElement.outerHTML,
   moving: document.getAnimations().length, titles: document.querySelectorAll('h1').length, title: document.title,
 })"""
+ZOOMED = """() => {
+  document.documentElement.style.fontSize = '200%';
+  const cut = [...document.querySelectorAll('body *')].filter((one) => {
+    const drawn = getComputedStyle(one);
+    return one.textContent.trim() && drawn.overflowX === 'hidden' && drawn.clipPath === 'none' && one.checkVisibility()
+      && (one.scrollWidth > one.clientWidth + 1 || one.scrollHeight > one.clientHeight + 1); });
+  const found = { wide: document.documentElement.scrollWidth, cut: cut.map((one) => one.outerHTML.slice(0, 90)).join(' ') };
+  document.documentElement.removeAttribute('style');
+  return found; }"""
+"""Text at 200 %, in a window that stays as wide as it is (WCAG 1.4.4)."""
 
-STOP = """() => { const on = document.activeElement; return {
-  name: (on.textContent || '').trim(), inside: Boolean(on.closest('main')), outline: getComputedStyle(on).outlineStyle }; }"""
+
+BY_KEYBOARD = ("/", "/actions?tab=mine", "/history", "/connections", "/insights", "/you", "/you/notices", "/you/security")
 
 
 @contextmanager
@@ -107,20 +117,18 @@ class Inspector:
 
     def look(self, page: Page, name: str) -> None:
         page.wait_for_load_state()
-        before = page.viewport_size
-        page.set_viewport_size({"width": NARROW, "height": 640})
-        found = page.evaluate(FACTS)
-        if before:
-            page.set_viewport_size(before)
         self.stop = name
         self.names.add(name)
         self.paths.add(urlsplit(page.url).path)
+        found, zoomed = self.measured(page)
         for true, what in (
             (found["wide"] <= NARROW, f"scrolls sideways at {NARROW} px: {found['wide']}"),
             (not found["inline"], "has inline styles"),
             (not name.startswith("action") or name in CLICKED or not found["focused"], f"focuses: {found['focused'][:90]}"),
             (not found["moving"], "moves although less motion is asked for"),
             (found["titles"] == 1, f"has {found['titles']} headings of the first level"), (found["title"], "has no title"),
+            (zoomed["wide"] <= WIDE, f"scrolls sideways at {WIDE} px with text at 200 %: {zoomed['wide']}"),
+            (not zoomed["cut"], f"cuts text off at 200 %: {zoomed['cut']}"),
         ):
             if not true:
                 self.wrong.append(f"{name} {what}")
@@ -128,9 +136,26 @@ class Inspector:
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             self.wrong += [f"{name} in {scheme}: {fault}" for fault in faults(page)]
 
+    def measured(self, page: Page) -> tuple[dict[str, Any], dict[str, Any]]:
+        """As it is in narrow windows (HALF is a wide one at 200 %), and with text at 200 %. The window is then as it was."""
+        before = page.viewport_size
+        page.set_viewport_size({"width": HALF, "height": 400})
+        if (wide := page.evaluate("document.documentElement.scrollWidth")) > HALF:
+            self.wrong.append(f"{self.stop} scrolls sideways at {HALF} px: {wide}")
+        page.set_viewport_size({"width": NARROW, "height": 640})
+        found, orders = page.evaluate(FACTS), out_of_order(page)
+        page.set_viewport_size({"width": WIDE, "height": 720})
+        orders += out_of_order(page)
+        zoomed = page.evaluate(ZOOMED)
+        if before:
+            page.set_viewport_size(before)
+        self.wrong += [f"{self.stop}: {what}" for what in dict.fromkeys(orders)]
+        return found, zoomed
+
 
 def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
-    """axe-core finds nothing in either theme; nothing scrolls sideways at 320 px; no inline style; no script fails; the content
+    """axe-core finds nothing in either theme; nothing scrolls sideways at 320 px, nor at 200 %, where no text is cut off; the
+    order of the Tab key is that of the eye, narrow and wide; no inline style; no script fails; the content
     security policy stops nothing; a page about an action focuses nothing."""
     inspector = Inspector()
     with instance(tmp_path) as up:
@@ -140,7 +165,7 @@ def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
     assert every - seen - set(ELSEWHERE) - NO_PAGES == set(), "a page that nobody looks at: add a stop to the walk"
     assert inspector.names == {path.stem for path in ALL.glob("*.webp")} - {path.stem for path in ALL.glob("*-phone.webp")}, \
         "docs/pages.md shows other ones: python -m tests.real.pictures"
-    assert {rule for rule, test in ELSEWHERE.items() if rule in seen or "faults(" not in (ROOT / test).read_text()} == set()
+    assert {rule for rule, test in ELSEWHERE.items() if rule in seen or "looked_at(" not in (ROOT / test).read_text()} == set()
 
 
 def routes(folder: Path, paths: set[str]) -> tuple[set[str], set[str]]:
@@ -177,9 +202,10 @@ def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
     mira.keyboard.press("Enter")
     mira.keyboard.press("Enter")
     expect(mira.locator("[data-state=held]")).to_be_attached()
-    stops = [stop for stop in tabbed(mira) if stop["inside"]]
-    assert all(stop["outline"] != "none" for stop in stops), stops
-    names = [stop["name"] for stop in stops]
+    _unobscured(mira)
+    inside = [stop for stop in stops(mira) if stop["inside"]]
+    assert all(stop["outlined"] for stop in inside), inside
+    names = [stop["name"] for stop in inside]
     assert names.index("Exactly what will be sent") < next(i for i, name in enumerate(names) if name.startswith("Confirm"))
     assert any(name.startswith("Reject") for name in names)
     confirm = mira.get_by_role("button", name=re.compile("^Confirm"))
@@ -192,6 +218,25 @@ def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
     expect(mira.get_by_text("Enter does not approve")).to_be_visible()
     mira.keyboard.press("Space")
     mira.locator("[data-state=done]").wait_for()
+    for path in BY_KEYBOARD:
+        go(mira, path)
+        passed = stops(mira)
+        assert len(passed) > 5, path
+        assert [stop for stop in passed if not (stop["outlined"] and stop["seen"])] == [], path
+
+
+def _unobscured(page: Page) -> None:
+    """What has the focus is not under the buttons that lie over a small window's lower end, nor is any part of them out of reach:
+    with what is opened by "Reject…" too."""
+    size = page.viewport_size
+    assert size
+    for small in (ViewportSize(width=640, height=400), ViewportSize(width=360, height=640), ViewportSize(width=1280, height=400)):
+        page.set_viewport_size(small)
+        for opened in (False, True):
+            page.locator(".no-details").evaluate("(part, opened) => { part.open = opened; }", opened)
+            assert [stop for stop in stops(page) if not stop["seen"]] == [], (small, opened)
+    page.locator(".no-details").evaluate("(part) => { part.open = false; }")
+    page.set_viewport_size(size)
 
 
 def test_the_whole_way_to_a_decision_without_javascript(up: Up, browser: Browser) -> None:
@@ -230,15 +275,6 @@ def connect(page: Page) -> None:
     page.get_by_role("button", name="Continue to Harbour Bank").click()
     page.get_by_role("button", name="Allow", exact=True).click()
     page.wait_for_url(re.compile("/connections"))
-
-
-def tabbed(page: Page) -> list[dict[str, str]]:
-    """Each stop of the Tab key through the page."""
-    stops = []
-    for _ in range(40):
-        page.keyboard.press("Tab")
-        stops.append(page.evaluate(STOP))
-    return stops
 
 
 def held_without_script(page: Page) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -11,7 +10,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, faults, look_through, open_page, served
+from tests.browser_parts import chromium, look_through, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import CONFIRM, Server, action, draft, held
@@ -20,7 +19,6 @@ from webapp.people import cookies
 from webapp.web.house import House
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
-PICTURES = os.environ.get("PICTURES", "")
 FOUR_MINUTES = 4 * 60 * 1000
 
 
@@ -95,13 +93,7 @@ def test_what_was_confirmed_counts_down_and_is_stopped_with_one_button(page: Pag
     page.clock.run_for(3000)
     expect(counting).not_to_have_text(before or "")
     assert page.locator("[role=status] time[data-runs], [aria-live] time[data-runs]").count() == 0
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        assert faults(page) == []
-        if PICTURES:
-            page.screenshot(path=f"{PICTURES}/undo-{scheme}.png", full_page=True)
-    page.set_viewport_size({"width": 320, "height": 640})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    looked_at(page, "undo")
     with page.expect_navigation():
         page.get_by_role("button", name="Stop it").click()
     assert action(house, held_id).state in ("rejected", "withdrawn")

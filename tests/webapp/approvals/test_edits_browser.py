@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Page
 
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import Server, draft, forge, held, verdict
@@ -29,7 +26,6 @@ SCHEMA = {"type": "object", "required": ["amount", "iban"], "properties": {
     "amount": {"type": "string"}, "currency": {"type": "string", "enum": ["EUR", "USD"]}, "iban": {"type": "string"},
     "payee": {"type": "string"}, "urgent": {"type": "boolean"}, "lines": {"type": "array"},
 }}
-SHOTS = os.environ.get("SHOTS")
 
 
 def editor(house: House) -> Editor:
@@ -41,17 +37,6 @@ def editor(house: House) -> Editor:
         return verdict(), made
 
     return Editor(lambda _session, _envelope: SCHEMA, judged)
-
-
-def looks(page: Page, name: str) -> None:
-    """Nothing that axe-core finds, in both themes and on a phone, and nothing wider than the phone."""
-    for theme, width in (("light", 1200), ("dark", 360)):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": 900})
-        assert faults(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        if SHOTS:
-            page.screenshot(path=str(Path(SHOTS) / f"{name}-{theme}.png"), full_page=True)
 
 
 def test_an_edit_from_its_link_to_the_new_action_by_keyboard_and_what_drift_shows(
@@ -71,7 +56,7 @@ def test_an_edit_from_its_link_to_the_new_action_by_keyboard_and_what_drift_show
         page.goto(f"/actions/{first}")
         page.get_by_role("link", name="Propose changes").click()
         page.wait_for_url("**/edit")
-        looks(page, "edit")
+        looked_at(page, "edit")
         page.get_by_label("Amount").fill("400.00")
         page.get_by_label("Why?").fill("The invoice says 400.")
         page.get_by_role("button", name="Propose this call instead").focus()
@@ -80,16 +65,16 @@ def test_an_edit_from_its_link_to_the_new_action_by_keyboard_and_what_drift_show
         assert page.get_by_text("You changed what the agent asked for").is_visible()
         assert page.get_by_role("cell", name="400.00").count() >= 1
         assert page.get_by_role("button", name="Approve").count() == 0
-        looks(page, "edited")
+        looked_at(page, "edited")
         page.goto(f"/actions/{first}")
         assert page.get_by_role("link", name="The changed call").is_visible()
-        looks(page, "replaced")
+        looked_at(page, "replaced")
         other = held(house, draft(house, ada.person, order={"amount": "12.00", "currency": "EUR", "iban": "DE0212"}))
         changed = {"what": "description", "before": "Pays a bill", "now": "Pays anything " * 20, "theirs": True}
         forge(house, other, state="void", reason="the server or the tool changed", ended_at=house.clock(), drift=[changed])
         page.goto(f"/actions/{other}")
         assert page.get_by_text("What changed while it waited").is_visible()
-        looks(page, "drift")
+        looked_at(page, "drift")
         page.context.clear_cookies()
         mine = ada.get_cookie(name)
         assert mine is not None
@@ -97,4 +82,4 @@ def test_an_edit_from_its_link_to_the_new_action_by_keyboard_and_what_drift_show
         third = held(house, draft(house, ada.person, order={"amount": "15.00", "currency": "EUR", "iban": "DE0215"}))
         page.goto(f"/actions/{third}")
         assert page.get_by_text("This would bring it to").first.is_visible()
-        looks(page, "caps")
+        looked_at(page, "caps")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,7 +17,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import update
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, faults, look_through, open_page, served
+from tests.browser_parts import chromium, look_through, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, TWO, Server, action, decide, draft, held
@@ -65,27 +64,8 @@ def order(house: House, person: str, **changed: Any) -> Any:
     return draft(house, person, order={**ORDER, **changed})
 
 
-def looked_at(page: Page, name: str) -> None:
-    """Nothing that axe-core finds wrong in both themes, nothing wider than a small phone. `SHOTS` names a folder for pictures."""
-    size = page.viewport_size
-    assert size
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        assert faults(page) == [], page.url
-        _picture(page, f"{name}-{scheme}")
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, page.url
-    _picture(page, f"{name}-360")
-    page.set_viewport_size(size)
-
-
 def live_in(house: House, person: str, zone: str) -> None:
     house.database.write(lambda s: s.execute(update(Person).where(Person.id == person).values(zone=zone)))
-
-
-def _picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("SHOTS"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 def test_what_is_signed_what_is_context_and_what_changed_meanwhile(
@@ -164,7 +144,7 @@ def _what_was_typed_stays(page: Page, house: House, server: Server, person: str)
     page.reload()
     server.drift = None
     expect(page.locator("#typed")).to_contain_text("I was asked about <this> by phone.")
-    _picture(page, "typed")
+    looked_at(page, "typed")
 
 
 def _its_receipt(page: Page, house: House, person: str, folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider
 from tests.webapp.connections.parts import begin, connect, only, rows
@@ -50,22 +49,6 @@ def page(app: Flask, house: House, ada: Client) -> Iterator[Page]:
         made = open_page(opened)
         made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
         yield made
-
-
-def looked_at(page: Page, name: str) -> None:
-    """Nothing that axe-core or the width of a small phone finds wrong, in both themes. `SHOTS` names a folder for pictures."""
-    size = page.viewport_size
-    assert size
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        assert faults(page) == [], page.url
-        if folder := os.environ.get("SHOTS"):
-            page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)
-    page.set_viewport_size({"width": 320, "height": 700})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
-    if folder := os.environ.get("SHOTS"):
-        page.screenshot(path=f"{folder}/{name}-320.png", full_page=True)
-    page.set_viewport_size(size)
 
 
 def test_an_account_is_connected_looked_at_paused_and_taken_back(page: Page, house: House, ada: Client) -> None:

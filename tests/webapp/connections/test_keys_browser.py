@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,7 +11,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.conftest import Clock
 from tests.keeper_parts import PUBLIC_URL
 from webapp.connections.tables import Connection
@@ -33,21 +32,6 @@ def page(app: Flask, house: House, signed_in: People) -> Iterator[Page]:
         made = open_page(opened)
         made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
         yield made
-
-
-def looked_at(page: Page, name: str) -> None:
-    size = page.viewport_size
-    assert size
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        assert faults(page) == [], page.url
-        if folder := os.environ.get("SHOTS"):
-            page.screenshot(path=f"{folder}/{name}-{scheme}.png", full_page=True)
-    page.set_viewport_size({"width": 320, "height": 700})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
-    if folder := os.environ.get("SHOTS"):
-        page.screenshot(path=f"{folder}/{name}-320.png", full_page=True)
-    page.set_viewport_size(size)
 
 
 def test_a_key_is_pasted_refused_pasted_again_and_grows_old(page: Page, house: House, clock: Clock) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from flask import Flask
 
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.token_parts import permit
 from tests.webapp.exchange.conftest import SCOPES, Scene
@@ -74,12 +72,4 @@ def test_the_pages_pass_axe_and_fit_a_small_phone(reporting: Scene, app: Flask) 
         for shot, path in pages.items():
             page.set_viewport_size({"width": 1200, "height": 900})
             page.goto(f"{PUBLIC_URL}{path}")
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-                assert faults(page) == [], path
-                if folder := os.environ.get("SHOTS"):
-                    page.screenshot(path=f"{folder}/{shot}-{scheme}.png", full_page=True)
-            page.set_viewport_size({"width": 320, "height": 700})
-            assert page.evaluate("document.documentElement.scrollWidth") <= 320, path
-            if folder := os.environ.get("SHOTS"):
-                page.screenshot(path=f"{folder}/{shot}-320.png", full_page=True)
+            looked_at(page, shot)

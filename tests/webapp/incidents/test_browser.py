@@ -4,14 +4,12 @@ Long: a dozen pages in two themes take axe-core over 20 s."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from flask import Flask
 from playwright.sync_api import Page
 
 from tests.app_parts import Browser
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.scripted_provider import Scripted
 from tests.webapp.incidents.conftest import Scene
@@ -29,17 +27,6 @@ def as_(page: Page, house: House, who: Browser) -> None:
     assert cookie is not None
     page.context.clear_cookies()
     page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
-
-
-def looked_at(page: Page, name: str) -> None:
-    """`SHOTS` names a folder for pictures."""
-    for scheme, width in (("light", 1280), ("dark", 360)):
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        page.set_viewport_size({"width": width, "height": 800})
-        assert faults(page) == [], (name, scheme)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-        if os.environ.get("SHOTS"):
-            page.screenshot(path=f"{os.environ['SHOTS']}/incidents-{name}-{scheme}.png", full_page=True)
 
 
 def test_nothing_is_wrong_with_the_pages(scene: Scene, app: Flask, provider: Scripted) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +12,7 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser, People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.parts import draft, forge, held
 from tests.webapp.insights.parts import action, kept
@@ -25,7 +24,6 @@ from webapp.policy import active
 from webapp.web.house import House
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
-PICTURES = os.environ.get("INSIGHTS_PICTURES", "")
 RULE = '@id("writes-wait") @reason("Writes wait") @hold("confirm") forbid (principal, action, resource in ToolGroup::"write");'
 
 
@@ -43,17 +41,6 @@ def page(app: Flask, house: House, root: Browser) -> Iterator[Page]:
         made = open_page(opened)
         made.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
         yield made
-
-
-def looked_at(page: Page, name: str) -> None:
-    for scheme, width in (("light", 1280), ("dark", 360)):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        page.set_viewport_size({"width": width, "height": 800})
-        assert faults(page) == [], (name, scheme)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-        if PICTURES:
-            page.screenshot(path=str(Path(PICTURES) / f"{name}-{scheme}-{width}.png"), full_page=True)
-    page.set_viewport_size({"width": 1280, "height": 800})
 
 
 def rules_that_speak(page: Page) -> None:

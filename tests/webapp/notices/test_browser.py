@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,7 @@ from sqlalchemy import select
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
-from tests.browser_parts import PATIENCE, chromium, faults, open_page, served
+from tests.browser_parts import PATIENCE, chromium, looked_at, open_page, served
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.parts import draft, held
@@ -56,23 +54,6 @@ def signed(chrome: Browser, house: House, who: Client) -> Page:
     page.route("**/actions/count", lambda route: route.abort())
     page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
     return page
-
-
-def looked_at(page: Page, name: str) -> None:
-    """No fault in either theme, and nothing wider than a phone; a picture where `PICTURES` says."""
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-        assert faults(page) == [], (name, theme)
-        _picture(page, f"{name}-{theme}")
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
-    _picture(page, f"{name}-phone")
-    page.set_viewport_size({"width": 1280, "height": 720})
-
-
-def _picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 def test_a_person_adds_a_channel_tries_it_and_says_when_to_be_left_alone(

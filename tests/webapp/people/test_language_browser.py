@@ -11,14 +11,16 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, faults, open_page, out_of_order, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.pseudo import mirrored
+from tests.webapp.approvals.parts import Server, draft, held
 from webapp.web.catalogue import ENGLISH
+from webapp.web.house import House
 from webapp.web.languages import Language, Languages
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
-PICTURES = os.environ.get("PICTURES", "")
+PICTURES = os.environ.get("SHOTS", "")
 
 
 @pytest.fixture
@@ -79,8 +81,20 @@ def test_longer_words_have_room_on_a_phone(app: Flask, signed_in: People, tag: s
             looked_at(page, f"{tag}-{path.strip('/').replace('/', '-').partition('?')[0]}", ("light",))
 
 
-def test_a_person_reads_their_pages_from_right_to_left(browser: Browser, signed_in: People) -> None:
-    ada = signed_in("ada", groups=["user", "admin", "audit"])
+MIRRORED = (
+    "/", "/actions", "/history", "/connections", "/insights", "/incidents", "/secrets", "/operate", "/you/notices",
+    "/you/security",
+)
+
+
+def test_a_person_reads_their_pages_from_right_to_left(
+    browser: Browser, app: Flask, house: House, signed_in: People
+) -> None:
+    """Nothing scrolls sideways, and the Tab key goes the way of the eye, from the right."""
+    server = Server()
+    app.extensions["approvals"] = server.handed
+    ada = signed_in("ada", groups=["user", "admin", "audit", "finance"])
+    own, others = held(house, draft(house, ada.person)), held(house, draft(house, "per_eve", grant="grt_2"))
     ada.send("/you/language", language="he")
     cookie = ada.get_cookie("counterseal_session")
     assert cookie
@@ -89,6 +103,14 @@ def test_a_person_reads_their_pages_from_right_to_left(browser: Browser, signed_
     page.goto("/you")
     expect(page.locator("html")).to_have_attribute("lang", "he")
     looked_at(page, "you")
+    for path in (*MIRRORED, f"/actions/{own}", f"/actions/{others}"):
+        page.goto(path)
+        expect(page.locator("html")).to_have_attribute("dir", "rtl")
+        looked_at(page, f"he-{path.strip('/').replace('/', '-')[:20]}", ("light",))
+        assert out_of_order(page) == [], path
+        page.set_viewport_size({"width": 1280, "height": 700})
+        assert out_of_order(page) == [], path
+    page.goto("/you")
     page.select_option("#language", "en")
     page.locator("form[action='/you/language'] button").click()
     expect(page.locator("html")).to_have_attribute("dir", "ltr")

@@ -1,5 +1,5 @@
 """Two administrators let somebody in again, in Chromium with a real provider: each page in both themes, on a phone, and without
-what axe-core faults (`looked_at`, by `faults()`)."""
+what axe-core faults (`looked_at`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser_parts import chromium, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider, serve
-from tests.webapp.people.test_recovery_browser import looked_at, new_passkey, sign_in
+from tests.webapp.people.test_recovery_browser import new_passkey, sign_in
 from webapp.people.sign_in import CALLBACK
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]

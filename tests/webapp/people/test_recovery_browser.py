@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider, serve
 from webapp.people.sign_in import CALLBACK
@@ -37,25 +35,6 @@ def browser(app: Flask, provider: Provider, keeper: KeeperParts) -> Iterator[Bro
     keeper.door.idp_put("main", provider.record(groups_claim="groups"))
     with served(app) as port, chromium(port) as opened:
         yield opened
-
-
-def looked_at(page: Page, name: str) -> None:
-    """No fault in either theme, and nothing wider than a phone; a picture where `PICTURES` says."""
-    size = page.viewport_size or {"width": 1280, "height": 720}
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-        assert faults(page) == [], (name, theme)
-        _picture(page, f"{name}-{theme}")
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
-    _picture(page, f"{name}-phone")
-    page.set_viewport_size(size)
-    page.emulate_media(color_scheme="light")
-
-
-def _picture(page: Page, name: str) -> None:
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=Path(folder) / f"people-{name}.png", full_page=True)
 
 
 def sign_in(page: Page) -> None:

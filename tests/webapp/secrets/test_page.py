@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from flask import Flask
 from playwright.sync_api import Page
@@ -11,7 +9,7 @@ from sqlalchemy import select
 
 from tests import token_parts
 from tests.app_parts import Browser, People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.scripted_provider import Scripted
@@ -158,13 +156,3 @@ def test_in_a_browser_nothing_is_wrong_with_it_and_the_keyboard_does_all(
         shown.keyboard.press("Enter")
         shown.wait_for_selector("text=payload: version 2.")
     assert turned == [f"payload person:{ruth.person}"]
-
-
-def looked_at(shown: Page, name: str) -> None:
-    for scheme, width in (("light", 1280), ("dark", 360)):
-        shown.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
-        shown.set_viewport_size({"width": width, "height": 800})
-        assert faults(shown) == [], (name, scheme)
-        assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth"), (name, width)
-        if os.environ.get("SHOTS"):
-            shown.screenshot(path=f"{os.environ['SHOTS']}/{name}-{scheme}.png", full_page=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, faults, look_through, open_page, served
+from tests.browser_parts import chromium, look_through, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.pace.test_looks import right, several
@@ -25,7 +23,6 @@ from webapp.web.house import House
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 APPROVE = re.compile("^Approve")
 MORNING = datetime(2026, 11, 3, 8, tzinfo=UTC)
-PICTURES = os.environ.get("PACE_PICTURES", "")
 
 
 @pytest.fixture
@@ -49,21 +46,6 @@ def page(app: Flask, house: House, someone: Enrol, server: Server) -> Iterator[P
         # A live page loads itself again when its action moves on, perhaps in the middle of the answer to the form.
         made.route("**/actions/count", lambda route: route.abort())
         yield made
-
-
-def looked_at(page: Page, name: str) -> None:
-    """In both themes, and on a phone: axe finds nothing, and nothing scrolls sideways."""
-    size = page.viewport_size
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        assert faults(page) == [], f"{name} in {scheme}"
-        for width in (1280, 360):
-            page.set_viewport_size({"width": width, "height": 740})
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} at {width}"
-            if PICTURES:
-                page.screenshot(path=str(Path(PICTURES) / f"{name}-{scheme}-{width}.png"), full_page=width == 1280)
-    assert size is not None
-    page.set_viewport_size(size)
 
 
 def test_the_button_sleeps_until_what_decides_was_in_view_and_enter_never_approves(
