@@ -56,14 +56,7 @@
   });
   document.addEventListener("click", (event) => { if (event.target.closest("[data-open-keys]")) keys.showModal(); });
 
-  // What was clicked to show the new ones is gone afterwards: the focus goes to the list, not to nowhere.
-  let asked = false;
-  document.addEventListener("click", (event) => { if (event.target.closest("[data-fresh]")) asked = true; });
-  document.addEventListener("htmx:after:swap", (event) => {
-    if (event.target.id !== "queue") return;
-    count();
-    if (asked) { asked = false; links()[0]?.focus(); }
-  });
+  document.addEventListener("htmx:after:swap", (event) => { if (event.target.id === "queue") count(); });
   window.addEventListener("pageshow", count);
   document.querySelector("[data-keys]").hidden = false;
   document.querySelector("[data-keys-on]").checked = on();

@@ -10,6 +10,8 @@ from flask.typing import ResponseReturnValue
 
 from vault.errors import FactorRefused, Stale
 from webapp.approvals import caps, deciding, editing, kept_words, origin, page, queue, reasons, seen, showing, since
+from webapp.approvals.desk import listing
+from webapp.approvals.desk.filters import Filter
 from webapp.approvals.forms import answer_of, found_of
 from webapp.approvals.outcome import Handed
 from webapp.approvals.pace import looks
@@ -48,11 +50,17 @@ def start_now() -> str:
 
 
 def started() -> dict[str, Any]:
+    """An open page names the rows that it has: they keep their places, as in `desk.views.rows`."""
     the_house, who = house(), viewer()
     now, limit = the_house.clock(), 5
     with the_house.database.read() as session:
+
+        def shown(tab: queue.Tab, name: str) -> listing.Shown:
+            before = listing.ids_of(request.args.get(name, ""), limit)
+            return listing.listed(session, who, tab, Filter(), now, limit=limit, before=before)
+
         return {
-            "waiting": queue.waiting(session, who, now, limit).rows, "recent": queue.mine(session, who, limit).rows,
+            "waiting": shown("me", "waiting"), "recent": shown("mine", "recent"),
             "uncertain": queue.uncertain(session, who), "others": queue.others(session, who, now, limit).rows,
             "snoozed": queue.count_snoozed(session, who, now), "now": now,
         }

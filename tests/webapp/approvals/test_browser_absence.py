@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -14,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.app_parts import Browser as Client
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, look_through, open_page, served
+from tests.browser_parts import chromium, look_through, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import Server, action, draft, held, need
@@ -44,22 +42,6 @@ def signed(chrome: Browser, house: House, who: Client) -> Page:
     page.get_by_role("button", name="Create the passkey").click()
     page.wait_for_url("**/you")
     return page
-
-
-def looked_at(page: Page, name: str) -> None:
-    """No fault in either theme, and nothing wider than a phone; a picture where `PICTURES` says."""
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-        assert faults(page) == [], (name, theme)
-        if folder := os.environ.get("PICTURES"):
-            page.screenshot(path=Path(folder) / f"{name}-{theme}.png", full_page=True)
-    size = page.viewport_size
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360, name
-    if folder := os.environ.get("PICTURES"):
-        page.screenshot(path=Path(folder) / f"{name}-phone.png", full_page=True)
-    page.set_viewport_size(size or {"width": 1280, "height": 720})
-    page.emulate_media(color_scheme="light")
 
 
 def test_people_stand_in_for_each_other(
@@ -106,6 +88,8 @@ def test_people_stand_in_for_each_other(
     page.goto("/start")
     page.goto("/")
     expect(page.locator("main")).to_contain_text("Nobody can decide these")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing else waits for you")
+    expect(page.locator("main")).not_to_contain_text("All clear")
     looked_at(page, "stuck")
     page.goto(f"/groups/{crew}")
     page.get_by_role("button", name="Put on call").press("Enter")

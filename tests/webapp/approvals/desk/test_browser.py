@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,15 @@ from flask import Flask
 from playwright.sync_api import Page, expect
 
 from tests.app_parts import Browser as Client
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import ORDER, Server, draft, held, reject
+from tests.webapp.approvals.desk.parts import put, row
+from tests.webapp.approvals.parts import ORDER, Server, draft, forge, held, reject
 from webapp.people import cookies
 from webapp.web.house import House
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
-SHOTS = os.environ.get("COUNTERSEAL_SHOTS", "")
-"""A folder that takes pictures of each state, for whoever looks at them."""
-WIDTHS = {"light": 1200, "dark": 1200, "phone": 360, "small": 320}
 
 
 @pytest.fixture
@@ -42,29 +41,11 @@ def page(app: Flask, house: House, bob: Client, server: Server) -> Iterator[Page
         yield made
 
 
-def look(page: Page, name: str, *, dark: bool = False) -> None:
-    """axe-core finds nothing (`dark`: in that theme either, where a state has colours of its own); nothing scrolls sideways
-    at 360 and 320 px."""
-    for shape, width in WIDTHS.items():
-        if shape == "dark" and not (dark or SHOTS):
-            continue
-        page.emulate_media(color_scheme="dark" if shape == "dark" else "light", reduced_motion="reduce")
-        page.set_viewport_size({"width": width, "height": 900})
-        if shape == "light" or (shape == "dark" and dark):
-            assert faults(page) == [], (name, shape)
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, (name, shape)
-        if SHOTS:
-            page.screenshot(path=Path(SHOTS) / f"{name}-{shape}.png", full_page=True)
-    page.emulate_media(color_scheme="light", reduced_motion="reduce")
-    page.set_viewport_size({"width": 1200, "height": 900})
-
-
 def ids(page: Page) -> list[str]:
     return [str(row.get_attribute("id")) for row in page.locator("#queue .rows > li").all()]
 
 
-def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someone: Enrol) -> None:
+def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someone: Enrol, bob: Client) -> None:
     ada, _ = someone("ada")
     cleo, _ = someone("cleo", ["finance"])
     ordered = [held(house, draft(house, ada.person, order=ORDER | {"amount": f"{number + 2}.00"}), within=3600 + number * 600)
@@ -77,6 +58,11 @@ def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someon
     _live(page, house, ada, cleo, ordered)
     _several(page)
     _stale(page, app)
+    for width in (1200, 360):
+        page.set_viewport_size({"width": width, "height": 640})
+        for tab in ("others", "mine"):
+            _still(page, house, bob.person, tab)
+        _still_at_the_start(page, house, ada.person, bob.person)
 
 
 def _keys(page: Page) -> None:
@@ -84,7 +70,7 @@ def _keys(page: Page) -> None:
     link = page.locator("#queue .rows a.go")
     page.get_by_role("button", name="All keys").click()
     expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
-    look(page, "keys", dark=True)
+    looked_at(page, "keys")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
@@ -121,7 +107,7 @@ def _live(page: Page, house: House, ada: Client, cleo: Client, ordered: list[str
     assert link.nth(2).bounding_box() == before, "neither what came nor what ended moves it"
     expect(page.get_by_role("heading", level=1)).to_have_text("4 actions wait for you")
     expect(page).to_have_title("(4) Actions · Counterseal")
-    look(page, "live", dark=True)
+    looked_at(page, "live")
     page.keyboard.press("n")
     expect(page.locator(f"#row-{fresh}")).to_be_visible()
     assert ids(page) == [f"row-{one}" for one in (fresh, *ordered[1:])]
@@ -164,23 +150,23 @@ def _several(page: Page) -> None:
     expect(page.get_by_role("button", name="Reject 2…")).to_be_visible()
     page.keyboard.press("s")
     expect(page.get_by_role("button", name="For 15 minutes")).to_be_focused()
-    look(page, "snooze")
+    looked_at(page, "snooze")
     page.get_by_role("button", name="For 15 minutes").click()
     page.get_by_text("lapses too soon to be put off").wait_for()
     page.get_by_role("link", name="Snoozed 1").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Put off by you")
-    look(page, "snoozed", dark=True)
+    looked_at(page, "snoozed")
     page.locator("[name=pick]").check()
     page.get_by_role("button", name="Bring back 1").click()
     _found_and_taken_home(page)
     page.goto("/actions?q=nordlicht&low=1&currency=eur")
-    look(page, "narrowed", dark=True)
+    looked_at(page, "narrowed")
     page.locator(".views summary").click()
     page.get_by_label("Name", exact=True).fill("Nordlicht")
     page.get_by_role("button", name="Keep it").click()
     expect(page.get_by_role("link", name="Nordlicht", exact=True)).to_have_attribute("aria-current", "page")
     page.locator(".views summary").click()
-    look(page, "views")
+    looked_at(page, "views")
     page.locator("#main").focus()
     page.keyboard.press("j")
     page.keyboard.press("r")
@@ -190,25 +176,25 @@ def _several(page: Page) -> None:
     for box in page.locator("[name=pick]").all():
         box.check()
     page.get_by_role("button", name="Reject 4…").click()
-    look(page, "reject-several")
+    looked_at(page, "reject-several")
     page.get_by_label("Why not?").fill("Not before Monday.")
     page.get_by_role("button", name="Reject 4").click()
     page.get_by_role("heading", name="All 4 are rejected").wait_for()
-    look(page, "rejected-several", dark=True)
+    looked_at(page, "rejected-several")
     page.get_by_role("link", name="Send a payment").first.click()
     page.get_by_text("Everything that happened to it").click()
     page.get_by_role("link", name="On a page of its own").click()
     expect(page.locator(".life")).to_contain_text("Not before Monday.")
-    look(page, "life")
+    looked_at(page, "life")
     page.goto("/history?low=100000000")
-    look(page, "history-none")
+    looked_at(page, "history-none")
 
 
 def _stale(page: Page, app: Flask) -> None:
     """A page that is not told of changes says since when, and not that all is clear."""
     page.goto("/actions")
     expect(page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
-    look(page, "clear")
+    looked_at(page, "clear")
     page.goto("/")
     expect(page.get_by_role("heading", name="All clear")).to_be_visible()
     page.route("**/start", lambda route: route.fulfill(status=503, body="away"))
@@ -216,7 +202,7 @@ def _stale(page: Page, app: Flask) -> None:
     expect(page.get_by_text("Not up to date since")).to_be_visible()
     expect(page.get_by_role("heading", name="All clear")).to_be_hidden()
     expect(page.get_by_role("heading", name="This may be out of date")).to_be_visible()
-    look(page, "stale", dark=True)
+    looked_at(page, "stale")
     page.unroute("**/start")
     page.evaluate("htmx.trigger('#waiting', 'actions')")
     expect(page.get_by_role("heading", name="All clear")).to_be_visible()
@@ -227,3 +213,71 @@ def _stale(page: Page, app: Flask) -> None:
     app.extensions["seats"].closed = False
     page.unroute("**/actions/count")
     expect(page.get_by_text("Not up to date since")).to_be_hidden()
+
+
+def _still(page: Page, house: House, bob: str, tab: str) -> None:
+    """The row under the pointer stays where it is, whatever becomes of those above it, and whatever comes."""
+    made = _asked(house, bob, 4)
+    page.goto(f"/actions?tab={tab}")
+    bare, flagged, ending, pointed = [one for one in (each[4:] for each in ids(page)) if one in made]
+    forge(house, flagged, flags=["new", "lookalike", "again"], cls="destroy")
+    page.goto(f"/actions?tab={tab}")
+    with unmoved(page, f"#row-{pointed}"):
+        made += _asked(house, bob, 2)
+        for one in (bare, flagged):
+            forge(house, one, state="approved", run_by=house.clock() + timedelta(hours=1))
+        forge(house, ending, state="rejected", ended_at=house.clock())
+        page.evaluate("htmx.trigger('#waiting', 'actions')")
+        expect(page.get_by_role("link", name="2 new: show them")).to_be_visible()
+        for one in (bare, flagged):
+            expect(page.locator(f"#row-{one}").get_by_text("Approved, not run yet")).to_be_visible()
+    for one in made:
+        forge(house, one, state="done", ended_at=house.clock())
+
+
+def _still_at_the_start(page: Page, house: House, ada: str, bob: str) -> None:
+    """There too, in each of its lists: also when something that has to be looked at comes above them."""
+    theirs, own = _asked(house, ada, 3), _asked(house, bob, 3)
+    page.goto("/")
+    waiting = [str(row.get_attribute("id"))[len("waiting-"):] for row in page.locator("[id^=waiting-act]").all()]
+    for pointed in (f"#waiting-{waiting[2]}", f"#recent-{own[0]}"):
+        with unmoved(page, pointed):
+            theirs += _asked(house, ada, 1)
+            if pointed.startswith("#waiting"):
+                forge(house, waiting[0], state="rejected", ended_at=house.clock())
+            else:
+                forge(house, own[1], state="uncertain", started_at=house.clock())
+                own += _asked(house, bob, 1)
+            page.evaluate("htmx.trigger('#waiting', 'actions')")
+            if pointed.startswith("#waiting"):
+                expect(page.locator(f"#waiting-{waiting[0]}.gone")).to_contain_text("Rejected")
+                expect(page.get_by_role("link", name="1 new: show it")).to_be_visible()
+            else:
+                expect(page.get_by_role("heading", name="Somebody has to look")).to_be_visible()
+                expect(page.get_by_role("link", name="2 new: show them")).to_be_visible()
+    page.get_by_role("link", name="2 new: show them").click()
+    expect(page.locator(f"#waiting-{theirs[-1]}")).to_be_visible()
+    expect(page.locator(f"#waiting-{waiting[0]}")).to_have_count(0)
+    expect(page.locator("#start .rows a.go").first).to_be_focused()
+    for one in (*theirs, *own):
+        forge(house, one, state="done", ended_at=house.clock())
+
+
+def _asked(house: House, person: str, many: int) -> list[str]:
+    who = {"person": person, "owner": person, "agent_owner": person}
+    return put(house.database, [row(house.clock(), number, **who) for number in range(many)])
+
+
+@contextmanager
+def unmoved(page: Page, row_shown: str) -> Iterator[None]:
+    """What happens within does not move the row that is pointed at."""
+    pointed = page.locator(row_shown)
+    pointed.hover()
+    before = pointed.bounding_box()
+    yield
+    after = pointed.bounding_box()
+    assert before
+    assert after
+    assert (after["x"], after["height"]) == (before["x"], before["height"]), row_shown
+    assert abs(after["y"] - before["y"]) < 1, row_shown  # a window scrolls by whole pixels
+    assert page.locator(f"{row_shown}:hover").count() == 1, row_shown
