@@ -154,7 +154,8 @@ def looked_at(page: Page, name: str) -> None:
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
         page.set_viewport_size({"width": width, "height": size["height"]})
         if width != HALF:
-            assert faults(page) == [], (name, scheme, width)
+            found = faults(page)
+            assert not found, (name, scheme, width, found)
         beyond = page.evaluate(BEYOND)
         assert not beyond, (name, width, beyond)
         if SHOTS and width != HALF:
