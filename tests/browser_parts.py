@@ -188,7 +188,8 @@ def stops(page: Page, most: int = 150) -> list[dict[str, Any]]:
 
 
 OUT_OF_ORDER = """(wide) => {
-  const apart = (one) => one.closest(wide ? '.two > *, .fresh' : '.stick.deciding, .fresh');
+  const over = '.stick.deciding, .fresh, .part.decide';  // what may lie over the page's lower end
+  const apart = (one) => one.closest(wide ? '.two > *, .fresh' : over);
   const after = document.documentElement.dir === 'rtl' ? (a, b) => b.right <= a.left : (a, b) => b.left >= a.right;
   const all = [...document.querySelectorAll('main :is(a[href], button, input:not([type=hidden]), select, textarea, summary)')]
     .filter((one) => one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length
