@@ -195,7 +195,9 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
 
 def _lapses(opened: Opened, pick_up: int) -> datetime:
     """By the envelope, and by the last of the signed statements. Attack: `run_by` moved in the database, to use an approval long
-    after everyone saw it lapse."""
+    after everyone saw it lapse. One on which nobody gave a word never ran in time."""
+    if not opened.verified.given:
+        return opened.document.asked_at
     last = evidence.undo_over(opened.document.undo, max(one.at for one in opened.verified.given))
     return min(opened.document.expires_at, last + timedelta(seconds=pick_up) + evidence.SKEW)
 

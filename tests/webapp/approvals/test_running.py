@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,18 @@ def test_an_approval_that_nobody_picks_up_lapses_and_both_sides_see_it(
 def test_an_approval_is_not_run_late_even_if_no_job_came_by(house: House, someone: Enrol, server: Server, clock: Clock) -> None:
     held_id = confirmed(house, someone)
     clock.forward(minutes=16)
+    assert run(house, held_id, server) == "expired"
+    assert server.calls == []
+
+
+def test_a_state_that_was_written_after_it_lapsed_runs_nothing(
+    house: House, someone: Enrol, server: Server, clock: Clock
+) -> None:
+    """Attack: whoever writes to the database says that what nobody decided on is approved, and for long yet."""
+    ada, _ = someone("ada")
+    held_id = held(house, draft(house, ada.person), CONFIRM)
+    clock.forward(hours=25)
+    forge(house, held_id, state="approved", run=None, run_by=None, expires_at=clock() + timedelta(days=1))
     assert run(house, held_id, server) == "expired"
     assert server.calls == []
 
