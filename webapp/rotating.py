@@ -96,7 +96,7 @@ def _begun(session: Session, house: House, key: str, actor: str) -> None:
 def _done(
     session: Session, house: House, key: str, actor: str, made: KeyVersion, detail: Mapping[str, object]
 ) -> list[str]:
-    """None where another has said it meanwhile."""
+    """The entry; nothing where another has said it meanwhile."""
     if made.version <= _known(session, key):
         return []
     now = house.clock()
