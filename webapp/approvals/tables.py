@@ -124,6 +124,11 @@ class Action(Base):
     short: Mapped[str] = mapped_column(default="")
     """Why too few are there who could decide it, in a sentence for people; empty where they are enough."""
 
+    @property
+    def in_hours(self) -> bool:
+        """Whether some of those who decide may do so in their business hours alone."""
+        return any(need.get("hours") for need in self.requirement)
+
 
 class Claim(Base):
     """Somebody is on it until then. It stops nobody."""

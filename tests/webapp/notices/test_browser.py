@@ -103,20 +103,28 @@ def test_what_is_pushed_is_shown_by_the_installed_app(chrome: Browser, house: Ho
     page.evaluate("async () => { await navigator.serviceWorker.ready; }")
     page.wait_for_function("() => navigator.serviceWorker.controller !== null", timeout=PATIENCE)
     assert known
-    for number, link in enumerate(("/actions", "//evil.example/x")):
-        told = {"title": f"Counterseal: {number}", "body": "1 action waits for approval", "link": link}
-        devices.send("ServiceWorker.deliverPushMessage", {
-            "origin": PUBLIC_URL, "registrationId": known[0], "data": json.dumps(told),
-        })
-    shown = (
-        "async () => { for (let tries = 0; tries < 600; tries += 1) {"
-        " const here = await (await navigator.serviceWorker.ready).getNotifications();"
-        " if (here.length === 2) return here.map((one) => [one.title, one.data.link]).sort();"
-        " await new Promise((done) => setTimeout(done, 100)); } return null; }"
-    )
-    assert page.evaluate(shown) == [["Counterseal: 0", "/actions"], ["Counterseal: 1", "/"]]
+    for number, link in enumerate(("/actions", "//evil.example/x"), start=1):
+        told = json.dumps({"title": f"Counterseal: {number}", "body": "1 action waits for approval", "link": link})
+        # A busy browser may drop what it is handed here; a message handed to it twice replaces itself.
+        for _ in range(6):
+            devices.send("ServiceWorker.deliverPushMessage", {
+                "origin": PUBLIC_URL, "registrationId": known[0], "data": told,
+            })
+            if page.evaluate(SHOWN, number):
+                break
+    found = page.evaluate(SHOWN, 2)
+    assert found == [["Counterseal: 1", "/actions"], ["Counterseal: 2", "/"]]
 
 
+SHOWN = """async (many) => {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const here = await (await navigator.serviceWorker.ready).getNotifications();
+    if (here.length === many) return here.map((one) => [one.title, one.data.link]).sort();
+    await new Promise((done) => setTimeout(done, 100));
+  }
+  return null;
+}"""
+"""So many notifications, within ten seconds."""
 SUBSCRIBES = """(() => {
   const given = %s, made = () => ({
     endpoint: given.endpoint, toJSON: () => given, unsubscribe: async () => { localStorage.removeItem("joined"); return true; },
