@@ -2,7 +2,8 @@
 
 It is the real process, with the places between its steps made mortal from here. Nothing in `vault/` knows of this, so no keeper
 that anybody runs can be made to die, or to think it later than it is. What it is told lies in the folder that its spool is on:
-`ahead` (seconds) and `doom` (the point, and how many renewals have to stand there before it dies of SIGKILL).
+`ahead` (seconds), `doom` (the point, and how many renewals have to stand there before it dies of SIGKILL), and `down` (who died
+does not come back while it is there).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,8 @@ class Doomed(real.Process):
 
         make, folder = table.make, (self.instance / "keeper").resolve()
         table.make = lambda *given: made_mortal(make(*given), folder)
+        while (folder / "down").exists():
+            time.sleep(0.05)
         return super().load()
 
 

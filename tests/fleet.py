@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.keeper_parts import PUBLIC_URL, ROOT, KeeperParts, until
 from tests.processes import ended
 from vault.door import Door
@@ -28,6 +30,7 @@ class Fleet:
     volumes: list[Path]
     instances: list[Path]
     doors: list[Door]
+    processes: list[subprocess.Popen[bytes]]
 
     def ahead(self, seconds: float) -> None:
         """All of them think it so many seconds later than it is."""
@@ -45,6 +48,15 @@ class Fleet:
 
     def spare(self) -> None:
         (self.folder / "doom").unlink(missing_ok=True)
+        for volume in self.volumes:
+            (volume / "down").unlink(missing_ok=True)
+
+    def down(self, number: int, *, but: int) -> None:
+        """Keepers of this volume that die do not come back before `spare`; all of them but one die now."""
+        _whole(self.volumes[number] / "down", "")
+        for keeper in range(number, len(self.processes), len(self.volumes)):
+            if keeper != but:
+                psutil.Process(self.processes[keeper].pid).children()[0].kill()
 
     def ready(self) -> None:
         """All of them answer: whoever died was started again."""
@@ -82,8 +94,8 @@ def running(
 ) -> Iterator[Fleet]:
     """On the vault of `vault`. `providers`: files of the operator's own, by name; nobody else knows those."""
     folder = Path(tempfile.mkdtemp(prefix="cs-fleet-", dir="/tmp"))
-    made = Fleet(folder, [folder / f"volume{number}" for number in range(volumes)], [], [])
     processes: list[subprocess.Popen[bytes]] = []
+    made = Fleet(folder, [folder / f"volume{number}" for number in range(volumes)], [], [], processes)
     for volume in made.volumes:
         volume.mkdir()
         (volume / "doom").symlink_to(folder / "doom")

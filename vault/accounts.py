@@ -11,10 +11,10 @@ from vault.connecting import stored
 from vault.errors import BadRequest, NotKnown
 from vault.kv import CasConflict
 from vault.record import Record
-from vault.renewal import load, rescue, save
+from vault.renewal import load, rescue, save, waits_for_volume
 from vault.table import Body, Keeper, mapping, segment, strings
 from vault.telling import end_all
-from vault.upstreams import checked_record
+from vault.upstreams import checked_record, upstreams
 
 log = logging.getLogger("counterseal.keeper.accounts")
 
@@ -82,6 +82,8 @@ def revoke_connection(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         return {"outcome": record.revocation, "detail": ""}
     if record.claim is not None and record.claim.until > keeper.clock():
         return {"outcome": "pending", "detail": "a renewal has not ended"}
+    if waits_for_volume(keeper, record, upstreams(keeper).facts(record.provider, record.entry), keeper.clock()):
+        return {"outcome": "pending", "detail": "the answer to a renewal is waited for"}
     outcome, version = end_all(keeper, name, record, version)
     if outcome != "pending":
         _shred(keeper, name, record, version, outcome)

@@ -41,6 +41,7 @@ class Process(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """In the worker, after gevent has patched: nothing of ours is imported before."""
+        from vault import volumes
         from vault.app import application, table
         from vault.renewal import drain
         from vault.settings import load
@@ -49,7 +50,8 @@ class Process(BaseApplication):  # type: ignore[misc]
 
         keeper = make(load(self.instance, evaluation=self.evaluation))
         drain(keeper)
-        threading.Thread(target=watch, args=(keeper, threading.Event()), name="upkeep", daemon=True).start()
+        for name, work in (("upkeep", watch), ("volumes", volumes.watch)):
+            threading.Thread(target=work, args=(keeper, threading.Event()), name=name, daemon=True).start()
         return application(keeper, table())
 
 

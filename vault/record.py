@@ -73,19 +73,24 @@ class Live:
 
 @dataclass(frozen=True)
 class Claim:
-    """Somebody is asking the provider, or died while asking. After `until` another may take over; `tries` counts how often."""
+    """Somebody is asking the provider, or died while asking. After `until` another may take over; `tries` counts how often.
+    `volume`: on which spool volume the answer may lie; empty where it is known to lie on none."""
 
     holder: str
     fence: int
     until: datetime
     tries: int
+    volume: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return {"holder": self.holder, "fence": self.fence, "until": _text(self.until), "tries": self.tries}
+        return {
+            "holder": self.holder, "fence": self.fence, "until": _text(self.until), "tries": self.tries, "volume": self.volume,
+        }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Claim:
-        return cls(found["holder"], int(found["fence"]), datetime.fromisoformat(found["until"]), int(found["tries"]))
+        until = datetime.fromisoformat(found["until"])
+        return cls(found["holder"], int(found["fence"]), until, int(found["tries"]), found.get("volume", ""))
 
 
 @dataclass(frozen=True)
@@ -179,12 +184,14 @@ class Record:
 
 @dataclass(frozen=True)
 class Want:
-    """What a mint asks for: a token for one receiver. An exclusive one is for one action and ends at `until`."""
+    """What a mint asks for: a token for one receiver. An exclusive one is for one action and ends at `until`. `for_nobody`: it is
+    handed to nobody, so a paused account may be asked for it too."""
 
     receiver: str
     asked: tuple[str, ...]
     exclusive: bool
     until: datetime
+    for_nobody: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {"receiver": self.receiver, "asked": list(self.asked), "exclusive": self.exclusive, "until": _text(self.until)}
@@ -242,14 +249,20 @@ def busy_until(record: Record, now: datetime, *, kills_previous: bool) -> dateti
     return max((end for end in ends if end > now), default=None)
 
 
-def claimed(record: Record, holder: str, now: datetime, lifetime: timedelta, *, unasked: bool = False) -> Record | None:
+def lies_elsewhere(record: Record, volume: str, *, rotates: bool) -> bool:
+    """Whether the answer to the claim that stands may lie on another spool volume than this one. Where refresh tokens do not
+    rotate, it matters to nobody: the old one is as good as the new."""
+    return rotates and record.claim is not None and record.claim.volume not in ("", volume)
+
+
+def claimed(record: Record, holder: str, volume: str, until: datetime, *, unasked: bool = False) -> Record | None:
     """The record with a claim of ours, or None if a claim ran out twice: then nobody knows which refresh token is the living
     one. `unasked`: the claim that stands is one with which nobody was asked, so it counts as no try."""
     tries = record.claim.tries + (not unasked) if record.claim is not None else 1
     if tries > 2:
         return None
     fence = record.fence + 1
-    return replace(record, fence=fence, claim=Claim(holder, fence, now + lifetime, tries), retry_at=None)
+    return replace(record, fence=fence, claim=Claim(holder, fence, until, tries, volume), retry_at=None)
 
 
 def lease_end(live: Live, now: datetime, cap: int) -> datetime:

@@ -6,7 +6,8 @@ may die between any two of these:
 - after the claim: it runs out, and the next one asks (a process that lives and knows that nobody was asked goes on at once);
 - after the provider heard: the next one asks once more with the old refresh token; a provider with a grace period answers,
   any other ends the grant, and the person is told;
-- after the spool: whoever shares the volume writes the answer, before anybody asks again;
+- after the spool: whoever shares the volume writes the answer, before anybody asks again; whoever does not waits for that
+  (`waits_for_volume`, `vault.volumes`);
 - after the write: the spooled answer no longer fits the record and is dropped.
 """
 
@@ -16,13 +17,14 @@ import logging
 import secrets
 import time
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from vault.answers import Tokens
 from vault.errors import Disconnected, KeeperError, NeedsConsent, NotKnown, Paused, ProviderAway, ProviderRefused
 from vault.kept import applied, fits, given_up
 from vault.kv import CasConflict
-from vault.record import Answered, Live, Record, Want, busy_until, claimed, noted, reusable
+from vault.providers.catalogue import ProviderFacts
+from vault.record import Answered, Live, Record, Want, busy_until, claimed, lies_elsewhere, noted, reusable
 from vault.said import said
 from vault.table import Keeper
 from vault.transport import AnswerLost
@@ -33,6 +35,16 @@ log = logging.getLogger("counterseal.keeper.renewal")
 
 REFUSED = said("The provider refused the last renewal. Nothing can use this account until you reconnect it.")
 LOST = said("The provider's answer to a renewal was lost twice. Nothing can use this account until you reconnect it.")
+GONE = said(
+    "The machine that renewed this account last did not come back with the provider's answer. Nothing can use this account until "
+    "you reconnect it."
+)
+WAITED_FOR = said(
+    "The machine that renewed this account last is away, and may hold the provider's answer. Try again later; reconnecting the "
+    "account works at once."
+)
+VOLUME_LIVES = timedelta(seconds=15)
+"""A volume that lives has said by then what it holds (`vault.volumes`)."""
 KEY_ENDED = said("The key has passed the last day that you gave for it. Replace it to go on.")
 ENDED = "The provider's access token has ended, and it gave no way to renew it. Reconnect the account."
 
@@ -50,13 +62,13 @@ def save(keeper: Keeper, connection: str, record: Record, version: int) -> int:
     return keeper.kv.write(f"connections/{connection}", record.to_json(), version)
 
 
-def require_active(record: Record) -> None:
+def require_active(record: Record, want: Want | None = None) -> None:
     """Raises Disconnected, NeedsConsent or Paused."""
     if record.status == "disconnected":
         raise Disconnected
     if record.status == "needs_consent":
         raise NeedsConsent(record.reason, hint=record.reason or None)
-    if record.paused:
+    if record.paused and not (want is not None and want.for_nobody):
         raise Paused
 
 
@@ -78,7 +90,7 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
     at: Endpoints | None = None
     while True:
         record, version = load(keeper, connection)
-        require_active(record)
+        require_active(record, want)
         now = keeper.clock()
         if (found := reusable(record, want, now)) is not None:
             return found
@@ -88,12 +100,13 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
             raise _over(keeper, connection, record, version, KEY_ENDED if record.entry == "key" else ENDED, "ended")
         at = at or endpoints(keeper, record.provider)
         unasked = ours.unasked.has(record.claim)
-        if _must_wait(replace(record, claim=None) if unasked else record, at, now, end):
+        seen = replace(record, claim=None) if unasked else record
+        if _must_wait(keeper, seen, at, now, end):
             time.sleep(ours.timing.poll)
             continue
-        mine = claimed(record, ours.holder(), now, ours.timing.claim, unasked=unasked)
-        if mine is None:
-            raise _over(keeper, connection, record, version, LOST, "lost")
+        mine = claimed(record, ours.holder(), ours.spool.volume, now + ours.timing.claim, unasked=unasked)
+        if mine is None or _apart(keeper, seen, at.facts):
+            raise _over(keeper, connection, record, version, LOST if mine is None else GONE, "lost")
         ours.bounds.count("refresh", connection, now, ours.bounds.refreshes)
         try:
             version = _claim(keeper, ours, connection, mine, version)
@@ -102,8 +115,19 @@ def renew(keeper: Keeper, connection: str, want: Want) -> Live:
         return _ask(keeper, ours, at, connection, mine, version, want)
 
 
+def waits_for_volume(keeper: Keeper, record: Record, facts: ProviderFacts, now: datetime) -> bool:
+    """Whether what the provider answered last may lie on another volume, which has not been away for too long yet."""
+    longest = timedelta(minutes=keeper.settings.lost_volume_minutes)
+    return record.claim is not None and now < record.claim.until + longest and _apart(keeper, record, facts)
+
+
+def _apart(keeper: Keeper, record: Record, facts: ProviderFacts) -> bool:
+    return lies_elsewhere(record, upstreams(keeper).spool.volume, rotates=facts.rotates)
+
+
 def _claim(keeper: Keeper, ours: Upstreams, connection: str, mine: Record, version: int) -> int:
     """Raises CasConflict and the vault's errors; then the claim may stand all the same, and we shall not ask with it."""
+    ours.spool.note(connection, mine.claim)
     try:
         return save(keeper, connection, mine, version)
     except BaseException:
@@ -111,12 +135,15 @@ def _claim(keeper: Keeper, ours: Upstreams, connection: str, mine: Record, versi
         raise
 
 
-def _must_wait(record: Record, at: Endpoints, now: datetime, end: float) -> bool:
+def _must_wait(keeper: Keeper, record: Record, at: Endpoints, now: datetime, end: float) -> bool:
     """Raises ProviderAway when waiting is over, or when the provider just said that it cannot."""
     if record.retry_at is not None and record.retry_at > now:
         raise ProviderAway("it answered an error a moment ago")
-    if busy_until(record, now, kills_previous=at.facts.refresh_kills_previous) is None:
+    away = waits_for_volume(keeper, record, at.facts, now)
+    if busy_until(record, now, kills_previous=at.facts.refresh_kills_previous) is None and not away:
         return False
+    if away and record.claim is not None and record.claim.until + VOLUME_LIVES < now:
+        raise ProviderAway("the answer may lie on another volume", hint=WAITED_FOR)
     if time.monotonic() > end:
         raise ProviderAway("another refresh has not ended", hint="Another call is using this account. Try again in a moment.")
     return True
@@ -145,7 +172,8 @@ def _ask(keeper: Keeper, ours: Upstreams, at: Endpoints, connection: str, mine: 
     ours.spool.put(answer)
     record, _version = settle(keeper, answer, known=(mine, version))
     ours.spool.remove(answer)
-    require_active(record)
+    ours.spool.forget(mine.claim.holder)
+    require_active(record, want)
     if all(live.ref != answer.live.ref for live in record.live):
         raise ProviderAway("a later refresh came between", hint="Another call is using this account. Try again in a moment.")
     return answer.live
@@ -215,7 +243,8 @@ def _release(
 ) -> None:
     """The provider did nothing, so the claim guards nothing. An answer that was lost before it stays counted."""
     claim = mine.claim
-    earlier = replace(claim, until=now, tries=claim.tries - 1) if claim is not None and claim.tries > 1 else None
+    again = claim is not None and claim.tries > 1
+    earlier = replace(claim, until=now, tries=claim.tries - 1, volume="") if claim is not None and again else None
     try:
         save(keeper, connection, replace(mine, claim=earlier, retry_at=retry_at, events=noted(mine, "away", now)), version)
     except CasConflict:

@@ -29,7 +29,7 @@ RESTORED = "restored"
 """File in the instance's vault folder with the time at which it was restored from a backup, where it was."""
 LOCAL = "http://localhost:8000"
 ROLE = "counterseal-keeper"
-SPANS = {"secret_id_days": ("days", 3650), "ca_lead_hours": ("hours", 2160)}
+SPANS = {"secret_id_days": ("days", 3650), "ca_lead_hours": ("hours", 2160), "lost_volume_minutes": ("minutes", 10_080)}
 """Whole numbers from 1 to so many."""
 
 
@@ -74,6 +74,9 @@ class Settings:
     ca_lead_hours: int = 168
     """How long a new authority for client certificates is believed before it signs (`vault.issuers`): whoever copies its
     certificate to a proxy has that long."""
+    lost_volume_minutes: int = 30
+    """How long a spool volume is waited for on which the answer to a renewal may lie (`vault.volumes`): longer than a machine of
+    yours takes to come back."""
     workers: int = 1
     mints_per_minute: int = 60_000
     """Of one connection, in each keeper process: what a web process that was taken over could get at most."""

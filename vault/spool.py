@@ -2,6 +2,9 @@
 
 The folder must be on a durable volume. The key lies beside it, 0600: it keeps tokens out of copies of the spool folder, not
 from somebody who reads this whole disk as the keeper's user.
+
+The volume has a name of its own, random and made once, and a note of each claim that is made beside it, before the provider is
+asked: whoever comes to the volume later finds what has to be settled (`vault.volumes`).
 """
 
 from __future__ import annotations
@@ -12,15 +15,26 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.record import Answered
+from vault.record import Answered, Claim
 
 log = logging.getLogger("counterseal.keeper.spool")
 NONCE = 12
+ASKED = ".asked"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Somebody here was about to ask the provider, or has. After `until` they are not asking any more."""
+
+    connection: str
+    holder: str
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,36 @@ class Spool:
             except (InvalidTag, ValueError, KeyError, TypeError):
                 log.warning("the spooled answer %s cannot be read; set aside", path.name)
                 path.rename(path.with_suffix(path.suffix + ".unreadable"))
+
+    @property
+    def volume(self) -> str:
+        """Which volume this is. Raises OSError where nothing can be written to it: then nobody may be asked either."""
+        self._prepare()
+        name = self.folder / "volume"
+        if not name.exists():
+            _create(name, secrets.token_hex(16).encode())
+        return name.read_text()
+
+    def note(self, connection: str, claim: Claim | None) -> None:
+        """Durable when this returns, before the claim is written."""
+        if claim is None:
+            return
+        found = {"connection": connection, "holder": claim.holder, "until": claim.until.isoformat()}
+        _durable(self.folder / f"{claim.holder}{ASKED}", json.dumps(found).encode())
+
+    def forget(self, holder: str) -> None:
+        (self.folder / f"{holder}{ASKED}").unlink(missing_ok=True)
+
+    def asked(self) -> Iterator[Asked]:
+        for path in sorted(self.folder.glob(f"*{ASKED}")):
+            try:
+                found = json.loads(path.read_bytes())
+                yield Asked(found["connection"], path.name.removesuffix(ASKED), datetime.fromisoformat(found["until"]))
+            except FileNotFoundError:
+                continue
+            except (ValueError, KeyError, TypeError):
+                log.warning("the note %s cannot be read; set aside", path.name)
+                path.rename(path.with_suffix(".unreadable"))
 
     def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

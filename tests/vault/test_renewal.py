@@ -316,7 +316,7 @@ def test_an_answer_found_after_the_connection_was_given_up_brings_it_back(
     inside.kv = real
     mine = upstreams(inside).spool
     upstreams(inside).spool = type(mine)(mine.folder.with_name("elsewhere"))
-    clock.forward(seconds=31)
+    clock.forward(seconds=31 + 60 * inside.settings.lost_volume_minutes)
     with pytest.raises(NeedsConsent):
         mint(inside, connection)
     upstreams(inside).spool = mine

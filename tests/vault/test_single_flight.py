@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
@@ -17,11 +18,12 @@ from tests.scripted_provider import late, serve
 from tests.vault.accounts import OWNER, connected, stored
 from vault.door import Door
 from vault.errors import KeeperAway, ProviderAway, VaultAway
+from vault.renewal import WAITED_FOR
 from vault.table import Keeper
 
-REQUESTS = 32
+REQUESTS, ACCOUNTS = 32, 4
 UNKNOWN = ("claimed", "answered")
-OWN = {"flight": "{extends: harbour}"}
+OWN = dict.fromkeys(("flight", "jealous"), "{extends: harbour}")
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +101,35 @@ def test_all_of_them_get_a_token_when_the_one_that_asks_is_killed(
     assert stored(inside, connection)["status"] == "active"
     assert not [left for volume in fleet.volumes for left in (volume / "spool").glob(f"{connection}.*")]
     figures.add("single flight: keepers killed while they asked", 1)
+
+
+def away(door: Door, connection: str) -> str:
+    with pytest.raises(ProviderAway) as caught:
+        door.mint(connection=connection, person=OWNER, scopes=["accounts:read"], receiver="bank", cap=300)
+    return caught.value.hint
+
+
+def test_no_account_is_lost_when_another_volume_asks_first(fleet: Fleet, inside: Keeper, figures: Figures) -> None:
+    """Killed between spool and vault, and its whole volume is away for a while. The provider ends a consent when one of its
+    refresh tokens is shown twice: so keepers of the other volume do not show it, and go on when the first is back."""
+    stop = threading.Event()
+    with serve(reuse_kills=True) as provider, ThreadPoolExecutor(ACCOUNTS) as pool, ExitStack() as last:
+        last.callback(stop.set)
+        made = [connected(inside, provider, entry="jealous") for _ in range(ACCOUNTS)]
+        fleet.doom("spooled", ACCOUNTS)
+        fleet.down(0, but=0)
+        asked = [pool.submit(ask, fleet.doors[0], one, stop) for one in made]
+        until(lambda: not fleet.doomed, "the keeper dies with its answers spooled")
+        fleet.ahead(50)
+        assert {away(fleet.doors[1 + 2 * (at % 2)], one) for at, one in enumerate(made)} == {WAITED_FOR}
+        assert max(provider.shown().values()) == 1
+        fleet.spare()
+        fleet.ready()
+        tokens = [one.result(120) for one in asked]
+        fleet.ahead(3700)
+        again = [ask(fleet.doors[1], one, stop) for one in made]
+        assert (len({*tokens, *again}), max(provider.shown().values())) == (2 * ACCOUNTS, 1)
+    lost = [one for one in made if stored(inside, one)["status"] != "active"]
+    figures.add("another volume asks first: accounts", len(made))
+    figures.add("another volume asks first: accounts lost", len(lost))
+    assert lost == []
