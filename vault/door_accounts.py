@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vault.lines import Line, answered, moment, moment_or_none
 from vault.secret import Secret
@@ -132,6 +132,13 @@ class Accounts:
         ended by `forget`, with the receiver that is returned, and `end_tokens`. Raises NeedsConsent where the provider's grant is
         over, NotKnown, Disconnected, Paused, ProviderAway."""
         return str(self._line.ask("try_renewal", self.provider_timeout, connection=connection)["receiver"])
+
+    def trade_in(self, *, connection: str) -> Literal["traded", "kept", "in_use"]:
+        """Have a paused account's refresh token traded in, so that a copy of it is worth nothing; nobody is handed anything, and
+        what came with it is ended by `end_tokens`. `kept`: there is none, or the provider gave the same again; `in_use`: it is
+        not paused. Raises NeedsConsent where the provider's grant is over, NotKnown, Disconnected, ProviderAway."""
+        found = self._line.ask("trade_in", self.provider_timeout, connection=connection)["outcome"]
+        return "traded" if found == "traded" else "in_use" if found == "in_use" else "kept"
 
     def end_lease(self, *, connection: str, token_ref: str) -> Revoked:
         """Revoke one exclusive access token, where the provider can do so alone."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from vault import spending
 from vault.client import Refused
-from vault.ending import settle, tell
+from vault.ending import forget, settle, tell
 from vault.errors import BadRequest, KeeperError, NotApproved, NotKnown, ScopeRefused
 from vault.kept import ended, still
 from vault.kv import CasConflict
 from vault.record import Live, Record, Want, lease_end, reusable
-from vault.renewal import active, load, renew, save
+from vault.renewal import active, load, renew, require_active, save
 from vault.shapes import Evidence
 from vault.spent import spend
 from vault.table import Body, Keeper, flag, number, segment, strings, text
@@ -236,4 +236,22 @@ def try_renewal(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {"receiver": TRIAL}
 
 
-HANDLERS = {"try_renewal": try_renewal, "mint": mint, "mint_ready": mint_ready, "spend": spend_approval, "end_lease": end_lease}
+def trade_in(keeper: Keeper, body: Body) -> Mapping[str, Any]:
+    """`Door.trade_in`. The token that comes with it is for nobody: nobody mints for `TRIAL`, and it is to be ended at once."""
+    connection = segment(body, "connection")
+    record, _version = load(keeper, connection)
+    want = Want(TRIAL, record.scopes, exclusive=False, until=keeper.clock(), for_nobody=True)
+    require_active(record, want)
+    if not record.paused or not record.renewable:
+        return {"outcome": "kept" if record.paused else "in_use"}
+    own = {"connection": connection, "person": record.person, "receiver": TRIAL}
+    forget(keeper, own)  # else one of before, whose renewal died here, would do
+    renew(keeper, connection, want)
+    forget(keeper, own)
+    return {"outcome": "kept" if load(keeper, connection)[0].print == record.print else "traded"}
+
+
+HANDLERS = {
+    "try_renewal": try_renewal, "trade_in": trade_in, "mint": mint, "mint_ready": mint_ready, "spend": spend_approval,
+    "end_lease": end_lease,
+}

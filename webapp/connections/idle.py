@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -83,12 +84,17 @@ def all_(session: Session, settings: Settings, provider: str, now: datetime) -> 
     found: dict[str, list[str]] = {}
     for row in session.execute(select(Connection.id, Connection.provider).where(*mine).order_by(Connection.id)):
         found.setdefault(row.provider, []).append(row.id)
-    found = {name: ids for name, ids in found.items() if providers.find(settings, name).kind != "key"}
+    return paced(session, settings, ASKED, found, now)
+
+
+def paced(session: Session, settings: Settings, kind: str, accounts: Mapping[str, Sequence[str]], now: datetime) -> Planned:
+    """A due row for each that can be renewed, so many a minute. `accounts`: by provider."""
+    found = {name: ids for name, ids in accounts.items() if providers.find(settings, name).kind != "key"}
     last, most = now, settings.rotation.renewals_per_minute
     for ids in found.values():
         for number, start in enumerate(range(0, len(ids), most)):
             last = max(last, now + number * MINUTE)
-            enqueue_all(session, ASKED, ids[start:start + most], now + number * MINUTE)
+            enqueue_all(session, kind, ids[start:start + most], now + number * MINUTE)
     return Planned(sum(map(len, found.values())), last)
 
 

@@ -1,24 +1,28 @@
-"""Due rows of this room: a server's tokens forgotten, and accounts resumed at the keeper."""
+"""Due rows of this room: a server's tokens forgotten, refresh tokens traded in, and accounts resumed at the keeper."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
 from vault.door import Revoked
-from vault.errors import Disconnected, NotKnown
+from vault.errors import Disconnected, NeedsConsent, NotKnown
+from webapp import audit
 from webapp.broker.jobs import ended_or_not
 from webapp.broker.ledger import note
-from webapp.connections import idle, states
+from webapp.connections import idle, providers, states
+from webapp.connections.rules import ends_alone
 from webapp.connections.tables import Connection
 from webapp.db.due import Due
 from webapp.errors import Conflict
 from webapp.incidents import ending
 from webapp.incidents.ending import RELEASE, RESUME
-from webapp.incidents.opening import FORGET, one_at_a_time
+from webapp.incidents.opening import FORGET, TRADE, one_at_a_time
 from webapp.web.house import House
+
+SOON = timedelta(seconds=2)
 
 
 def forget(house: House, due: Due) -> datetime | None:
@@ -35,6 +39,38 @@ def forget(house: House, due: Due) -> datetime | None:
         answer = Revoked("confirmed", "the account is disconnected")
     longest = house.settings.broker.revoke_backoff_max
     return house.database.write(lambda s: note(s, due.key, answer, house.clock(), longest))
+
+
+def trade(house: House, due: Due) -> datetime | None:
+    """One that an incident holds: whoever copied its refresh token has nothing from then on, where the provider rotates them.
+    Where somebody showed the copy first, a provider that notices ends the grant: its person is told, and reconnects."""
+    with house.database.read() as session:
+        row = session.get(Connection, due.key)
+    if row is None or row.status != "paused" or not row.suspended:
+        return None
+    if not idle.PACE.may(row.provider, house.clock(), house.settings.rotation.renewals_per_minute):
+        return house.clock() + idle.LATER
+    try:
+        outcome = house.door.trade_in(connection=row.id)
+    except NeedsConsent as error:
+        reason = error.hint
+        house.database.write(lambda s: states.needs_consent(s, row.id, reason, house.clock()))
+        return None
+    except (Disconnected, NotKnown):
+        return None
+    if outcome == "in_use":  # the keeper has not heard of the pause yet: a due row tells it
+        return house.clock() + SOON
+    house.database.write(lambda s: _traded(s, house, row, outcome))
+    return None
+
+
+def _traded(session: Session, house: House, row: Connection, outcome: str) -> None:
+    """And the access token that came with it is ended, where the provider can end one alone."""
+    now, facts = house.clock(), providers.find(house.settings, row.provider)
+    detail = {"incident": row.suspended, "outcome": outcome}
+    audit.append(session, kind="connection.traded_in", actor="system", subject=row.id, detail=detail, at=now)
+    if outcome == "traded" and ends_alone(facts):
+        states.end_tokens(session, row.id, now, now, facts)
 
 
 def resume(house: House, due: Due) -> datetime | None:
@@ -73,4 +109,4 @@ def release(house: House, due: Due) -> datetime | None:
     return now if house.database.write(some) else None
 
 
-jobs: dict[str, Callable[[House, Due], datetime | None]] = {FORGET: forget, RESUME: resume, RELEASE: release}
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {FORGET: forget, TRADE: trade, RESUME: resume, RELEASE: release}

@@ -33,6 +33,8 @@ from webapp.registry import deciding as servers
 
 FORGET = "incidents.forget"
 """Due row, by the ledger's subject: the keeper has what a server was given ended."""
+TRADE = "incidents.trade"
+"""Due row, by account: the refresh token of one that an incident holds is traded in."""
 OUTCOME = "may be compromised"
 CHUNK = 500
 
@@ -142,13 +144,16 @@ def _end(session: Session, target: Target, found: Radius, incident: str, actor: 
 def _suspend(
     session: Session, settings: Settings, target: Target, found: Radius, incident: str, actor: str, now: datetime
 ) -> None:
-    """A suspected account may be disconnected; those that something else suspends are paused."""
-    before = {row.id: row.status for row in found.connections}
+    """A suspected account may be disconnected; those that something else suspends are paused, and what may have been copied of
+    them is made worthless meanwhile."""
+    before, at = {row.id: row.status for row in found.connections}, {row.id: row.provider for row in found.connections}
     ends = [row for row in found.connections if rules.disconnects(target.kind, providers.find(settings, row.provider))]
     if ends:
         done = suspension.disconnect(session, ends[0], incident, actor=actor, now=now)
     else:
         done = suspension.pause(session, settings, found.connections, incident, actor=actor, now=now)
+        used = [one for one in sorted(done.held) if before[one] in ("active", "paused")]
+        idle.paced(session, settings, TRADE, {name: [one for one in used if at[one] == name] for name in set(at.values())}, now)
     session.add_all(
         IncidentPart(incident=incident, what="connection", subject=one, detail=before[one]) for one in sorted(done.held)
     )
