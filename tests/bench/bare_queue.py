@@ -17,7 +17,7 @@ PERSON, GROUP, LIMIT = "per_nobody", "finance", 50
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Actions</title></head><body><main>
 <ul class="sheet rows">
 {% for action in rows %}
-<li class="{{ "high" if action.rank in (0, 2) else "mid" if action.rank < 4 else "" }}">
+<li class="{{ "high" if action.rank // 100 in (0, 2) else "mid" if action.rank < 400 else "" }}">
 <div><a class="go" href="/actions/{{ action.id }}"><bdi>{{ action.tool_title }}</bdi></a><div class="small quiet"><bdi>{{ action.client_name }}</bdi> · <bdi>{{ action.server_title }}</bdi></div></div>
 <div class="to">{% if action.named %}<strong>“<bdi>{{ action.named }}</bdi>”</strong> <span class="mono quiet small"><bdi>{{ action.recipient[:4] }} … {{ action.recipient[-4:] }}</bdi></span>{% endif %}<div class="chips">{% if "new" in action.flags %}<span class="chip warn">Never approved before</span>{% endif %}{% if "lookalike" in action.flags %}<span class="chip warn">Lookalike</span>{% endif %}</div></div>
 <div class="sum num">{{ amount(action) }}</div>

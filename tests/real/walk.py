@@ -25,8 +25,8 @@ from tests.up_parts import until
 QUEUE = (
     # rank, flags, amount, what the agent calls the recipient, the recipient
     (0, ["unreadable", "new"], None, "Møller & Søn A/S", "DK5000400440116243"),
-    (1, ["lookalike", "new"], 1_240_000, "Nordlicht Energle GmbH", "DE02120300000000202051"),
-    (5, ["again"], 32_000, "Stadtwerke Kiel", "DE75512108001245126199"),
+    (100, ["lookalike", "new"], 1_240_000, "Nordlicht Energle GmbH", "DE02120300000000202051"),
+    (500, ["again"], 32_000, "Stadtwerke Kiel", "DE75512108001245126199"),
 )
 
 

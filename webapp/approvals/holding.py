@@ -17,6 +17,7 @@ from webapp.approvals import shortage, usage
 from webapp.approvals.drift import stored
 from webapp.approvals.envelope import Draft, build, digest_arguments, facts_document, named
 from webapp.approvals.payloads import Sealer, for_holding, sealer
+from webapp.approvals.ranking import earlier, middle, rank
 from webapp.approvals.rules import WAITING, Parties
 from webapp.approvals.same_call import CallKey, Existing, last, same
 from webapp.approvals.tables import Action, ActionGroup, HeldTool
@@ -36,7 +37,6 @@ LOOK_AGAIN = timedelta(minutes=1)
 """How long after it was held it is looked again whether somebody is there who can decide."""
 COMPARE = "approvals.compare"
 """Due rows: look whether what the action depends on still is as it was."""
-RISK = {"destroy": 0, "money": 1, "send": 2, "write": 3, "read": 4}
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ def _store(
         document, verdict, action=action_id, now=now, expires_at=latest, before=_before(before), undo=undo, mark=sealer.mark
     )
     action = _row(draft, verdict, action_id, digest(raw), before, now, expires_at)
+    action.rank = _rank(session, document, action.flags)
     action.changed_at, action.mark = tick(session, now), "sealed" if sealer.mark else ""
     action.short = _short(session, document, verdict, now, evaluation)
     session.add(action)
@@ -162,7 +163,7 @@ def _row(
         connection=draft.connection["id"] if draft.connection else None,
         amount_minor=amount.get("minor") if readable else None, currency=amount.get("currency") if readable else None,
         recipient=str(recipient.get("text") or "")[:SHORT], named=named(draft.facts, draft.arguments),
-        flags=flags, rank=_rank(draft.tool["cls"], flags),
+        flags=flags,
         asks_owner=any(need["kind"] == "confirm" for need in verdict.needs),
         requirement=[dict(need) for need in verdict.needs], policy=verdict.digest, runs=draft.runs,
         previous=before.id if before else None, created_at=now, expires_at=expires_at, reason="",
@@ -199,9 +200,13 @@ def _flags(facts: Mapping[str, object], before: Action | None) -> list[str]:
     return [name for name, holds in signs.items() if holds]
 
 
-def _rank(cls: str, flags: list[str]) -> int:
-    """What could go most wrong comes first."""
-    return RISK.get(cls, 0) * 2 + (0 if {"lookalike", "unreadable"} & set(flags) else 1)
+def _rank(session: Session, document: Draft, flags: list[str]) -> int:
+    amount = document.facts.get("amount") or {}
+    known = earlier(
+        session, document.principal["person"], document.server["name"], document.tool["name"],
+        amount["currency"] if amount.get("status") == "ok" else None,
+    )
+    return rank(document.tool["cls"], flags, amount, middle(known))
 
 
 def _call(draft: Draft) -> usage.Call:

@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from statistics import median
 
 from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
+from webapp.approvals import ranking
 from webapp.approvals.envelope import Document
-from webapp.approvals.page import USUAL_SAMPLES, amount_of
+from webapp.approvals.page import amount_of
 from webapp.approvals.tables import Action, KnownRecipient, Usage
 from webapp.approvals.usage import key
 
-SAMPLES = 20
 COUNTED = 100
 """Calls are counted up to here: beyond it a page need not know."""
 
@@ -79,11 +78,10 @@ def gather(session: Session, action: Action, document: Document, zone: str) -> R
 
 def usual(document: Document, earlier: Sequence[int]) -> Usual | None:
     """None where too few are known to say what is usual. `earlier`: amounts in this currency, in its minor units."""
-    amount = amount_of(document) or {}
-    if amount.get("status") != "ok" or len(earlier) < USUAL_SAMPLES or median(earlier) <= 0:
+    amount, middle = amount_of(document) or {}, ranking.middle(earlier)
+    if amount.get("status") != "ok" or middle is None:
         return None
-    middle = int(median(earlier))
-    times = (Decimal(amount["minor"]) / max(1, middle)).quantize(Decimal("0.1"))
+    times = (Decimal(amount["minor"]) / middle).quantize(Decimal("0.1"))
     return Usual(middle, amount["currency"], len(earlier), times)
 
 
@@ -118,11 +116,4 @@ def _whose(document: Document) -> tuple[str, str | None]:
 
 
 def _amounts(session: Session, action: Action, document: Document) -> Sequence[int]:
-    if action.currency is None:
-        return ()
-    found = session.scalars(
-        select(Action.amount_minor).filter_by(
-            person=_whose(document)[0], server=action.server, tool=action.tool, currency=action.currency, state="done"
-        ).where(Action.id < action.id).order_by(Action.id.desc()).limit(SAMPLES)
-    )
-    return [amount for amount in found if amount is not None]
+    return ranking.earlier(session, _whose(document)[0], action.server, action.tool, action.currency, action.id)

@@ -72,7 +72,7 @@ class Action(Base):
     flags: Mapped[list[str]]
     """Words for the queue's chips: `new`, `lookalike`, `unreadable`, `again`, `reported`."""
     rank: Mapped[int]
-    """Order in the queue: 0 is what could go most wrong."""
+    """Order in the queue (`ranking`): 0 is what could go most wrong."""
     asks_owner: Mapped[bool]
     """Whether the owner's confirmation is among what it needs."""
     requirement: Mapped[list[dict[str, Any]]]

@@ -103,6 +103,27 @@ def test_what_is_graver_and_cannot_be_taken_back_comes_first_whenever_it_came(
     assert listed[:2] + listed[6:] == [one for one in ("destroy", *WORST_FIRST[3:]) for _ in range(2)]
 
 
+def test_of_one_class_what_is_many_times_the_usual_comes_first_then_what_nobody_knows_then_the_usual(
+    house: House, someone: Enrol, server: Server
+) -> None:
+    """Ada paid 480.00 three times; of Zoe nothing is known. What is milder lapses sooner."""
+    ada, zoe, bob = someone("ada")[0], someone("zoe")[0], someone("bob", ["finance"])[0]
+
+    def ask(person: str, amount: str, hours: int) -> str:
+        order = ORDER | {"amount": amount, "reference": f"RE-{hours}"}
+        return held(house, draft(house, person, order=order, grant=f"grt_{person}"), within=3600 * hours)
+
+    for number in range(3):
+        forge(house, ask(ada.person, "480.00", 20 + number), state="done")
+    expected = [
+        ask(ada.person, "4800.00", 9), ask(ada.person, "1500.00", 8), ask(zoe.person, "9000.00", 7), ask(zoe.person, "70.00", 6),
+        ask(ada.person, "1200.00", 5), ask(ada.person, "480.00", 3), ask(ada.person, "400.00", 4), ask(ada.person, "1.00", 1),
+    ]
+    listed = re.findall(r'id="row-(act_\w+)"', bob.get("/actions").text)
+    assert listed[:5] + listed[7:] == expected[:5] + expected[7:]
+    assert listed[5:7] == expected[5:7], "of about the same size what lapses first"
+
+
 def test_what_is_put_off_is_said_wherever_all_clear_would_be(
     house: House, someone: Enrol, server: Server, clock: Clock
 ) -> None:
