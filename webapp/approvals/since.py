@@ -75,7 +75,7 @@ def _last(opened: Opened, viewer: Viewer, part: str) -> bool:
     if part not in ("confirm", "approve"):
         return False
     would = Given(viewer.person, "", tuple(viewer.groups), "confirm" if part == "confirm" else "approve", "passkey", "",
-                  opened.document.expires_at)
+                  opened.document.expires_at, tuple(viewer.same_as), matched=True)
     return all(one.met for one in progress(opened.subject, opened.verified.given, would))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +16,8 @@ from tests.authenticator import Passkey
 from tests.conftest import Clock
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import TWO, Server, action, decide, draft, held, options, reject
+from tests.webapp.approvals.parts import APPROVE, CONFIRM, TWO, Server, action, decide, draft, held, options, reject
+from vault.evidence import Need
 from webapp.approvals import since
 from webapp.approvals.tables import Decision
 from webapp.web.house import House
@@ -52,6 +53,23 @@ def test_the_word_that_becomes_the_last_one_is_asked_for_again(house: House, som
         assert session.scalars(select(Decision.person).where(Decision.action == held_id)).all() == [bob.person]
     assert decide(cleo, cleo_key, held_id).status_code == 303
     assert action(house, held_id).state == "approved"
+
+
+@one_database
+@pytest.mark.parametrize("number", [False, True])
+def test_a_confirmation_that_becomes_the_last_word_is_asked_for_again(
+    house: House, someone: Enrol, server: Server, number: bool
+) -> None:
+    """Also where it comes with the number that the agent shows."""
+    ada, key = someone("ada")
+    bob, bob_key = someone("bob", ["finance"])
+    asked = {**CONFIRM[0], "match": True} if number else CONFIRM[0]
+    held_id = held(house, draft(house, ada.person), [cast(Need, asked), *APPROVE])
+    page = opened(ada, key, held_id)
+    assert decide(bob, bob_key, held_id).status_code == 303
+    answer = ada.send(f"/actions/{held_id}/decide", **page, match="10" if number else "")
+    assert answer.status_code == 409
+    assert "It is the last word that is needed" in answer.text
 
 
 @one_database
