@@ -16,11 +16,14 @@ from vault.evidence import canonical
 from webapp.approvals import change_words
 from webapp.approvals.change_words import SCRIPTS, how
 from webapp.approvals.envelope import Document
+from webapp.approvals.lookalike import account_number
 from webapp.approvals.spelling import decoded, encoded, mixed
 from webapp.config import Policy
 
 USUAL_SAMPLES = 3
 UNUSUAL = 3
+AS_TYPED = 4
+"""Digits that are compared each with the one in its place: two, and the check digits."""
 ROWS = 14
 LONGEST = 2000
 SHORTENED = 300
@@ -89,10 +92,28 @@ def marked(recipient: str, known: str) -> tuple[Piece, ...]:
     """The recipient, with what tells it from the known one it looks like marked."""
     if not known:
         return (Piece(recipient),)
+    if account_number(recipient) and account_number(known):
+        return _marked_account(recipient, account_number(known))
     matcher = difflib.SequenceMatcher(None, known, recipient, autojunk=False)
     return tuple(
         Piece(recipient[start:end], kind != "equal") for kind, _, _, start, end in matcher.get_opcodes() if end > start
     )
+
+
+def _marked_account(recipient: str, known: str) -> tuple[Piece, ...]:
+    """Digit by digit where that says where they differ; gaps are no difference, nor are capitals. Where a digit is missing or
+    one too many, what stands around it is marked too: a gap alone could not be seen."""
+    mine = account_number(recipient)
+    apart = {at for at, (one, other) in enumerate(zip(mine, known, strict=False)) if one != other}
+    if len(mine) != len(known) or len(apart) > AS_TYPED:
+        codes = difflib.SequenceMatcher(None, known, mine, autojunk=False).get_opcodes()
+        apart = {at for kind, _, _, start, end in codes if kind in ("insert", "replace") for at in range(start, end)}
+        apart |= {at for kind, _, _, start, _ in codes if kind == "delete" for at in (start - 1, start)}
+    place, pieces = -1, list[tuple[str, bool]]()
+    for char in recipient:
+        place += not char.isspace()
+        pieces.append((char, not char.isspace() and place in apart))
+    return tuple(Piece("".join(char for char, _ in run), differs) for differs, run in groupby(pieces, key=itemgetter(1)))
 
 
 def spelled(recipient: str) -> Spelled:

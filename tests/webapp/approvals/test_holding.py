@@ -246,7 +246,15 @@ def test_a_recipient_is_known_only_after_a_persons_word_and_only_to_that_account
     ("Acme Ltd", "Acme Ltd", False),
     ("ACME  ltd", "Acme Ltd", False),
     ("Bolt", "Bolt2", False),
-    ("DE89370400440532013000", "DE89370400440532013001", False),
+    ("DE89370400440532013000", "DE89370400440532013001", True),
+    ("DE89370400440532013000", "DE16 3704 0044 0532 0131 00", True),  # other check digits: they follow from the rest
+    ("DE89370400440532013000", "DE90370400440532013000", True),
+    ("DE89370400440532013000", "DE89370400440532031000", True),
+    ("DK89370400440532013000", "DE89370400440532013000", True),
+    ("DE89 3704 0044 0532 0130 00", "de89370400440532013000", False),  # the same
+    ("DE89370400440532013000", "DE89370400440532013111", False),
+    ("DE02120300000000202051", "DE13120300000000987654", False),  # at the same bank
+    ("3704004405", "3704004406", False),  # any number
     ("Harbour Bakery", "Nordlicht Energy GmbH", False),
 ])
 def test_what_looks_like_a_known_recipient_and_is_not(name: str, known: str, alike: bool) -> None:

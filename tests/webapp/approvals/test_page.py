@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from webapp.approvals.envelope import Document
 from webapp.approvals.lookalike import lookalike_of, skeleton
-from webapp.approvals.page import Change, Piece, by_fours, compared, summary
+from webapp.approvals.page import Change, Piece, by_fours, compared, marked, summary
 from webapp.approvals.records import usual
 from webapp.approvals.spelling import decoded, encoded, mixed
 
+IBAN = "DE89 3704 0044 0532 0130 00"
 pieces = st.lists(st.builds(Piece, st.text("DE0123456789", min_size=1, max_size=9), st.booleans()), max_size=6)
 
 
@@ -29,6 +30,23 @@ def test_an_account_number_in_groups_of_four_is_still_the_same(found: list[Piece
 
 def test_an_account_number_that_came_with_gaps_stays_as_it_came() -> None:
     assert by_fours((Piece("DE89 3704 0044"),)) == ((Piece("DE89 3704 0044"),),)
+
+
+@pytest.mark.parametrize(("recipient", "shown"), [
+    ("DE89370400440532013001", "DE8937040044053201300[1]"), ("DE16370400440532013100", "DE[16]370400440532013[1]00"),
+    ("DE89 3704 0044 0532 0310 00", "DE89 3704 0044 0532 0[31]0 00"), ("DE8937040044032013000", "DE8937040044[03]2013000"),
+    ("de89370400440532013001", "de8937040044053201300[1]"),
+])
+def test_of_two_account_numbers_what_differs_is_boxed_in_its_place(recipient: str, shown: str) -> None:
+    """Also where one came with gaps and the other without, and where a digit is missing."""
+    assert lookalike_of(recipient, [IBAN]) == IBAN
+    found = marked(recipient, IBAN)
+    assert "".join(f"[{one.text}]" if one.differs else one.text for one in found) == shown
+
+
+@given(st.text("DE0123456789 ", max_size=30))
+def test_whatever_is_marked_the_recipient_stays_as_it_came(recipient: str) -> None:
+    assert "".join(one.text for one in marked(recipient, IBAN)) == recipient
 
 
 def doc(arguments: dict[str, Any], minor: int = 48000) -> Document:
