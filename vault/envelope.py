@@ -12,6 +12,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 import rfc8785
 
 from vault.hours import read as read_hours
+from vault.steps import Step, check_steps
 
 Verdict = Literal["approve", "confirm", "reject", "break_glass"]
 
@@ -58,13 +59,6 @@ class Account(TypedDict):
     label: str
 
 
-class Step(TypedDict):
-    """After so many seconds from when it was held, members of this group may decide in place of the need's own."""
-
-    group: str
-    after: int
-
-
 class Need(TypedDict):
     """One requirement of a hold. All of an envelope's needs must be met."""
 
@@ -78,7 +72,7 @@ class Need(TypedDict):
     """Id of the policy that asked for it."""
     hours: NotRequired[str]
     """Empty, or the hours (`vault.hours`) in which a decision for this need counts. The same in all needs of an envelope."""
-    escalate: NotRequired[Step]
+    escalate: NotRequired[Step | list[Step]]
     match: NotRequired[bool]
     """True: who confirms types the number that their agent's screen shows (`vault.matching`). Of confirm alone."""
 
@@ -178,7 +172,6 @@ def strength(factor: Any) -> str:
 LONGEST_UNDO = 60
 MARK = 32
 """Hexadecimal digits."""
-LONGEST_STEP = 30 * 86400
 
 
 class BadEnvelope(ValueError):
@@ -248,18 +241,9 @@ def _checked_need(need: Mapping[str, Any]) -> None:
     if need.get("hours"):
         read_hours(need["hours"])
     if "escalate" in need:
-        _checked_step(need["escalate"], need["group"])
+        check_steps(need["escalate"], need["group"])
     if "match" in need and (need["match"] is not True or need["kind"] != "confirm"):
         raise BadEnvelope("a need's number")
-
-
-def _checked_step(step: Mapping[str, Any], group: str) -> None:
-    """Nothing else in it, so that no reader of it knows more than another."""
-    after = step["after"]
-    if set(step) != {"group", "after"} or not isinstance(step["group"], str) or not step["group"] or step["group"] == group:
-        raise BadEnvelope("a need's escalation")
-    if not group or not isinstance(after, int) or isinstance(after, bool) or not 0 < after <= LONGEST_STEP:
-        raise BadEnvelope("a need's escalation")
 
 
 def excluded(envelope: Envelope) -> frozenset[str]:

@@ -43,12 +43,14 @@ from vault.hours import read as read_hours
 from vault.humans import humans
 from vault.signatures import BadSignature, check
 from vault.standing import carries, covers, others_from, standing, stepped_in
+from vault.steps import MOST_STEPS, Step, others_of, steps_of
 
 __all__ = [
-    "GLASS_REASON", "LONGEST_UNDO", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met", "Need",
-    "Principal", "Server", "Statement", "Tool", "Unmet", "Verdict", "asks_match", "canonical", "carries", "confirmer",
-    "covers", "digest", "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from", "parse_statement",
-    "read_envelope", "read_hours", "satisfied", "standing", "stepped_in", "strength", "undo_over",
+    "GLASS_REASON", "LONGEST_UNDO", "MOST_STEPS", "Account", "BadEnvelope", "BadHours", "Client", "Envelope", "Hours", "Met",
+    "Need", "Principal", "Server", "Statement", "Step", "Tool", "Unmet", "Verdict", "asks_match", "canonical", "carries",
+    "confirmer", "covers", "digest", "editor", "editors", "excluded", "expiry", "groups_asked", "humans", "others_from",
+    "others_of", "parse_statement", "read_envelope", "read_hours", "satisfied", "standing", "stepped_in", "steps_of",
+    "strength", "undo_over",
 ]
 
 GLASS_REASON = 20

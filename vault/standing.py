@@ -3,11 +3,12 @@ as the rule said. Pure; asked where a decision is judged, and again before anyth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from vault.envelope import Envelope
+from vault.steps import others_of
 
 
 def standing(body: Mapping[str, Any], envelope: Envelope, groups_now: Iterable[str] | None = None) -> Mapping[str, Any]:
@@ -63,20 +64,14 @@ def carries(factor: str, envelope: Envelope) -> bool:
 def stepped_in(groups: Iterable[str], envelope: Envelope, at: datetime) -> frozenset[str]:
     """The groups asked for which members of these may speak at this moment."""
     mine = set(groups)
-    return frozenset(group for group, (other, since) in others_from(envelope).items() if other in mine and at >= since)
+    return frozenset(
+        group for group, steps in others_from(envelope).items() if any(other in mine and at >= since for other, since in steps)
+    )
 
 
-def others_from(envelope: Envelope) -> Mapping[str, tuple[str, datetime]]:
-    """By group asked: which other group may decide in its place, and from when. Several needs of one group must all allow it, of
-    the same other; the latest time counts."""
-    found: dict[str, tuple[str, datetime]] = {}
-    needs = [need for need in envelope["requirement"] if need["kind"] == "approvers"]
-    for group in {need["group"] for need in needs}:
-        steps: Sequence[Any] = [need.get("escalate") for need in needs if need["group"] == group]
-        if all(steps) and len({step["group"] for step in steps}) == 1:
-            after = max(step["after"] for step in steps)
-            found[group] = steps[0]["group"], moment(envelope["created_at"]) + timedelta(seconds=after)
-    return found
+def others_from(envelope: Envelope) -> Mapping[str, list[tuple[str, datetime]]]:
+    """By group asked: which others may decide in its place, and from when, the earliest first."""
+    return others_of(envelope["requirement"], moment(envelope["created_at"]))
 
 
 def moment(text: str) -> datetime:

@@ -13,6 +13,7 @@ from tests.keeper_parts import PUBLIC_URL, KeeperParts, SignedPerson, decide, si
 from tests.vault.samples import AGENT_OWNER, KEYS, NOW, OWNER, PRINCIPAL, approvers, confirm, statement
 from tests.vault.samples import envelope as sample
 from vault import decisions, delegating, people
+from vault.decided import stamp
 from vault.door import Answer, Delegation
 from vault.door_standing import proof_of
 from vault.errors import BadRequest, FactorRefused, FactorTooYoung, MayNotDecide, NotApproved, NotKnown
@@ -111,10 +112,37 @@ def test_another_group_steps_in_from_its_time_on_and_not_before() -> None:
     assert not met(strict, statement(strict, "per_lea", **late))  # one of the rules lets nobody take its place
 
 
+def test_each_later_step_lets_its_own_group_in_and_none_early() -> None:
+    """Attack: whoever is asked last speaks when only the first step's time has come."""
+    need = {**approvers("finance", 2), "escalate": [{"group": "leads", "after": 1800}, {"group": "board", "after": 3000}]}
+    raw = sample(need)  # type: ignore[arg-type]
+
+    def by(person: str, group: str, after: int) -> Any:
+        return statement(raw, person, groups=[group], at=(NOW + timedelta(seconds=after)).isoformat())
+
+    assert met(raw, by("per_lea", "leads", 1800), by("per_bea", "board", 3000))
+    assert met(raw, by("per_fin", "finance", 0), by("per_bea", "board", 3000))
+    assert not met(raw, by("per_lea", "leads", 1800), by("per_bea", "board", 2999))
+    assert not met(raw, by("per_lea", "leads", 1799), by("per_bea", "board", 3000))
+    late = {**approvers("finance", 1), "rule": "other", "escalate": {"group": "board", "after": 3300}}
+    both = sample(need, late)  # type: ignore[arg-type]
+    words = [statement(both, one, groups=["board"], at=(NOW + timedelta(seconds=3300)).isoformat()) for one in ("per_a", "per_b")]
+    assert met(both, *words)
+    leads = [statement(both, one, groups=["leads"], at=(NOW + timedelta(seconds=3300)).isoformat()) for one in ("per_a", "per_b")]
+    assert not met(both, *leads), "one of the rules does not let them in"
+
+
 @pytest.mark.parametrize("step", [
     {"group": "finance", "after": 60}, {"group": "", "after": 60}, {"group": "leads", "after": 0},
     {"group": "leads", "after": True}, {"group": "leads", "after": 31 * 86400}, {"group": "leads"},
     {"group": "leads", "after": 60, "more": 1}, "leads", None,
+    [], [{"group": "leads", "after": 60}], [{"group": "leads", "after": 60}, {"group": "leads", "after": 90}],
+    [{"group": "leads", "after": 60}, {"group": "board", "after": 60}], [{"group": "leads", "after": 60}, None],
+    [{"group": "leads", "after": 60}, {"group": "board", "after": 59}], [{"group": "leads", "after": 60}, ["board", 90]],
+    [{"group": "leads", "after": 60}, {"group": "finance", "after": 90}],
+    [{"group": "leads", "after": 60}, {"group": ["b"], "after": 90}],
+    [{"group": "leads", "after": 60}, {"group": "board", "after": 90, "more": 1}], ({"group": "leads", "after": 60},) * 2,
+    [{"group": f"g{at}", "after": 60 + at} for at in range(5)],
 ])
 def test_an_escalation_is_read_strictly(step: Any) -> None:
     with pytest.raises(BadEnvelope):
@@ -191,6 +219,20 @@ def test_the_keeper_signs_for_whom_somebody_stands_and_minds_when_that_ends(
         verify_without_account(keeper.inside(), Evidence(raw, [said]), receiver="bank")
     with pytest.raises(MayNotDecide):
         approve(keeper, bob, raw, named)
+
+
+def test_the_keeper_signs_nothing_for_a_step_whose_time_has_not_come(
+    keeper: KeeperParts, fin: SignedPerson, bob: SignedPerson
+) -> None:
+    lea, bea = (with_passkey(keeper, sign_in(keeper, (group,), name=group)) for group in ("leads", "board"))
+    steps = [{"group": "leads", "after": 1800}, {"group": "board", "after": 7200}]
+    asked = stamp(datetime.now(UTC) - timedelta(minutes=40))
+    raw = now_envelope({**approvers("finance"), "escalate": steps}, created_at=asked)
+    with pytest.raises(MayNotDecide):
+        approve(keeper, bea, raw)
+    assert verify_without_account(keeper.inside(), Evidence(raw, [approve(keeper, lea, raw)]), receiver="bank")
+    late = now_envelope({**approvers("finance"), "escalate": steps}, created_at=stamp(datetime.now(UTC) - timedelta(hours=3)))
+    assert verify_without_account(keeper.inside(), Evidence(late, [approve(keeper, bea, late)]), receiver="bank")
 
 
 def test_it_ends_when_its_lender_leaves_the_group_and_is_for_nobody_else(

@@ -36,8 +36,8 @@ class Absence:
     extend_until: datetime | None = None
     """Until when this person may have it wait."""
     suggested: Mapping[str, Sequence[str]] | None = None
-    steps: Mapping[str, tuple[str, datetime]] = field(default_factory=dict)
-    """By group: which other may decide in its place, and from when."""
+    steps: Mapping[str, Sequence[tuple[str, datetime]]] = field(default_factory=dict)
+    """By group: which others may decide in its place, and from when, the earliest first."""
 
 
 def of(house: House, opened: Opened, viewer: Viewer) -> Absence:

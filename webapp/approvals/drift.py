@@ -14,9 +14,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vault.evidence import Envelope, Need, Statement, canonical, groups_asked, others_from
+from vault.evidence import Envelope, Need, Statement, canonical, groups_asked, others_from, steps_of
 from webapp.people.tables import Delegation, Person
 from webapp.policy.calls import Deny, Hold, Verdict
+from webapp.policy.requirement import duration
 
 EDITED = "(edited)"
 """Stands for a rule where an approver's edit asks for the owner's confirmation. No rule of a set can have this id."""
@@ -116,6 +117,7 @@ def needs_in_words(needs: Iterable[Need]) -> str:
     asked = sorted({
         ("the owner’s confirmation" if need["kind"] == "confirm" else f"{need['quorum']} from {need['group']}")
         + (f" by {need['factor']}" if need["factor"] else "") + (" and the agent’s number" if need.get("match") else "")
+        + "".join(f" or {step['group']} after {duration(step['after'])}" for step in steps_of(need))
         + (f" in {need['hours']}" if need.get("hours") else "")
         for need in needs
     })
@@ -175,7 +177,7 @@ def _rules(envelope: Envelope, verdict: Verdict, rules: str) -> tuple[Change, ..
 def of_deciders(session: Session, statements: Iterable[Statement], envelope: Envelope, now: datetime) -> Drift | None:
     """Whether somebody approved it for a group that they are no longer in, as their last sign-in says, or by a delegation that is
     over. The statements were verified. The keeper would refuse it when it is to run: said here, the agent can ask anew."""
-    asked, steps = groups_asked(envelope), {other for other, _ in others_from(envelope).values()}
+    asked, steps = groups_asked(envelope), {other for each in others_from(envelope).values() for other, _ in each}
     for statement in statements:
         body = json.loads(statement.body)
         if body["verdict"] != "approve":

@@ -69,7 +69,11 @@ SIDES = (
     said("%(count)s more"), said("reported"), said("approved"), said("not approved"), said("as the tool takes them"),
     said("not taken: %(hint)s"),
 )
-NEED = re.compile(r"(?:([0-9]+) from (.+?)|the owner’s confirmation)(?: by (\w+))?( and the agent’s number)?(?: in ([0-6].*))?")
+STEP = r" or (\S+) after ([0-9]+[smhd])"
+NEED = re.compile(
+    r"(?:([0-9]+) from (.+?)|the owner’s confirmation)(?: by (\w+))?( and the agent’s number)?"
+    rf"((?:{STEP})*)(?: in ([0-6].*))?"
+)
 FACTORS = {"passkey": said("passkey"), "totp": said("authenticator code")}
 SHORT = (
     said("It needs %(many)s from %(group)s, and nobody of that group has signed in here."),
@@ -197,10 +201,12 @@ def _need(text: str) -> str:
     match = NEED.fullmatch(text)
     if match is None:
         return text
-    many, group, factor, number, hours = match.groups()
+    many, group, factor, number, steps, _, _, hours = match.groups()
     found = said("%(count)s from %(group)s", count=many, group=group) if many else said("the owner’s confirmation")
     if factor:
         found = said("%(needed)s by %(factor)s", needed=found, factor=FACTORS.get(factor, factor))
     if number:
         found = said("%(needed)s and the agent’s number", needed=found)
+    for other, after in re.findall(STEP, steps):
+        found = said("%(needed)s or %(group)s after %(time)s", needed=found, group=other, time=after)
     return said("%(needed)s in %(hours)s", needed=found, hours=hours) if hours else found

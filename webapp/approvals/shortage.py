@@ -14,7 +14,7 @@ from typing import Literal, cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from vault.evidence import Need
+from vault.evidence import Need, others_of
 from webapp.approvals import decisions, kept_words
 from webapp.approvals.rules import Given, Parties, Subject, merged, progress, strong_enough, wanted
 from webapp.approvals.tables import Action
@@ -61,15 +61,12 @@ class Shortage:
 
 
 def candidates(
-    session: Session, need: Need, parties: Parties, now: datetime, *, evaluation: bool, later: bool = False
+    session: Session, need: Need, parties: Parties, now: datetime, *, evaluation: bool, also: Iterable[str] = ()
 ) -> list[Candidate]:
-    """Everyone of the need's group, as the last sign-ins said; with those who may take its place from a time on, if `later`."""
-    members = lookup.members(session, need["group"])
-    if later and need.get("escalate"):
-        known = {person.id for person in members}
-        members += [person for person in lookup.members(session, need["escalate"]["group"]) if person.id not in known]
+    """Everyone of the need's group, as the last sign-ins said, and of those that may take its place (`also`)."""
+    members = {person.id: person for group in (need["group"], *also) for person in lookup.members(session, group)}
     found = []
-    for person in members:
+    for person in members.values():
         kinds = factor_rows.kinds(person, now, approving=True, evaluation=evaluation)
         found.append(Candidate(person.id, person.name, _bar(person, kinds, need, parties), kinds, _away(person, now)))
     return found
@@ -93,8 +90,9 @@ def of(
     """What is missing even if everyone who can still decide says yes; None where they are enough. Needs are counted together: one
     person in two groups is one person."""
     asked = tuple(_at_any_hour(need) for need in merged(needs))
+    later = {group: [other for other, _ in steps] for group, steps in others_of(needs, now).items()}
     groups = {
-        need["group"]: candidates(session, need, parties, now, evaluation=evaluation, later=True)
+        need["group"]: candidates(session, need, parties, now, evaluation=evaluation, also=later.get(need["group"], ()))
         for need in asked if need["kind"] == "approvers"
     }
     said = [_yes(one, group, now) for group, members in groups.items() for one in members if not one.bar]

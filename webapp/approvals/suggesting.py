@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from vault.evidence import others_from
 from webapp.approvals import queue, shortage
 from webapp.approvals.decoys import telling
 from webapp.approvals.rules import merged
@@ -23,15 +24,17 @@ LATELY = 500
 
 
 def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, evaluation: bool) -> dict[str, list[str]]:
-    """By group, at most ENOUGH names, without those who have decided."""
+    """By group, at most ENOUGH names, without those who have decided; with those who may decide in its place by now."""
     document, given = opened.document, {one.person for one in opened.verified.given}
     found: dict[str, list[str]] = {}
     practised: dict[str, int] | None = None
+    steps = others_from(document.envelope)
     for need in merged(document.requirement):
         if need["kind"] != "approvers":
             continue
+        by_now = [other for other, since in steps.get(need["group"], ()) if now >= since]
         able = [
-            one for one in shortage.candidates(session, need, document.parties, now, evaluation=evaluation)
+            one for one in shortage.candidates(session, need, document.parties, now, evaluation=evaluation, also=by_now)
             if not one.bar and one.person not in given
         ]
         practised = _practised(session, opened.action) if practised is None else practised

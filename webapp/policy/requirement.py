@@ -2,7 +2,8 @@
 
     @hold       = requirement *("," requirement)
     requirement = ("confirm" | "approvers=" GROUP ["quorum=" N]) ["factor=" ("passkey" | "totp")] ["hours=business"]
-                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"] ["escalate=" DURATION ":" GROUP] ["match"]
+                  ["within=" DURATION] ["extend=" DURATION] ["undo=" SECONDS "s"] ["escalate=" step *("+" step)] ["match"]
+    step        = DURATION ":" GROUP
     DURATION    = 1*DIGIT ("m" | "h" | "d"); `within` also takes "bh", business hours
 """
 
@@ -12,9 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Literal, TypedDict
 
-from vault.evidence import LONGEST_UNDO, Hours, Need
+from vault.evidence import LONGEST_UNDO, MOST_STEPS, Hours, Need, Step
 from webapp.errors import said
 from webapp.policy.errors import PolicyRefused
 
@@ -26,7 +28,7 @@ UNDO = re.compile(r"([1-9][0-9])s", re.ASCII)
 NUMBER = re.compile(r"[0-9]{1,3}")
 WORDS = ("quorum", "factor", "hours", "within", "extend", "undo", "escalate")
 MATCH = "match"
-SECONDS = {"m": 60, "h": 3600, "d": 86400, "bh": 3600}
+SECONDS = {"m": 60, "h": 3600, "d": 86400, "bh": 3600, "s": 1}
 SHORTEST_UNDO = 10
 LONGEST = 30 * 86400
 LARGEST_QUORUM = 20
@@ -49,8 +51,8 @@ class Requirement:
     hours: bool = False
     """A decision counts in business hours alone."""
     undo: int = 0
-    escalate: tuple[int, str] | None = None
-    """After so many seconds members of another group may decide in this one's place."""
+    escalate: tuple[tuple[int, str], ...] = ()
+    """After so many seconds members of another group may decide in this one's place; the earliest step first."""
     match: bool = False
     """Who confirms types the number that their agent's screen shows."""
 
@@ -58,8 +60,9 @@ class Requirement:
         found: Need = {"kind": self.kind, "group": self.group, "quorum": self.quorum, "factor": self.factor, "rule": rule}
         if self.hours:
             found["hours"] = str(hours)
-        if self.escalate is not None:
-            found["escalate"] = {"after": self.escalate[0], "group": self.escalate[1]}
+        steps: list[Step] = [{"after": after, "group": group} for after, group in self.escalate]
+        if steps:
+            found["escalate"] = steps if len(steps) > 1 else steps[0]
         if self.match:
             found["match"] = True
         return found
@@ -75,16 +78,16 @@ class Requirement:
         words += [f"quorum={self.quorum}"] * (self.kind == "approvers" and self.quorum > 1)
         words += [f"factor={self.factor}"] * bool(self.factor)
         words += ["hours=business"] * self.hours
-        words += [f"within={self.within // 3600}bh" if self.business else f"within={_duration(self.within)}"] * bool(self.within)
-        words += [f"extend={_duration(self.extend)}"] * bool(self.extend)
+        words += [f"within={self.within // 3600}bh" if self.business else f"within={duration(self.within)}"] * bool(self.within)
+        words += [f"extend={duration(self.extend)}"] * bool(self.extend)
         words += [f"undo={self.undo}s"] * bool(self.undo)
-        words += [f"escalate={_duration(self.escalate[0])}:{self.escalate[1]}"] if self.escalate else []
+        words += ["escalate=" + "+".join(f"{duration(after)}:{group}" for after, group in self.escalate)] * bool(self.escalate)
         words += [MATCH] * self.match
         return " ".join(words)
 
 
-def _duration(seconds: int) -> str:
-    unit = next(unit for unit in ("d", "h", "m") if seconds % SECONDS[unit] == 0)
+def duration(seconds: int) -> str:
+    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % SECONDS[unit] == 0)
     return f"{seconds // SECONDS[unit]}{unit}"
 
 
@@ -204,15 +207,21 @@ def _extend(fields: dict[str, str]) -> int:
     return _seconds(fields, "extend")
 
 
-def _escalate(fields: dict[str, str], group: str) -> tuple[int, str] | None:
+def _escalate(fields: dict[str, str], group: str) -> tuple[tuple[int, str], ...]:
     if "escalate" not in fields:
-        return None
-    after, _, other = fields["escalate"].partition(":")
-    if not GROUP.fullmatch(other) or other == group or after.endswith("bh"):
+        return ()
+    steps = [step.partition(":") for step in fields["escalate"].split("+")]
+    others = [other for _, _, other in steps]
+    named = all(GROUP.fullmatch(other) for other in others) and not any(after.endswith("bh") for after, _, _ in steps)
+    if not named or len({group, *others}) <= len(others) or len(steps) > MOST_STEPS:
         raise PolicyRefused(said(
-            "`escalate=%(given)s`: write a time and another group, as `30m:finance-leads`.", given=fields["escalate"],
+            "`escalate=%(given)s`: write a time and another group, as `30m:finance-leads`; or up to %(most)s of them, each later "
+            "than the one before, as `30m:finance-leads+2h:directors`.", given=fields["escalate"], most=MOST_STEPS,
         ))
-    return _seconds({"escalate": after}, "escalate"), other
+    times = [_seconds({"escalate": after}, "escalate") for after, _, _ in steps]
+    if any(after >= later for after, later in pairwise(times)):
+        raise PolicyRefused(said("`escalate=%(given)s`: each time is later than the one before.", given=fields["escalate"]))
+    return tuple(zip(times, others, strict=True))
 
 
 def _seconds(fields: dict[str, str], name: str) -> int:
@@ -255,7 +264,7 @@ def _covers(other: Requirement, each: Requirement) -> bool:
         and other.quorum >= each.quorum
         and STRENGTH[other.factor] >= STRENGTH[each.factor]
         and other.hours >= each.hours
-        and other.escalate in (None, each.escalate)
+        and other.escalate in ((), each.escalate)
         and other.match >= each.match
     )
 

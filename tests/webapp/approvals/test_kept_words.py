@@ -138,12 +138,15 @@ def test_who_is_missing_is_said_with_each_reason(reads: Reads) -> None:
 def test_what_a_requirement_asked_for_is_said_part_by_part(reads: Reads, language: str) -> None:
     asked = [
         need("confirm", factor="passkey"), {**need("confirm"), "match": True},
-        {**need(quorum=2), "hours": "0-4 08:00-18:00 Europe/Berlin"},
+        {**need(quorum=2), "hours": "0-4 08:00-18:00 Europe/Berlin",
+         "escalate": [{"group": "leads", "after": 1800}, {"group": "board", "after": 7200}]},
     ]
     text = needs_in_words(cast(Any, asked))
     with reads(language):
         owner = in_catalogue("the owner’s confirmation")
         many = in_catalogue("%(count)s from %(group)s", count="2", group="finance")
+        for group, time in (("leads", "30m"), ("board", "2h")):
+            many = in_catalogue("%(needed)s or %(group)s after %(time)s", needed=many, group=group, time=time)
         assert told(kept_words.side({"what": "It needs", "now": text}, "now")) == ", ".join((
             in_catalogue("%(needed)s in %(hours)s", needed=many, hours="0-4 08:00-18:00 Europe/Berlin"),
             in_catalogue("%(needed)s and the agent’s number", needed=owner),

@@ -26,8 +26,8 @@ NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 OFFICE = "0-4 08:00-18:00 UTC"
 PEOPLE = (PRINCIPAL, OWNER, AGENT_OWNER, "bob", "bea", "cleo", "dan")
 GROUPS = ("finance", "legal")
-LEADS = "leads"
-"""Asked of nobody at first: the rule may let them decide in another group's place after a while."""
+LEADS, BOARD = "leads", "board"
+"""Asked of nobody at first: the rule may let them decide in another group's place after a while, each at its own time."""
 PARTIES = frozenset({PRINCIPAL, OWNER, AGENT_OWNER})
 STRENGTH = {"idp ": -1, "": 0, "totp": 1, "idp totp": 1, "passkey": 2, "idp passkey": 2}
 
@@ -59,41 +59,54 @@ class Said:
         return NOW + timedelta(minutes=self.minute)
 
 
-def need(kind: str, group: str, quorum: int, factor: str, hours: str, step: tuple[str, int] | None, match: bool) -> Need:
+Steps = tuple[tuple[str, int], ...]
+"""Groups and minutes, the earliest first."""
+
+
+def need(kind: str, group: str, quorum: int, factor: str, hours: str, steps: Steps, match: bool) -> Need:
     confirm = kind == "confirm"
     found = {"kind": kind, "group": "" if confirm else group, "quorum": 1 if confirm else quorum, "factor": factor, "rule": "r"}
     if confirm:
         found |= {"match": True} if match else {}
-    elif step is not None and step[0] != group:
-        found["escalate"] = {"group": step[0], "after": step[1] * 60}
+    elif steps and group not in dict(steps):
+        found["escalate"] = _escalate(steps)
     return cast(Need, found | ({"hours": hours} if hours else {}))
 
 
-def stepped(asked: list[Need], after: int) -> list[Need]:
-    """All of them let the leaders in, after so many minutes; 0: as they are."""
-    step = {"escalate": {"group": LEADS, "after": after * 60}} if after else {}
+def _escalate(steps: Steps) -> Any:
+    found = [{"group": other, "after": after * 60} for other, after in steps]
+    return found if len(found) > 1 else found[0]
+
+
+def stepped(asked: list[Need], steps: Steps) -> list[Need]:
+    """All of them let these in; none: as they are."""
+    step = {"escalate": _escalate(steps)} if steps else {}
     return [cast(Need, {**each, **(step if each["kind"] == "approvers" else {})}) for each in asked]
 
 
+ONE_BY_ONE: list[Steps] = [
+    (), (), ((LEADS, 5),), ((LEADS, 120),), (("finance", 5),), ((LEADS, 5), (BOARD, 120)), ((BOARD, 5), (LEADS, 120)),
+]
 needs = st.builds(stepped, st.lists(
     st.builds(need, st.sampled_from(["approvers", "approvers", "confirm"]), st.sampled_from(GROUPS), st.integers(1, 2),
               st.sampled_from(["", "totp", "passkey"]), st.sampled_from(["", OFFICE]),
-              st.none() | st.tuples(st.sampled_from([LEADS] * 4 + [*GROUPS]), st.sampled_from([5, 5, 120])),
-              st.sampled_from([False, False, True])), min_size=1, max_size=3,
-), st.sampled_from([0, 0, 5, 120]))
+              st.sampled_from(ONE_BY_ONE), st.sampled_from([False, False, True])), min_size=1, max_size=3,
+), st.sampled_from([
+    (), (), ((LEADS, 5),), ((LEADS, 120),), ((BOARD, 5), (LEADS, 120)), ((LEADS, 5), (BOARD, 120), ("owners", 360)),
+]))
 minutes_ = st.sampled_from([0, 0, 5, 120, 359, 360, 400])
 lent = st.lists(st.builds(
-    Lent, st.sampled_from([*GROUPS, LEADS]), st.sampled_from(["erin", "frank", "bob", OWNER]), st.sampled_from([5, 500, 500]),
-    st.sampled_from([True, True, False]), st.sampled_from(["passkey", "passkey", "totp"]),
+    Lent, st.sampled_from([*GROUPS, LEADS, BOARD]), st.sampled_from(["erin", "frank", "bob", OWNER]),
+    st.sampled_from([5, 500, 500]), st.sampled_from([True, True, False]), st.sampled_from(["passkey", "passkey", "totp"]),
 ), max_size=2, unique_by=lambda one: one.group).map(tuple)
 no_loan = st.just(())
 anything = st.builds(
     Said, st.sampled_from(PEOPLE), st.sampled_from(["approve"] * 5 + ["confirm", "confirm", "reject", "break_glass"]),
-    st.sets(st.sampled_from([*GROUPS, LEADS])).map(lambda one: tuple(sorted(one))),
+    st.sets(st.sampled_from([*GROUPS, LEADS, BOARD])).map(lambda one: tuple(sorted(one))),
     st.sampled_from(["passkey", "totp", "idp passkey", "idp totp", "idp "]), minutes_, st.one_of(no_loan, lent), st.booleans(),
     st.sampled_from(["", "x" * GLASS_REASON]),
 )
-HOW: tuple[tuple[str, ...], ...] = (GROUPS, GROUPS, (LEADS,), (LEADS,), ())
+HOW: tuple[tuple[str, ...], ...] = (GROUPS, GROUPS, (LEADS,), (BOARD,), ())
 able = st.dictionaries(st.sampled_from(PEOPLE[3:]), st.sampled_from(["erin", "frank"]), min_size=1)
 """Those who could say yes to much: by their own groups, by leading those who were asked, or by what others lent them. Without
 them next to nothing would ever be met, and the properties would say little."""
@@ -169,11 +182,12 @@ def _used(loan: Lent, one: Said, asked: list[Need]) -> bool:
 
 
 def _speaks(one: Said, group: str, asked: list[Need]) -> bool:
-    """For this group: as of it, as lent it, or as of the one group that every need of it lets step in by then."""
+    """For this group: as of it, as lent it, or as of one that every need of it lets step in by then."""
     of = {*one.groups} - {loan.group for loan in one.lent} | {loan.group for loan in one.lent if _used(loan, one, asked)}
-    steps = [each.get("escalate") for each in asked if each["group"] == group]
+    those = [each.get("escalate") or () for each in asked if each["group"] == group]
+    rules = [[step] if isinstance(step, dict) else [*step] for step in those]
     return group in of or any(
-        all(step is not None and step["group"] == other and one.minute * 60 >= step["after"] for step in steps) for other in of
+        all(any(step["group"] == other and one.minute * 60 >= step["after"] for step in steps) for steps in rules) for other in of
     )
 
 
@@ -218,7 +232,7 @@ def _signed(loan: Lent) -> dict[str, Any]:
 
 
 def _asks(kind: str = "approvers", quorum: int = 1, factor: str = "", **more: Any) -> Need:
-    return need(kind, "finance", quorum, factor, "", more.get("step"), more.get("match", False))
+    return need(kind, "finance", quorum, factor, "", more.get("steps", ()), more.get("match", False))
 
 
 def _by_loan(lender: str, minute: int = 0, *, until: int = 500, fits: bool = True, factor: str = "passkey") -> Said:
@@ -226,12 +240,16 @@ def _by_loan(lender: str, minute: int = 0, *, until: int = 500, fits: bool = Tru
 
 
 ONE, TWO, STRONG = [_asks()], [_asks(quorum=2)], [_asks(factor="passkey")]
-LATER, NUMBER = [_asks(step=(LEADS, 5))], [_asks("confirm", match=True)]
-BOB, LEAD, LONG = Said("bob", "approve", ("finance",), "passkey", 0), ("dan", "approve", (LEADS,), "passkey"), "x" * GLASS_REASON
+LATER, NUMBER = [_asks(steps=((LEADS, 5),))], [_asks("confirm", match=True)]
+TWICE = [_asks(steps=((LEADS, 5), (BOARD, 120)))]
+BOB, CHAIR = Said("bob", "approve", ("finance",), "passkey", 0), ("cleo", "approve", (BOARD,), "passkey")
+LEAD, LONG = ("dan", "approve", (LEADS,), "passkey"), "x" * GLASS_REASON
 GLASS = Said("dan", "break_glass", (), "passkey", 0, reason=LONG)
 EDGES: list[tuple[list[Need], list[Said], bool]] = [
     (LATER, [Said(*LEAD, 5)], True), (LATER, [Said(*LEAD, 0)], False), (ONE, [Said(*LEAD, 5)], False),
-    ([*LATER, *ONE], [Said(*LEAD, 5)], False), ([*LATER, _asks(step=(LEADS, 120))], [Said(*LEAD, 5)], False),
+    ([*LATER, *ONE], [Said(*LEAD, 5)], False), ([*LATER, _asks(steps=((LEADS, 120),))], [Said(*LEAD, 5)], False),
+    (TWICE, [Said(*LEAD, 5)], True), (TWICE, [Said(*CHAIR, 120)], True), (TWICE, [Said(*CHAIR, 119)], False),
+    ([*TWICE, *LATER], [Said(*CHAIR, 120)], False), ([*TWICE, *LATER], [Said(*LEAD, 5)], True),
     (TWO, [BOB, _by_loan("erin")], True), (TWO, [BOB, _by_loan("bob")], False), (ONE, [_by_loan(OWNER)], False),
     (ONE, [_by_loan("erin", 5, until=5)], False), (ONE, [_by_loan("erin", fits=False)], False),
     (ONE, [_by_loan("erin", factor="totp")], True), (STRONG, [_by_loan("erin", factor="totp")], False),
@@ -252,12 +270,12 @@ def test_what_is_just_enough_and_what_is_just_not(asked: list[Need], words: list
 
 
 @settings(max_examples=40, deadline=None)
-@given(needs, said, st.lists(st.sampled_from([*GROUPS, LEADS]), min_size=1, unique=True), moments)
+@given(needs, said, st.lists(st.sampled_from([*GROUPS, LEADS, BOARD]), min_size=1, unique=True), moments)
 def test_whoever_left_a_group_stands_for_it_no_more(asked: list[Need], words: list[Said], left: list[str], minutes: int) -> None:
     """As the keeper asks once more before it gives a token."""
     now = NOW + timedelta(minutes=minutes, seconds=30)
     until_now = [one for one in words if one.at <= now]
-    stays = {*GROUPS, LEADS} - {*left}
+    stays = {*GROUPS, LEADS, BOARD} - {*left}
     kept = [
         replace(one, groups=tuple(sorted({*one.groups} & stays)), lent=tuple(loan for loan in one.lent if loan.group in stays))
         for one in until_now

@@ -176,10 +176,13 @@ def test_a_form_that_cannot_be_is_told_why_and_keeps_what_was_typed(house: House
 def test_another_group_is_let_in_when_its_time_has_come(
     house: House, clock: Clock, server: Server, someone: Enrol, signed_in: People
 ) -> None:
-    crew, leads = f"crew-{signed_in.run}", f"leads-{signed_in.run}"
+    crew, leads, board = (f"{group}-{signed_in.run}" for group in ("crew", "leads", "board"))
     ada, (lea, lea_key) = someone("ada")[0], someone("lea", groups=[leads])
-    step = cast(Need, {**need(group=crew), "escalate": {"group": leads, "after": 1800}})
+    bea, (cas, cas_key) = someone("bea", groups=[board])[0], someone("cas", groups=[board])
+    steps = [{"group": leads, "after": 1800}, {"group": board, "after": 7200}]
+    step = cast(Need, {**need(group=crew, quorum=2), "escalate": steps})
     held_id = held(house, draft(house, ada.person), [step])
+    assert "of the 3 known here" in action(house, held_id).short, "both steps' groups are counted"
     assert lea.get(f"/actions/{held_id}").status_code == 404
     house.database.write(lambda s: s.add(ActionGroup(action=held_id, name=leads)))  # a row before its time lets nobody in
     assert lea.get(f"/actions/{held_id}").status_code == 404
@@ -187,10 +190,20 @@ def test_another_group_is_let_in_when_its_time_has_come(
     clock.forward(minutes=30, seconds=1)
     again = jobs.expire(house, Due(key=held_id))
     assert again is not None
-    assert "action.escalated" in entries(house, held_id)
+    assert entries(house, held_id).count("action.escalated") == 1
     assert held_id in lea.get("/actions").text
-    assert f"{leads} may decide in its place by now" in ada.get(f"/actions/{held_id}").text
+    assert held_id not in bea.get("/actions").text
+    assert bea.get(f"/actions/{held_id}").status_code == 404
+    shown = ada.get(f"/actions/{held_id}").text
+    assert f"{leads} may decide in its place by now" in shown
+    assert f"{board} may decide in its place from" in shown
     assert decide(lea, lea_key, held_id).status_code == 303
+    clock.forward(hours=1, minutes=30)
+    assert jobs.expire(house, Due(key=held_id)) is not None
+    assert entries(house, held_id).count("action.escalated") == 2
+    assert held_id in bea.get("/actions").text
+    assert f"{board} may decide in its place by now" in bea.get(f"/actions/{held_id}").text
+    assert decide(cas, cas_key, held_id).status_code == 303
     assert action(house, held_id).state == "approved"
     assert execution.run(house, held_id, server, server.recheck).state == "done"
 

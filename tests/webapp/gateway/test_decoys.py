@@ -38,7 +38,7 @@ ASKED = '@id("pay")\n@hold("approvers=finance")\n@reason("Somebody of finance")\
         'forbid (principal, action, resource in ToolGroup::"money");'
 
 
-ESCALATING = ASKED.replace("approvers=finance", "approvers=finance escalate=30m:leads")
+ESCALATING = ASKED.replace("approvers=finance", "approvers=finance escalate=30m:leads+2h:board")
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_only_the_groups_that_were_named_are_asked(world: World, ran: tuple[RawS
 @pytest.mark.parametrize("named", [True, False])
 def test_nor_a_group_that_is_asked_only_after_a_while(world: World, ran: tuple[RawServer, Agent], named: bool) -> None:
     """It would be escalated to people whom nobody named for it, some of whom may be those whose call it seems to be."""
-    groups = ["finance", "leads"] if named else ["finance"]
+    groups = ["finance", "leads", "board"] if named else ["finance", "leads"]
     world.house.settings.approvals.decoys = Decoys(per_week=7, groups=groups)
     assert world.room.handed.editor
     assert (seeding.seed(world.house, world.room.handed.editor, Random(1)) is not None) == named

@@ -51,16 +51,20 @@ def _log(house: House, kind: str, actor: str, subject: str, /, **detail: Any) ->
 
 
 def test_whoever_may_decide_from_a_time_on_is_told_then_and_not_before(house: House, clock: Clock) -> None:
-    ada, lea = person(house, "Ada"), person(house, "Lea", ["leads"])
-    _listening(house, lea, "group:leads")
-    step = cast(Need, {**need(), "escalate": {"group": "leads", "after": 1800}})
+    ada, lea, bea = person(house, "Ada"), person(house, "Lea", ["leads"]), person(house, "Bea", ["board"])
+    _listening(house, lea, bea, "group:leads")
+    step = cast(Need, {**need(), "escalate": [{"group": "leads", "after": 1800}, {"group": "board", "after": 7200}]})
     action = held(house, draft(house, ada), [step])
     look(house)
     assert _told(house, lea) == []
     clock.forward(minutes=30, seconds=1)
     assert expire(house, Due(key=action)) is not None
     look(house)
-    assert (_told(house, lea), _told(house, "group:leads")) == (["approve"], ["approve"])
+    assert (_told(house, lea), _told(house, bea), _told(house, "group:leads")) == (["approve"], [], ["approve"])
+    clock.forward(minutes=90)
+    assert expire(house, Due(key=action)) is not None
+    look(house)
+    assert (_told(house, lea), _told(house, bea), _told(house, "group:leads")) == (["approve"], ["approve"], ["approve"])
 
 
 def test_who_is_on_call_is_told_as_a_member_and_a_rota_alone_tells_nobody(house: House, clock: Clock) -> None:

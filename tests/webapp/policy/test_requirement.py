@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vault.evidence import Hours, Need
+from vault.evidence import MOST_STEPS, Hours, Need
 from webapp.policy.errors import PolicyRefused
 from webapp.policy.requirement import LARGEST_QUORUM, MATCH, STRENGTH, WORDS, Factor, Requirement, Sum, add_up, parse
 
@@ -27,13 +27,20 @@ NOW = datetime(2026, 3, 6, 17, tzinfo=UTC)
 OFFICE = Hours((0, 1, 2, 3, 4), 8 * 60, 18 * 60, "UTC")
 
 
-def made(kind: str, group: str, quorum: int, factor: Factor, time: dict[str, Any], hours: bool, undo: int) -> Requirement:
-    return Requirement(cast(Any, kind), group, quorum, factor, **time, hours=hours, undo=undo)
+steps = st.lists(st.tuples(st.integers(1, 600), groups), max_size=MOST_STEPS, unique_by=(lambda one: one[0], lambda one: one[1]))
+
+
+def made(
+    kind: str, group: str, quorum: int, factor: Factor, time: dict[str, Any], hours: bool, undo: int,
+    later: list[tuple[int, str]] | None = None,
+) -> Requirement:
+    escalate = tuple((minutes * 60, other) for minutes, other in sorted(later or ()) if other != group)
+    return Requirement(cast(Any, kind), group, quorum, factor, **time, hours=hours, undo=undo, escalate=escalate)
 
 
 requirements = st.one_of(
     st.builds(made, st.just("confirm"), st.just(""), st.just(1), factors, times, st.booleans(), undos),
-    st.builds(made, st.just("approvers"), groups, quorums, factors, times, st.booleans(), undos),
+    st.builds(made, st.just("approvers"), groups, quorums, factors, times, st.booleans(), undos, steps),
 )
 some = st.lists(requirements, min_size=1, max_size=3).map(tuple)
 holds = st.lists(st.tuples(st.from_regex(r"[a-z]{1,5}", fullmatch=True), some), max_size=6)
@@ -59,6 +66,13 @@ def test_what_is_written_is_what_is_read(given_: list[Requirement]) -> None:
     "confirm hours=", "confirm hours=always", "confirm hours=0-4", "confirm hours", "confirm hours=business hours=business",
     "confirm within=4bd", "confirm within=bh", "confirm within=0bh", "confirm within=4 bh", "confirm within=721bh",
     "confirm within=1m undo=10s", "confirm undo=60s within=1m",
+    "confirm escalate=30m:leads", "approvers=finance escalate=", "approvers=finance escalate=30m",
+    "approvers=finance escalate=30m:",
+    "approvers=finance escalate=30m:finance", "approvers=finance escalate=30m:leads+", "approvers=finance escalate=+30m:leads",
+    "approvers=finance escalate=30m:leads+30m:board", "approvers=finance escalate=2h:leads+30m:board",
+    "approvers=finance escalate=30m:leads+2h:leads", "approvers=finance escalate=30m:leads+2h:finance",
+    "approvers=finance escalate=30m:leads+2bh:board", "approvers=finance escalate=30m:leads,2h:board",
+    "approvers=finance escalate=30m:leads escalate=2h:board", "approvers=finance escalate=1m:a+2m:b+3m:c+4m:d+5m:e",
     "approvers=finance match", "confirm match match", "confirm match=yes", "confirm match=", "match", "confirm Match",
 ])
 def test_what_is_not_understood_refuses_the_set(text: str) -> None:
@@ -124,6 +138,15 @@ def test_hours_are_written_out_and_never_folded_into_a_need_without() -> None:
     assert [(need["quorum"], need.get("hours", "")) for need in total.needs] == [(1, str(OFFICE)), (2, "")]
     total = summed([("a", parse("confirm hours=business")), ("b", parse("confirm"))])
     assert [need["rule"] for need in total.needs] == ["a"]
+
+
+def test_steps_are_written_out_and_no_need_is_folded_into_one_that_lets_others_in() -> None:
+    plain, steps = parse("approvers=finance"), parse("approvers=finance quorum=2 escalate=30m:leads+2h:board")
+    assert str(steps[0]) == "approvers=finance quorum=2 escalate=30m:leads+2h:board"
+    assert steps[0].need("a").get("escalate") == [{"after": 1800, "group": "leads"}, {"after": 7200, "group": "board"}]
+    assert parse("approvers=finance escalate=30m:leads")[0].need("a").get("escalate") == {"after": 1800, "group": "leads"}
+    assert len(summed([("a", steps), ("b", plain)]).needs) == 2
+    assert len(summed([("a", steps), ("b", parse("approvers=finance escalate=30m:leads+2h:board"))]).needs) == 1
 
 
 def test_business_time_runs_on_the_next_business_day() -> None:

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from vault.evidence import steps_of
 from webapp.approvals import edit_form, holding
 from webapp.approvals.decoys import telling, varying
 from webapp.approvals.editing import arguments_of
@@ -126,7 +127,7 @@ def _hold(session: Session, house: House, planned: _Planned, editor: Editor, now
 def _asking(verdict: Verdict, groups: Sequence[str]) -> Hold:
     """Also those who are asked only after a while (`escalate`) are to be named."""
     needs = [need for need in verdict.needs if need["kind"] == "approvers"] if isinstance(verdict, Hold) else []
-    asked = {need["group"] for need in needs} | {need["escalate"]["group"] for need in needs if "escalate" in need}
+    asked = {need["group"] for need in needs} | {step["group"] for need in needs for step in steps_of(need)}
     if not isinstance(verdict, Hold) or not asked or not asked <= set(groups):
         raise Unfit
     return verdict
