@@ -149,11 +149,11 @@ def _ends(seconds: Any, now: datetime) -> datetime | None:
 def _documented(
     facts: ProviderFacts | None, refresh: Secret[str] | None, given: Mapping[str, Any], now: datetime
 ) -> datetime | None:
-    """RFC 6749 section 5.1: where `expires_in` is missing, the documented lifetime counts. A token that cannot be renewed and
-    names no end has none."""
-    if facts is None or facts.access_lifetime is None or refresh is None or given.get("expires_in") is not None:
+    """RFC 6749 section 5.1: where `expires_in` is missing, the documented lifetime counts, or the one that is assumed. A token
+    that cannot be renewed and names no end has none."""
+    if facts is None or facts.renewed_after is None or refresh is None or given.get("expires_in") is not None:
         return None
-    return now + timedelta(seconds=facts.access_lifetime)
+    return now + timedelta(seconds=facts.renewed_after)
 
 
 def _granted(given: Mapping[str, Any], facts: ProviderFacts | None) -> tuple[str, ...] | None:

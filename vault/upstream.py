@@ -141,9 +141,15 @@ def pick(at: Endpoints) -> dict[str, str]:
     return {"prompt": " ".join([*prompts, PICK])}
 
 
+def challenged(at: Endpoints) -> bool:
+    """Whether the code is bound to the request by PKCE at the provider too. An app without a secret has nothing else there: some
+    providers take PKCE from those alone, and refuse the code of one that shows both a secret and a verifier."""
+    return at.facts.pkce is True or (at.facts.pkce == "public" and not at.client_secret)
+
+
 def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, scopes: Sequence[str], **extra: str) -> str:
-    """Where to send the browser. PKCE S256 (RFC 7636 section 4.2) always, but where a provider is known to stumble over it:
-    others that do not know it ignore it (RFC 6749 section 3.1)."""
+    """Where to send the browser. PKCE S256 (RFC 7636 section 4.2) always, but where a provider is known to refuse it: others that
+    do not know it ignore it (RFC 6749 section 3.1)."""
     if not at.authorize_url:
         raise BadRequest(f"{at.facts.name} has no consent", hint="This service has no sign-in: paste its key instead.")
     more = {**at.facts.authorize_params, **{key: value for key, value in extra.items() if value}}
@@ -151,7 +157,7 @@ def authorization_url(at: Endpoints, request: Request, *, redirect_uri: str, sco
         more["nonce"] = request.nonce
     if at.facts.quirks.scope_parameter:
         more[at.facts.quirks.scope_parameter] = at.facts.scope_separator.join(scopes)
-    if at.facts.pkce:
+    if challenged(at):
         more |= {"code_challenge": create_s256_code_challenge(request.verifier), "code_challenge_method": "S256"}
     return str(prepare_grant_uri(
         at.authorize_url, client_id=at.client_id, response_type="code", redirect_uri=redirect_uri, state=request.state, **more,
@@ -175,7 +181,7 @@ def redeem(
 ) -> Tokens:
     """Exchange the code. Raises ProviderRefused, ProviderAway. A lost answer only costs the code: the person starts again."""
     fields = {"grant_type": "authorization_code", "code": code.reveal(), "redirect_uri": redirect_uri}
-    if at.facts.pkce:
+    if challenged(at):
         fields["code_verifier"] = verifier
     try:
         return parse_tokens(_post(at, transport, at.token_url, {**fields, **at.facts.quirks.token_params}), now, at.facts)

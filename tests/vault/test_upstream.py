@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,7 +17,17 @@ from vault.record import Live, Record
 from vault.secret import Secret
 from vault.telling import last
 from vault.transport import AnswerLost, Reply, Transport
-from vault.upstream import Discovery, Endpoints, Request, authorization_url, check_answer, parse_tokens, resolve, revoke
+from vault.upstream import (
+    Discovery,
+    Endpoints,
+    Request,
+    authorization_url,
+    check_answer,
+    parse_tokens,
+    redeem,
+    resolve,
+    revoke,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -81,6 +92,28 @@ def test_every_authorization_request_carries_pkce_and_a_state_of_its_own() -> No
     assert all(one["code_challenge_method"] == "S256" and len(one["code_challenge"]) == 43 for one in urls)
     assert len({one["state"] for one in urls}) == len({one["code_challenge"] for one in urls}) == 2
     assert "nonce" not in urls[0]
+
+
+@pytest.mark.parametrize(("name", "secret", "proven"), [
+    ("github", "s", True), ("slack", "s", False), ("slack", "", True), ("linkedin", "s", False), ("linkedin", "", True),
+])
+def test_a_code_is_redeemed_with_the_verifier_wherever_a_challenge_was_sent(name: str, secret: str, proven: bool) -> None:
+    """LinkedIn and Slack refuse a code that comes with a secret and a verifier; without a secret nothing else proves it."""
+    at = replace(endpoints(name), client_secret=Secret(secret))
+    network = Recorder(200, {"access_token": "a", "token_type": at.facts.quirks.token_types[0]})
+    asked = query(authorization_url(at, Request(), redirect_uri="https://us.example/cb", scopes=["x"]))
+    redeem(at, network, code=Secret("c"), verifier="v", redirect_uri="https://us.example/cb", now=NOW)  # type: ignore[arg-type]
+    assert ("code_challenge" in asked, "code_verifier=v" in network.sent[2]) == (proven, proven)
+    assert ("s" in parse_qs(network.sent[2]).get("client_secret", []) or "Authorization" in network.sent[3]) == bool(secret)
+
+
+def test_a_lifetime_that_no_answer_names_is_the_documented_or_the_assumed_one() -> None:
+    known, bare = load(), {"access_token": "a"}
+    renewable = answered(200, {**bare, "refresh_token": "r"})
+    assert parse_tokens(renewable, NOW, known["hubspot"]).expires_at == NOW + timedelta(seconds=1800)
+    assert parse_tokens(renewable, NOW, known["todoist"]).expires_at == NOW + timedelta(hours=1)
+    assert parse_tokens(renewable, NOW, known["notion"]).expires_at is None
+    assert parse_tokens(answered(200, bare), NOW, known["hubspot"]).expires_at is None
 
 
 def test_the_answer_is_that_of_this_request_and_this_issuer() -> None:

@@ -186,6 +186,8 @@ def looser(before: ProviderFacts, after: ProviderFacts) -> list[str]:
     ]
     more = [one for one in after.base_scopes if one not in before.base_scopes]
     found += [f"base_scopes: {one} is granted without being asked for" for one in more]
+    if before.pkce is not False and after.pkce != before.pkce and after.pkce is not True:
+        found.append("pkce: codes are not bound to the request at the provider any more")
     if after.narrows and not before.narrows:
         found.append("narrows: tokens are believed to be narrowed at refresh")
     return found

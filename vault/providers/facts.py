@@ -114,7 +114,9 @@ class ProviderFacts(Strict):
     `kind: key`: there is no OAuth; the person pastes a key, made at `create_url` and ended at `manual_revoke_url`.
     `account`, `label`: where the provider's own account id, and what a person recognises, stand in the user information or the
     token answer: the first found counts; `a.b` reaches inside, `a+b` joins two.
-    Lifetimes are seconds; None where the provider does not promise one. `docs`: the pages that these facts rest on.
+    Lifetimes are seconds; None where the provider's documents promise none for each app. `endless`: an access token is documented
+    to have no end of its own. `assumed_lifetime`: after so long a token is renewed whose end neither the answer nor a document
+    names; no page says it. `docs`: the pages that these facts rest on.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
@@ -137,13 +139,18 @@ class ProviderFacts(Strict):
     default_scopes: tuple[str, ...] = ()
     account: tuple[str, ...] = ("sub",)
     label: tuple[str, ...] = ("email", "preferred_username", "name")
-    pkce: bool = True
-    """Whether the provider checks PKCE; the challenge is sent to all."""
+    pkce: Literal[True, False, "public"] = True
+    """Whether the S256 challenge is sent (RFC 7636). `public`: by an app without a secret alone, because the provider refuses it
+    from one that has a secret; false: by none, because the provider takes another method alone."""
+    pkce_docs: str = ""
+    """Where the provider says so, if not to everybody."""
     iss: bool = False
     client_auth: Literal["basic", "post"] = "basic"
     rotates: bool = True
     narrows: bool = False
     access_lifetime: int | None = Field(default=None, gt=0)
+    endless: bool = False
+    assumed_lifetime: int | None = Field(default=None, gt=0)
     refresh_lifetime: int | None = Field(default=None, gt=0)
     refresh_idle_days: int | None = Field(default=None, gt=0, le=3650)
     """A refresh token that is not used for so long ends; each use begins it anew."""
@@ -187,10 +194,10 @@ class ProviderFacts(Strict):
         check_url(HOLE.sub("hole", value), local=bool((info.context or {}).get("local")))
         return value
 
-    @field_validator("docs")
+    @field_validator("docs", "pkce_docs")
     @classmethod
-    def _docs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for one in value:
+    def _docs(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        for one in (value,) if isinstance(value, str) else value:
             check_url(one.partition("#")[0])
         return value
 
@@ -209,6 +216,8 @@ class ProviderFacts(Strict):
             raise ValueError(f"base_scopes: {', '.join(grave)} is granted without asking, so it needs words and a mild effect")
         if self.kind != "key" and not self.quirks.scope_parameter and len(self.scopes) != 1:
             raise ValueError("where no scope is asked for, exactly one scope says what a token can do")
+        if (self.access_lifetime is not None) + self.endless + (self.assumed_lifetime is not None) > 1:
+            raise ValueError("access_lifetime: of this, `endless` and `assumed_lifetime` one at most is true")
         if (self.revoke_style == "none") != (self.revoke_effect == "none") and self.kind != "key":
             raise ValueError("revoke_style and revoke_effect are both `none`, or neither is")
         return self
@@ -218,6 +227,11 @@ class ProviderFacts(Strict):
         """The placeholders that the operator has to fill before accounts can be connected."""
         open_ = {name for key in URLS for name in HOLE.findall(getattr(self, key))}
         return {name: one for name, one in self.placeholders.items() if name in open_}
+
+    @property
+    def renewed_after(self) -> int | None:
+        """Seconds after which a token is renewed whose answer named no end (RFC 6749 section 5.1)."""
+        return self.access_lifetime or self.assumed_lifetime
 
     @property
     def access_outlives(self) -> bool:

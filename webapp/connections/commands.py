@@ -21,6 +21,7 @@ from webapp.errors import BadInput
 
 HIDDEN = (*GENERIC, "key", "harbour")
 HOW = {"oauth": "people sign in there", "oidc": "people sign in there", "key": "people paste an API key"}
+PKCE = {True: "sent", False: "not sent", "public": "sent where the client has no secret; with one the provider refuses it"}
 
 
 @click.group()
@@ -113,7 +114,7 @@ def _tell(facts: ProviderFacts) -> None:
     for key in ("authorize_url", "token_url", "revoke_url", "userinfo_url"):
         click.echo(f"  {key}: {getattr(facts, key) or 'none'}")
     click.echo(f"  names itself in its answers (RFC 9207): {'yes' if facts.iss else 'no'}")
-    click.echo(f"  PKCE S256: {'sent' if facts.pkce else 'not sent'}")
+    click.echo(f"  PKCE S256: {PKCE[facts.pkce]}")
 
 
 def _ready(settings: Settings, facts: ProviderFacts) -> None:
@@ -177,6 +178,7 @@ def _how(settings: Settings, facts: ProviderFacts) -> list[str]:
     told = "is told, and confirms" if facts.revoke_style != "none" else "cannot be told"
     lines = [f"Register this redirect address there: {settings.public_url}{callback(facts)}"]
     lines += [f"It needs --set {key}=…: {one.words}" for key, one in facts.needs.items()]
+    lines.append(f"PKCE S256: {PKCE[facts.pkce]}{f' ({facts.pkce_docs})' if facts.pkce_docs else ''}")
     return [*lines, f"At a disconnect the provider {told}; by hand: {facts.manual_revoke_url or 'not known'}"]
 
 

@@ -149,7 +149,7 @@ def ledger_command(limit: int) -> None:
         if not lines:
             click.echo("Nothing is open: providers confirmed what they were asked to end, or a person ended it there.")
         if outlived:
-            click.echo(f"Access that was handed out before may still work at {', '.join(outlived)} until it ends by itself.")
+            click.echo(f"Access that was handed out before may still work at {', '.join(outlived)}.")
 
 
 @incident.command("by-hand")

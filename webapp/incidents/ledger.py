@@ -68,9 +68,7 @@ class Line:
         return {
             "pending": said("%(provider)s has not confirmed", provider=title),
             "confirmed": said("%(provider)s confirmed", provider=title), "by_hand": said("Ended there by hand"),
-            "unsupported": said(
-                "%(provider)s cannot be told: end it there by hand, or wait until it ends by itself", provider=title
-            ),
+            "unsupported": said("%(provider)s cannot be told: end it there by hand", provider=title),
         }[self.state]
 
 
@@ -82,7 +80,7 @@ def sort(subject: str, connection: str) -> str:
 
 
 def open_lines(session: Session, settings: Settings, after: str = "", size: int = PAGE) -> list[Line]:
-    """What is not confirmed yet. A single call's token whose provider cannot be told ends by itself, and is left out."""
+    """What is not confirmed yet. A single call's token whose provider cannot be told is left out: there is nothing to do."""
     asked = _asked().where(or_(
         Revocation.state == "pending",
         (Revocation.state == "unsupported") & Revocation.subject.not_in(select(Lease.id)),
@@ -168,6 +166,6 @@ def _rest(facts: ProviderFacts, what: str, row: Revocation) -> str:
     if what != "account" or row.state in OPEN or not facts.access_outlives:
         return ""
     if facts.access_lifetime is None:
-        return said("Access handed out before ends by itself; %(provider)s does not say when.", provider=facts.title)
+        return said("Access handed out before may still work at %(provider)s; until when is not known.", provider=facts.title)
     until = row.requested_at + timedelta(seconds=facts.access_lifetime)
     return said("Access handed out before ends by itself, at %(when)s UTC at the latest.", when=f"{until:%Y-%m-%d %H:%M}")

@@ -51,7 +51,7 @@ class Target:
 def disconnects(kind: str, facts: ProviderFacts) -> bool:
     """Whether a suspected account is disconnected rather than paused: where its provider cannot end a token and leave the grant,
     or gives one token for good, a pause would leave what was handed out as it is."""
-    return kind == "connection" and not (ends_alone(facts) and facts.access_lifetime)
+    return kind == "connection" and not (ends_alone(facts) and facts.renewed_after)
 
 
 def may_end(person: str, by: str, same_as: Iterable[str] = ()) -> bool:

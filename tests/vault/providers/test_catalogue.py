@@ -72,6 +72,14 @@ def test_what_a_scope_is_called_does_not_promise_less_than_its_effect(entry: Pro
     assert mild == []
 
 
+def test_what_no_document_promises_is_no_lifetime() -> None:
+    """Pages name a lifetime, or say that there is none, from documents alone; what is assumed only says when to renew."""
+    assumed = {name for name, one in EVERY.items() if one.assumed_lifetime}
+    assert {"airtable", "miro", "monday", "reddit", "salesforce", "slack", "todoist", "twitch"} <= assumed
+    for one in EVERY.values():
+        assert not (one.endless and one.rotates), f"{one.name}: a token without an end is not renewed"
+
+
 def test_each_file_of_the_wheel_is_one_provider() -> None:
     assert {path.stem for path in SHIPPED.glob("*.yaml")} == set(EVERY)
     assert all(len(path.read_text().splitlines()) < 300 for path in SHIPPED.iterdir())
@@ -125,6 +133,12 @@ def test_an_entry_is_filled_and_connects_nothing_before(tmp_path: Path) -> None:
     assert found.token_url == "https://acme-tea.myshopify.com/admin/oauth/access_token"
     assert found.manual_revoke_url.startswith("https://acme-tea.")
     assert EVERY["microsoft"].token_url == "https://login.microsoftonline.com/common/oauth2/v2.0/token"
+    own(tmp_path, "our-desk", "extends: intercom\nvalues: {region: eu.intercom}")
+    desk = load(tmp_path)["our-desk"]
+    assert (desk.authorize_url, desk.token_url) == (
+        "https://app.eu.intercom.com/oauth", "https://api.eu.intercom.io/auth/eagle/token"
+    )
+    assert EVERY["intercom"].authorize_url == "https://app.intercom.com/oauth"
 
 
 # -- the operator's own files ----------------------------------------------------------------------------------------
@@ -178,6 +192,10 @@ def test_what_an_override_loosens_is_said() -> None:
     before = EVERY["google"]
     changes = {"narrows": True, "base_scopes": (*before.base_scopes, "profile")}
     assert len(looser(before, before.model_copy(update=changes))) == 2
+    for challenge in (False, "public"):
+        assert "pkce" in looser(before, before.model_copy(update={"pkce": challenge}))[0]
+    assert "pkce" in looser(EVERY["slack"], EVERY["slack"].model_copy(update={"pkce": False}))[0]
+    assert looser(EVERY["slack"], EVERY["slack"].model_copy(update={"pkce": True})) == []
     assert looser(before, before) == []
 
 
@@ -207,6 +225,9 @@ ERRORS = {
     "title: Erp\nkind: oauth\ndefault_scopes: [all]": "erp.yaml:3: default_scopes: no words for all",
     "title: Erp\nkind: key": "erp.yaml:1: a key has scopes",
     "title: 'A\x00B'\nkind: oauth": "erp.yaml:1: not YAML",
+    "title: Erp\nkind: oauth\npkce: maybe": "erp.yaml:3: pkce: one of True, False or public is expected",
+    "title: Erp\nkind: oauth\npkce_docs: http://erp.example/": "erp.yaml:3: pkce_docs: a provider's address",
+    "title: Erp\nkind: oauth\nendless: true\naccess_lifetime: 60": "erp.yaml:4: access_lifetime: of this",
     "extends: shopify\nvalues:\n  shop: a.evil": "erp.yaml:3: values.shop: 'a.evil' is not the shop's name",
 }
 

@@ -282,22 +282,27 @@ def test_without_its_verifier_no_code_is_good_at_a_real_provider(signed_in: Peop
     assert "connection.connected" not in log(house)
 
 
-def test_every_provider_is_asked_with_s256_but_those_known_to_stumble(signed_in: People, provider: Scripted) -> None:
-    """Never with `plain`; the exceptions are the catalogue's, each with its source."""
+REFUSE_PKCE_BESIDE_A_SECRET = {"linkedin", "slack", "slack-bot"}
+
+
+def test_every_provider_is_asked_with_s256_but_those_known_to_refuse_it(signed_in: People, provider: Scripted) -> None:
+    """Never with `plain`; the exceptions are the catalogue's, each with its source; without a secret there is none."""
     url = parse_qs(urlsplit(begin(signed_in("ada"))).query)
     assert url["code_challenge_method"] == ["S256"]
     for facts in load().values():
         if facts.kind == "key" or not facts.authorize_url:
             continue
-        request = Request()
-        at = Endpoints(facts, "me", Secret("s"), authorize_url="https://provider.example/authorize")
-        asked = parse_qs(urlsplit(authorization_url(at, request, redirect_uri="https://us.example/cb", scopes=["x"])).query)
-        if not facts.pkce:
-            assert "code_challenge_method" not in asked
-            continue
-        digest = hashlib.sha256(request.verifier.encode()).digest()
-        assert asked["code_challenge"] == [base64.urlsafe_b64encode(digest).rstrip(b"=").decode()], facts.name
-        assert asked["code_challenge_method"] == ["S256"], facts.name
+        for secret in ("s", ""):
+            request = Request()
+            at = Endpoints(facts, "me", Secret(secret), authorize_url="https://provider.example/authorize")
+            asked = parse_qs(urlsplit(authorization_url(at, request, redirect_uri="https://us.example/cb", scopes=["x"])).query)
+            if secret and facts.name in REFUSE_PKCE_BESIDE_A_SECRET:
+                assert facts.pkce_docs in facts.docs
+                assert not {"code_challenge", "code_challenge_method"} & set(asked)
+                continue
+            digest = hashlib.sha256(request.verifier.encode()).digest()
+            assert asked["code_challenge"] == [base64.urlsafe_b64encode(digest).rstrip(b"=").decode()], facts.name
+            assert asked["code_challenge_method"] == ["S256"], facts.name
 
 
 # -- one more scope --------------------------------------------------------------------------------------------------

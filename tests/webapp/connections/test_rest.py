@@ -74,6 +74,48 @@ def test_access_that_lives_on_is_not_said_to_have_ended(
     assert "Ended at Lasting Bank" in told
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_end_is_named_that_no_document_promises(
+    house: House, signed_in: People, provider: Scripted, keeper: KeeperParts
+) -> None:
+    """A provider that cannot be told, whose tokens end, do not, or nobody says: before a disconnect, while paused, and after."""
+    ada = signed_in("ada")
+    connection = token_parts.account(house, provider, ada.person)
+    ada.send(f"/connections/{connection}/pause")
+    ends = {
+        "access_lifetime: 1800": "ends by itself within 30 minutes",
+        "access_lifetime: null, endless: true": "has no end of its own",
+        "access_lifetime: null, assumed_lifetime: 1800": "is not known",
+    }
+    untold = "overrides: harbour, revoke_style: none, revoke_effect: none, ends_access: false"
+    for fact, words in ends.items():
+        own_file(keeper, "harbour", f"{{{untold}, {fact}}}")
+        for shown in (page(ada, connection), page(ada, f"{connection}/disconnect")):
+            assert words in shown
+            assert not [other for other in ends.values() if other != words and other in shown]
+    assert ada.send(f"/connections/{connection}/disconnect").status_code == 303
+    assert revoke(house, Due(kind=REVOKE, key=connection, payload={})) is None
+    told = page(ada, connection)
+    assert "has no way to be told" in told
+    assert "is not known" in told
+    assert "by itself" not in told
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_provider_that_refuses_pkce_from_apps_with_a_secret_is_named_on_the_accounts_page_with_its_document(
+    house: House, signed_in: People, provider: Scripted, keeper: KeeperParts
+) -> None:
+    ada = signed_in("ada")
+    connection = token_parts.account(house, provider, ada.person)
+    pages = (connection, f"new?provider=harbour&connection={connection}")
+    assert all("PKCE" not in page(ada, one) for one in pages)
+    own_file(keeper, "harbour", "{overrides: harbour, pkce: public, pkce_docs: https://bank.example/pkce}")
+    for one in pages:
+        assert 'takes PKCE <a href="https://bank.example/pkce"' in page(ada, one)
+    own_file(keeper, "harbour", "{overrides: harbour, pkce: false}")
+    assert all("offers no PKCE that is taken here" in page(ada, one) for one in pages)
+
+
 def test_what_is_left_is_told_from_what_is_documented() -> None:
     known = load()
     hubspot, google, linkedin, slack = (known[name] for name in ("hubspot", "google", "linkedin", "slack"))
