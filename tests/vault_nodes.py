@@ -25,11 +25,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.cables import Cables
 from tests.csr import private_pem
 from tests.keeper_parts import PUBLIC_URL, ROOT, until
 from tests.processes import ended, free_port
 from vault import embedded
+from vault.declared import policy
 from vault.door import Door
+from vault.settings import ROLE
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,13 @@ class Nodes:
     authority: Authority
     nodes: list[Node]
     root: str = field(default="", repr=False)
+    cables: Cables = field(default_factory=Cables, repr=False)
+    """Between the nodes, where there are any."""
+
+    def cut(self, node: Node) -> None:
+        """From the others; who is not of the cluster reaches it still."""
+        owners = {one.process.pid: number for number, one in enumerate(self.nodes) if one.process}
+        self.cables.cut(self.nodes.index(node), owners)
 
     @property
     def address(self) -> str:
@@ -146,7 +156,9 @@ class Nodes:
             connection.close()
 
     def write(self, path: str, body: Mapping[str, Any], namespace: str = "") -> Any:
-        status, answer = self.ask("POST", path, body, namespace=namespace)
+        # A standby forwards it, and does not know at once what came of it.
+        leader = self.active() if len(self.nodes) > 1 else None
+        status, answer = self.ask("POST", path, body, node=leader, namespace=namespace)
         assert status < 300, (status, answer)
         return answer
 
@@ -185,8 +197,8 @@ class Nodes:
 
 
 @contextmanager
-def running(count: int = 1) -> Iterator[Nodes]:
-    """Initialised and unsealed, by a key file that all of them have."""
+def running(count: int = 1, *, cables: bool = False) -> Iterator[Nodes]:
+    """Initialised and unsealed, by a key file that all of them have. With `cables`, they reach each other through those."""
     folder = Path(tempfile.mkdtemp(prefix="cs-nodes-", dir="/tmp"))
     made = Nodes(folder, authority(folder / "tls"), [])
     (folder / "seal.key").write_bytes(secrets.token_bytes(32))
@@ -195,7 +207,8 @@ def running(count: int = 1) -> Iterator[Nodes]:
     while len(ports) < 2 * count:
         ports += {free_port()} - {*ports}
     for number in range(count):
-        made.nodes.append(_node(made, number, ports[2 * number], ports[2 * number + 1]))
+        port, cluster = ports[2 * number:2 * number + 2]
+        made.nodes.append(_node(made, number, port, cluster, made.cables.before(number, cluster) if cables else cluster))
     try:
         made.nodes[0].start()
         until(lambda: made.health(made.nodes[0]) == 501, "the first node answers")
@@ -214,10 +227,11 @@ def running(count: int = 1) -> Iterator[Nodes]:
     finally:
         for node in made.nodes:
             node.kill()
+        made.cables.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _node(nodes: Nodes, number: int, port: int, cluster: int) -> Node:
+def _node(nodes: Nodes, number: int, port: int, cluster: int, reached: int) -> Node:
     folder, tls = nodes.folder / f"node{number}", nodes.authority.folder
     (folder / "data").mkdir(parents=True)
     first = nodes.nodes[0].address if number else ""
@@ -229,10 +243,18 @@ def _node(nodes: Nodes, number: int, port: int, cluster: int) -> Node:
         f'{join if number else ""}}}\n'
         f'listener "tcp" {{\n  address = "127.0.0.1:{port}"\n  cluster_address = "127.0.0.1:{cluster}"\n'
         f'  tls_cert_file = "{tls / "server.pem"}"\n  tls_key_file = "{tls / "server.key"}"\n}}\n'
-        f'api_addr = "https://127.0.0.1:{port}"\ncluster_addr = "https://127.0.0.1:{cluster}"\nlog_level = "warn"\nui = false\n'
+        f'api_addr = "https://127.0.0.1:{port}"\ncluster_addr = "https://127.0.0.1:{reached}"\nlog_level = "warn"\nui = false\n'
         f'seal "static" {{\n  current_key_id = "1"\n  current_key = "file://{nodes.folder / "seal.key"}"\n}}\n'
     )
     return Node(folder, port)
+
+
+def declare(nodes: Nodes, namespace: str = "") -> None:
+    """Set up as the embedded one is, its keeper's secret-id among it."""
+    for one in embedded.declared():
+        data = {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data)
+        nodes.write(one.path, data, namespace)
+    nodes.write(f"sys/policies/acl/{ROLE}", {"policy": policy("counterseal-", "approle")}, namespace)
 
 
 def settings(folder: Path, nodes: Nodes, **values: Any) -> Path:

@@ -25,6 +25,7 @@ TOKEN = {"token_policies": [ROLE], "token_no_default_policy": True, "token_perio
 POLICIES = Path(__file__).parent / "policies"
 RULE = re.compile(r'^path "([^"]+)"\s*\{(.*?)\}', re.MULTILINE | re.DOTALL)
 GRANTED = re.compile(r"capabilities\s*=\s*\[([^\]]*)\]")
+PARAMETER = re.compile(r'"([a-z_]+)"\s*=\s*\[([^\]]*)\]')
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,14 @@ def granted(prefix: str, approle: str = "") -> dict[str, frozenset[str]]:
     return {
         path: frozenset(re.findall(r'"([a-z]+)"', found[1]))
         for path, rule in RULE.findall(policy(prefix, approle)) if (found := GRANTED.search(rule))
+    }
+
+
+def parameters(prefix: str, approle: str = "") -> dict[str, dict[str, frozenset[str]]]:
+    """The only parameters that may be given, by path, and their values (none: any); paths without such a bound are left out."""
+    return {
+        path: {name: frozenset(re.findall(r'"([^"]+)"', values)) for name, values in PARAMETER.findall(bound)}
+        for path, rule in RULE.findall(policy(prefix, approle)) if (bound := rule.partition("allowed_parameters")[2])
     }
 
 

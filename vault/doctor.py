@@ -5,7 +5,9 @@ Each address first, then the login, then what the login opens; what cannot be re
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
+import os
 import socket
 import ssl
 import sys
@@ -18,10 +20,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vault import findings
+from vault import allowed, findings, operated
 from vault.client import NO_LOGIN
 from vault.errors import KeeperError
 from vault.findings import Finding, State
+from vault.operators import TOKENS, settings_of
+from vault.reach import from_environment, read_secret
+from vault.secret import Secret
 from vault.settings import ROLE, BadSettings, Settings, load
 from vault.table import session
 from vault.wire import Heard, Unheard, Unreached, Wire
@@ -34,8 +39,9 @@ OLDEST = {"OpenBao": (2, 5), "Vault": (1, 15)}
 MARK = {"good": "ok   ", "wrong": "WRONG", "look": "look "}
 
 
-def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
-    """Everything, as far as it can be reached. Raises BadSettings for certificates that cannot be used."""
+def examine(settings: Settings, now: datetime, operator: Secret[str] | None = None) -> Iterator[Finding]:
+    """Everything, as far as it can be reached; with an operator's token also what the keeper may not see. Raises BadSettings for
+    certificates that cannot be used."""
     yield from findings.files(settings)
     nodes = [_Node(address, settings, now) for address in settings.address.split(",")]
     for node in nodes:
@@ -43,11 +49,11 @@ def examine(settings: Settings, now: datetime) -> Iterator[Finding]:
     if not any(node.open for node in nodes):
         return
     openbao = all(node.openbao for node in nodes)
-    for one in _inside(settings, now, openbao):
+    for one in (*_inside(settings, now, operator), *operated.audit(settings, operator, openbao)):
         yield one.typed(settings, "bao" if openbao else "vault")
 
 
-def _inside(settings: Settings, now: datetime, openbao: bool) -> Iterator[Finding]:
+def _inside(settings: Settings, now: datetime, operator: Secret[str] | None) -> Iterator[Finding]:
     vault = session(settings)
     try:
         vault.read("auth/token/lookup-self")
@@ -63,8 +69,8 @@ def _inside(settings: Settings, now: datetime, openbao: bool) -> Iterator[Findin
         yield findings.records(vault, settings.prefix)
         yield from findings.keys(vault, settings.prefix)
         yield from findings.client_authority(vault, settings.prefix, now)
-        yield from findings.capabilities(vault, settings)
-        yield from findings.beyond(settings, openbao)
+        yield from allowed.capabilities(vault, settings)
+        yield from operated.policy(vault, settings, operator)
     except KeeperError as error:
         yield Finding("login", "wrong", f"The vault stopped answering: {error.detail}", "Run the doctor again.")
     finally:
@@ -134,14 +140,23 @@ class _Node:
                 "address", "wrong", f"{self.address} is a performance or recovery standby: what it reads may be old.",
                 "Name the active node's address, or set disable_performance_standby = true on the servers.",
             )
+        if heard.status == 530:
+            return Finding("address", "wrong", f"{self.address} was taken out of its cluster.",
+                           "Take it out of vault_address, or let it join anew with an empty data folder.")
+        if heard.status == 474:
+            words = f"{self.address} is a standby that does not reach the active node."
+            return Finding("address", "wrong", words, NO_ANSWER)
         self.open = True
         return Finding("address", "good", f"{self.address} is {'a standby' if said.get('standby') else 'active'}.")
 
     def _version(self, version: str) -> Finding:
         name = "OpenBao" if self.openbao else "Vault"
+        oldest = ".".join(map(str, OLDEST[name]))
         numbers = tuple(int(one) for one in version.split("+")[0].split("-")[0].split(".") if one.isdigit())
+        if not numbers:  # a listener can be told to hide it (redact_version)
+            words = f"{self.address} does not tell its version: is it {name} {oldest} or later?"
+            return Finding("version", "look", words, f"{self._cli} version")
         if numbers < OLDEST[name]:
-            oldest = ".".join(map(str, OLDEST[name]))
             return Finding("version", "wrong", f"{self.address} is {name} {version}.", f"Use {oldest} or later.")
         return Finding("version", "good", f"{self.address} is {name} {version}.")
 
@@ -194,14 +209,33 @@ def say(found: list[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _operator(file: Path | None) -> Secret[str]:
+    """The operator's token: from a file, from the environment, or typed without an echo. Raises BadSettings."""
+    if file is not None:
+        return read_secret(file)
+    given = from_environment({name: os.environ[name] for name in TOKENS if name in os.environ}).get("token")
+    found = given or Secret((getpass.getpass("Operator's token: ") if sys.stdin.isatty() else sys.stdin.readline()).strip())
+    if not found:
+        raise BadSettings("no operator's token was given")
+    return found
+
+
+def _seen(instance: Path, ask: bool, file: Path | None) -> list[Finding]:
+    """Raises BadSettings."""
+    if not ask and file is None:
+        return list(examine(load(instance, evaluation=(instance / "evaluation").is_dir()), datetime.now(UTC)))
+    return list(examine(settings_of(instance), datetime.now(UTC), _operator(file)))
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="counterseal vault doctor", description="Look at the vault as the keeper.")
     parser.add_argument("--instance", type=Path, required=True)
+    parser.add_argument("--operator", action="store_true")
+    parser.add_argument("--operator-file", type=Path)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     try:
-        settings = load(given.instance, evaluation=(given.instance / "evaluation").is_dir())
-        found = list(examine(settings, datetime.now(UTC)))
+        found = _seen(given.instance, given.operator, given.operator_file)
     except BadSettings as error:
         found = [Finding("settings", "wrong", error.detail, "Look at keeper.toml and at VAULT_… in the environment.")]
     wrong = any(one.state == "wrong" for one in found)

@@ -24,42 +24,12 @@ State = Literal["good", "wrong", "look"]
 SOON = timedelta(days=30)
 GIVEN = f"{{cli}} token create -orphan -no-default-policy -policy={ROLE} -period=72h"
 POLICY = f"{{policy}} --hcl | {{cli}} policy write {ROLE} -"
-EVERYWHERE = (
-    "sys/mounts", "sys/mounts/x", "sys/auth", "sys/auth/x", "sys/policies/acl", f"sys/policies/acl/{ROLE}", "sys/seal",
-    "sys/step-down", "sys/audit", "sys/storage/raft/snapshot", "sys/raw/core", "sys/rotate", "sys/remount", "sys/namespaces/x",
-    "sys/wrapping/wrap", "sys/leases/lookup", "cubbyhole/x", "identity/entity", "auth/token/create", "auth/token/create-orphan",
-    "auth/token/lookup", "auth/token/accessors", "secret/data/x", "x/y",
-)
-OF_ROLES = (
-    f"{ROLE}/custom-secret-id", f"{ROLE}/secret-id-accessor/lookup", f"{ROLE}/secret-id-accessor/destroy", f"{ROLE}/role-id",
-    f"{ROLE}/policies", "x/secret-id", "x/secret-id/destroy",
-)
-OF_MOUNTS = {
-    "kv": (
-        "data/x", "metadata/instance/mark", "metadata/app/keys", "metadata/keeper/seal", "metadata/log/head", "metadata/spent/x",
-        "delete/connections/x", "destroy/connections/x", "undelete/connections/x",
-    ),
-    "transit": (
-        "keys", "keys/x", "keys/x/rotate", "keys/authority/config", "keys/audit/config", "keys/payload/trim", "keys/audit/trim",
-        "export/signing-key/authority",
-        "export/signing-key/audit", "export/encryption-key/payload", "backup/authority", "backup/payload", "restore",
-        "encrypt/payload", "sign/payload", "sign/x", "hmac/authority",
-    ),
-    "pki": (
-        "root", "root/generate/internal", "root/generate/exported", "issue/client", "sign/x", "sign-verbatim",
-        "sign-verbatim/client", "sign-self-issued", "config/ca", "config/urls", "issuers/import/bundle",
-        "intermediate/generate/exported", "tidy", "roles/x", "root/rotate/exported", "root/rotate/existing", "root/replace",
-        "issuers/generate/root/internal", "issuer/x", "issuer/x/issue/client", "issuer/x/sign-verbatim", "issuer/x/sign/x",
-        "config/issuers", "keys", "key/x",
-    ),
-}
-"""Of what must be denied: what would let a stolen token read on, export a key, widen itself or unmake a record."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`look`: the keeper may not see it, so a person has to. `mend` says how, with the command where there is one: in it `{cli}`
-    and `{root}` stand for the vault's command, in the keeper's namespace and in the root one, and `{policy}` for ours."""
+    """`look`: the keeper may not see it, so a person has to. `mend` says how, with the command where there is one. `{cli}` and
+    `{root}` stand for the vault's command, in the keeper's namespace and in the root one, and `{policy}` for ours."""
 
     check: str
     state: State
@@ -72,10 +42,10 @@ class Finding:
         ours = f"counterseal vault policy --instance {shlex.quote(str(settings.instance))}"
         names = {"{cli}": inside if settings.namespace else cli, "{root}": cli, "{policy} --hcl": f"{ours} --hcl",
                  "{policy}": f"{ours} --cli {cli}"}
-        mend = self.mend
-        for name, words in names.items():
-            mend = mend.replace(name, words)
-        return replace(self, mend=mend)
+        words, mend = self.words, self.mend
+        for name, command in names.items():
+            words, mend = words.replace(name, command), mend.replace(name, command)
+        return replace(self, words=words, mend=mend)
 
 
 def files(settings: Settings) -> Iterator[Finding]:
@@ -99,16 +69,36 @@ def files(settings: Settings) -> Iterator[Finding]:
 
 def token(vault: Vault, settings: Settings) -> Iterator[Finding]:
     """What the keeper's own token brings, and how long it lives."""
-    data = ((vault.read("auth/token/lookup-self") or {}).get("data")) or {}
-    policies = {*(data.get("policies") or ()), *(data.get("identity_policies") or ())}
-    if policies != {ROLE}:
+    data = _own(vault)
+    yield from _attached(settings, data)
+    yield _life(vault, settings, data)
+
+
+def sources(vault: Vault, settings: Settings) -> Iterator[Finding]:
+    """Where the keeper's login has its policies from, and whether there is more than ours."""
+    yield from _attached(settings, _own(vault))
+
+
+def _own(vault: Vault) -> Mapping[str, Any]:
+    return ((vault.read("auth/token/lookup-self") or {}).get("data")) or {}
+
+
+def _attached(settings: Settings, data: Mapping[str, Any]) -> Iterator[Finding]:
+    """Policies of the token, and of the identity that stands behind it, in whichever namespace."""
+    of_token, elsewhere = {*(data.get("policies") or ())}, (data.get("external_namespace_policies") or {}).values()
+    of_identity = {*(data.get("identity_policies") or ()), *(name for names in elsewhere for name in names)}
+    right = of_token <= {ROLE} and ROLE in of_token | of_identity
+    if not right:
         mend = f"{{cli}} write {_role(settings)} token_policies={ROLE} token_no_default_policy=true, and restart the keeper."
         if settings.auth == "token":
             mend = f"Make another: {GIVEN}"
-        yield Finding("policies", "wrong", f"The token has not {ROLE} alone but: {', '.join(sorted(policies)) or 'none'}.", mend)
-    else:
+        yield Finding("policies", "wrong", f"The token has not {ROLE} alone but: {', '.join(sorted(of_token)) or 'none'}.", mend)
+    if of_identity - {ROLE}:
+        entity = f"identity/entity/id/{data.get('entity_id')}"
+        words = f"Its identity, or a group there ({{cli}} read {entity}), brings: {', '.join(sorted(of_identity - {ROLE}))}."
+        yield Finding("policies", "wrong", words, f"{{cli}} write {entity} policies=")
+    elif right:
         yield Finding("policies", "good", f"The token has the policy {ROLE} alone, without the default policy.")
-    yield _life(vault, settings, data)
 
 
 def _role(settings: Settings) -> str:
@@ -248,53 +238,3 @@ def _same(found: Any, wanted: Any) -> bool:
     if isinstance(wanted, str) and wanted.endswith("h"):
         return isinstance(found, int) and 0 < found <= int(wanted[:-1]) * 3600
     return bool(found == wanted) or (wanted == ["disabled"] and found is None)
-
-
-def capabilities(vault: Vault, settings: Settings) -> Iterator[Finding]:
-    """Exactly what the policy grants: the vault is asked for each of its paths, and for those that must be denied."""
-    wanted = expected(settings)
-    try:
-        answer = vault.write("sys/capabilities-self", {"paths": [*wanted]})
-    except Refused as error:
-        yield Finding("capabilities", "wrong", f"The keeper may not ask what it may do: {error.detail}", POLICY)
-        return
-    said = answer.get("data") or {}
-    wrong = False
-    for path, should in wanted.items():
-        has = frozenset(said.get(path) or ()) - {"deny"}
-        for words, differ in (("lacks", should - has), ("has besides", has - should)):
-            if differ:
-                wrong = True
-                yield Finding("capabilities", "wrong", f"{path}: the keeper {words} {', '.join(sorted(differ))}.", POLICY)
-    if not wrong:
-        words = f"The keeper may do what its policy says, no more and no less ({len(wanted)} paths)."
-        yield Finding("capabilities", "good", words)
-
-
-def expected(settings: Settings) -> dict[str, frozenset[str]]:
-    """Capabilities by path: the granted ones, and none."""
-    granted = declared.granted(settings.prefix, declared.of(settings))
-    denied = [
-        *EVERYWHERE, *(f"{settings.prefix}{name}/{path}" for name, paths in OF_MOUNTS.items() for path in paths),
-        *(f"auth/{settings.mount}/{path}" for path in ("config", f"role/{ROLE}", f"role/{ROLE}/secret-id", f"certs/{ROLE}")),
-        *(f"auth/{settings.mount}/role/{path}" for path in OF_ROLES),
-    ]
-    found = {path: frozenset[str]() for path in denied}
-    return {**found, **{path.replace("*", "doctor").replace("+", "doctor"): allowed for path, allowed in granted.items()}}
-
-
-def beyond(settings: Settings, openbao: bool) -> Iterator[Finding]:
-    """What the keeper may not see, and so cannot vouch for."""
-    yield Finding(
-        "audit", "look", "The keeper may not read the audit devices: there should be at least one, better two.",
-        "{root} audit list -detailed" + (" (in the root namespace)" if settings.namespace else "") + (
-            "; they are declared in the configuration of each server." if openbao else "; {root} audit enable file file_path=…"
-        ),
-    )
-    bounded = ("kv/config", "transit/keys/payload/config", "pki/sign/client", "pki/root/rotate/internal")
-    allowed = " and ".join(f"{settings.prefix}{path}" for path in bounded)
-    yield Finding(
-        "parameters", "look", f"Vault does not say which parameters the keeper may give at {allowed}: compare the policy.",
-        f"{{cli}} policy read {ROLE} | diff - <({{policy}} --hcl)",
-    )
-

@@ -123,7 +123,7 @@ def _audit(cli: str) -> Iterator[str]:
         yield "# vault audit enable file file_path=/var/log/vault/audit.log"
 
 
-def _settings(instance: Path) -> Settings:
+def settings_of(instance: Path) -> Settings:
     """The token in an operator's environment is the operator's, with which they type this: it says nothing of how the keeper logs
     in, unless `auth` says that it does by a token. Raises BadSettings."""
     evaluation = (instance / "evaluation").is_dir()
@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--hcl", action="store_true")
     given = parser.parse_args(arguments)
     try:
-        settings = _settings(given.instance)
+        settings = settings_of(given.instance)
     except BadSettings as error:
         sys.exit(f"counterseal vault policy: {error.hint}")
     sys.stdout.write(policy(settings.prefix, of(settings)) if given.hcl else script(settings, given.cli))

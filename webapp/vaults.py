@@ -33,10 +33,13 @@ def policy_command(instance: Path, cli: str, hcl: bool) -> None:
 
 @vault.command("doctor")
 @Instance
+@click.option("--operator", is_flag=True, help="Look with an operator's token too: VAULT_TOKEN, or typed.")
+@click.option("--operator-file", type=click.Path(path_type=Path, dir_okay=False), help="A file with that token.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor_command(instance: Path, as_json: bool) -> None:
+def doctor_command(instance: Path, operator: bool, operator_file: Path | None, as_json: bool) -> None:
     """Look at the vault as the keeper, say what is wrong and how to mend it. Exit code 1 when something is wrong."""
-    _become("vault.doctor", instance, *(["--json"] if as_json else []))
+    words = ["--operator"] * operator + ["--json"] * as_json
+    _become("vault.doctor", instance, *words, *(["--operator-file", str(operator_file)] if operator_file else []))
 
 
 def _become(module: str, instance: Path, *words: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.keeper_parts import KeeperParts, serve
+from tests.vault.places import Place
 from tests.vault_nodes import Nodes, running
 
 
@@ -21,3 +23,8 @@ def nodes() -> Iterator[Nodes]:
     """One server of somebody else's, over TLS. Each test has a namespace of its own there."""
     with running() as made:
         yield made
+
+
+@pytest.fixture
+def place(nodes: Nodes, tmp_path: Path) -> Place:
+    return Place(nodes, tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import subprocess
 import sys
 import threading
@@ -19,66 +19,12 @@ import pytest
 
 from tests.keeper_parts import ROOT, KeeperParts
 from tests.processes import free_port
+from tests.vault.places import POLICY, Place, mended, seen, wrong
 from tests.vault_nodes import Nodes, authority, settings
-from vault import declared, embedded
-from vault.doctor import SKEW, examine, say
-from vault.findings import Finding
-from vault.settings import load
+from vault import declared
+from vault.doctor import SKEW, say
 
-POLICY = "counterseal-keeper"
 Break = Callable[["Place"], object]
-
-
-class Place:
-    """A namespace of one test's own, set up as declared; an instance on it."""
-
-    def __init__(self, nodes: Nodes, folder: Path) -> None:
-        self.nodes, self.name, self.folder = nodes, f"n{secrets.token_hex(6)}", folder
-        nodes.write(f"sys/namespaces/{self.name}", {})
-        for one in embedded.declared():
-            data = {"secret_id": "its-secret-id"} if one.name == "secret-id" else dict(one.data)
-            self.write(one.path, data)
-        self.policy(lambda text: text)
-        (folder / "secret-id").write_text("its-secret-id")
-        (folder / "secret-id").chmod(0o600)
-        self.instance = settings(folder, nodes, namespace=self.name, secret_id_file=str(folder / "secret-id"))
-
-    def write(self, path: str, data: dict[str, Any]) -> Any:
-        return self.nodes.write(path, data, self.name)
-
-    def delete(self, path: str) -> None:
-        assert self.nodes.ask("DELETE", path, namespace=self.name)[0] < 300
-
-    def policy(self, change: Callable[[str], str]) -> None:
-        self.write(f"sys/policies/acl/{POLICY}", {"policy": change(declared.policy("counterseal-", "approle"))})
-
-    def again(self, mount: str, data: dict[str, Any]) -> None:
-        """The same mount, made in another way."""
-        self.delete(f"sys/mounts/{mount}")
-        self.write(f"sys/mounts/{mount}", data)
-
-    def token(self, **values: Any) -> None:
-        made = self.write("auth/token/create-orphan", {"policies": [POLICY], "no_default_policy": True, **values})
-        (self.folder / "token").write_text(made["auth"]["client_token"])
-        (self.folder / "token").chmod(0o600)
-        settings(self.folder, self.nodes, namespace=self.name, token_file=str(self.folder / "token"))
-
-    def started(self) -> None:
-        self.write("counterseal-kv/data/instance/mark", {"data": {"id": "x", "evaluation": False}, "options": {"cas": 0}})
-
-
-@pytest.fixture
-def place(nodes: Nodes, tmp_path: Path) -> Place:
-    return Place(nodes, tmp_path)
-
-
-def seen(instance: Path, now: datetime | None = None) -> list[Finding]:
-    return list(examine(load(instance, evaluation=False, environ={}), now or datetime.now(UTC)))
-
-
-def wrong(found: list[Finding]) -> list[tuple[str, str]]:
-    assert all(one.mend for one in found if one.state == "wrong"), "each says how to mend it"
-    return [(one.check, one.words) for one in found if one.state == "wrong"]
 
 
 def test_nothing_is_wrong_with_what_is_declared(place: Place) -> None:
@@ -160,7 +106,7 @@ def no_transit(place: Place) -> None:
 @pytest.mark.parametrize(("break_it", "check", "words"), [
     (wider, "capabilities", "sys/mounts: the keeper has besides read"),
     (narrower, "capabilities", "data/people/doctor: the keeper lacks create, read, update"),
-    (everything, "capabilities", "counterseal-transit/encrypt/payload: the keeper has besides update"),
+    (everything, "capabilities", "counterseal-transit/*: the keeper has besides update"),
     (older, "capabilities", "may not ask what it may do"), (with_default, "policies", "default"),
     (exportable, "keys", "keys/audit can be exported"), (deletable, "keys", "keys/payload can be deleted"),
     (of_another_type, "keys", "is of type chacha20-poly1305 and not aes256-gcm96"),
@@ -184,25 +130,14 @@ def test_what_is_wrong_is_found(place: Place, break_it: Break, check: str, words
     assert {one[0] for one in found} <= {check} | beside.get(break_it.__name__, set()), found
 
 
-OURS = f"counterseal() {{ {sys.executable} -c 'from webapp.cli import main; main()' \"$@\"; }}\ncd {ROOT}\n"
-
-
 def no_pki(place: Place) -> None:
     place.delete("sys/mounts/counterseal-pki")
 
 
 @pytest.mark.parametrize("break_it", [wider, with_default, no_transit, no_pki, without_check_and_set, deletable, a_wide_role])
 def test_what_it_says_can_be_typed_and_mends_it(place: Place, break_it: Break) -> None:
-    """As it stands, by an operator whose shell names no namespace; what prints commands prints those of this very instance."""
     break_it(place)
-    for _ in range(3):  # a mount first, then what is in it
-        for mend in dict.fromkeys(one.mend for one in seen(place.instance) if one.state == "wrong"):
-            if "| grep" in mend:
-                printed = place.nodes.shell(OURS + mend)
-                place.nodes.shell(printed, namespace=place.name)
-            else:
-                place.nodes.shell(OURS + mend.partition(", and restart")[0])
-    assert wrong(seen(place.instance)) == []
+    mended(place)
 
 
 def test_an_authority_that_others_can_write(place: Place, nodes: Nodes) -> None:
@@ -264,6 +199,8 @@ HEALTH = {"initialized": True, "sealed": False, "standby": False, "version": "2.
     (200, {**HEALTH, "version": "2.4.4"}, "version", "OpenBao 2.4.4"),
     (200, {**HEALTH, "enterprise": False, "version": "1.14.10"}, "version", "Vault 1.14.10"),
     (200, {**HEALTH, "version": "1.14.3"}, "version", "Vault 1.14.3"),
+    (474, {**HEALTH, "standby": True, "enterprise": False, "version": "1.19.0"}, "address", "does not reach the active node"),
+    (530, {**HEALTH, "enterprise": False, "version": "1.19.0"}, "address", "was taken out of its cluster"),
     (200, None, "address", "no Vault or OpenBao"), (200, {"hello": "world"}, "address", "no Vault or OpenBao"),
 ])
 def test_a_server_that_is_not_ready(tmp_path: Path, status: int, body: dict[str, Any] | None, check: str, words: str) -> None:
@@ -271,6 +208,14 @@ def test_a_server_that_is_not_ready(tmp_path: Path, status: int, body: dict[str,
         (tmp_path / "keeper.toml").write_text(f'vault_address = "{address}"\nsecret_id_file = "{tmp_path}/none"\n')
         found = wrong(seen(tmp_path))
     assert any(one[0] == check and words in one[1] for one in found), found
+
+
+def test_a_version_that_is_not_told_is_for_a_person_to_see(tmp_path: Path) -> None:
+    """Vault's listeners can be told to hide it: that is no old version."""
+    with saying(200, {**HEALTH, "enterprise": False, "version": ""}) as address:
+        (tmp_path / "keeper.toml").write_text(f'vault_address = "{address}"\nsecret_id_file = "{tmp_path}/none"\n')
+        found = [one for one in seen(tmp_path) if one.check == "version"]
+    assert [(one.state, one.mend) for one in found] == [("look", "vault version")]
 
 
 def test_clocks_that_differ(tmp_path: Path) -> None:
@@ -291,12 +236,18 @@ def test_a_certificate_authority_that_is_about_to_end(place: Place) -> None:
 def test_for_programs_and_with_an_exit_code(place: Place) -> None:
     command = [sys.executable, "-c", "from webapp.cli import main; main()", "vault", "doctor", "--json", "--instance"]
 
-    def run() -> tuple[int, dict[str, Any]]:
-        done = subprocess.run([*command, str(place.instance)], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    def run(*words: str, **environment: str) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(
+            [*command, str(place.instance), *words], cwd=ROOT, env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=120, check=False,
+        )
         return done.returncode, json.loads(done.stdout)
 
     code, said = run()
     assert (code, said["ok"]) == (0, True), said
+    code, said = run("--operator", VAULT_TOKEN=place.nodes.root)
+    assert {one["check"]: one["state"] for one in said["findings"]}["parameters"] == "good", said
+    assert place.nodes.root not in json.dumps(said)
     (place.instance / "keeper.toml").write_text('vault_address = "https://127.0.0.1"\nauth = "cert"\n')
     code, said = run()
     assert (code, said["ok"]) == (1, False)

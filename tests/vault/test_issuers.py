@@ -15,7 +15,7 @@ from tests.clock import Clock
 from tests.csr import authority, csr, new_key
 from tests.keeper_parts import KeeperParts
 from tests.rotating_parts import keepers, vault_alone
-from tests.vault.test_doctor import POLICY, Place, place, seen, wrong  # noqa: F401 `place` is a fixture
+from tests.vault.places import POLICY, Place, seen, wrong
 from vault import issuers
 from vault.client import Refused
 from vault.door import Door
@@ -138,7 +138,7 @@ def test_a_stolen_token_makes_no_authority_of_another_kind_or_name(keeper: Keepe
         assert denied.value.status == 403, path
 
 
-def test_a_policy_from_before_goes_on_signing_and_says_what_to_type(place: Place) -> None:  # noqa: F811
+def test_a_policy_from_before_goes_on_signing_and_says_what_to_type(place: Place) -> None:
     """And the doctor: nothing is wrong before a rotation, nor after."""
 
     def keeper() -> Keeper:
@@ -167,7 +167,7 @@ def test_a_policy_from_before_goes_on_signing_and_says_what_to_type(place: Place
     old.vault.wire.close()
 
 
-def test_an_operators_own_authority_is_the_operators_to_replace(place: Place) -> None:  # noqa: F811
+def test_an_operators_own_authority_is_the_operators_to_replace(place: Place) -> None:
     from vault.ages import ages
     from vault.pki import client_ca
     from vault.settings import load

@@ -23,10 +23,10 @@ from tests.keeper_parts import until
 from tests.rotating_parts import Near
 from tests.vault_nodes import Nodes, keeper_on, printed, settings
 from vault import files, secret_ids
+from vault.allowed import capabilities
 from vault.client import Refused
 from vault.door import Door
 from vault.errors import KeeperError, TooMany
-from vault.findings import capabilities
 from vault.login import AppRole
 from vault.secret import Secret
 from vault.settings import load

@@ -77,5 +77,6 @@ path "counterseal-pki/issuer/+/sign/client" {
 path "auth/token/renew-self"  { capabilities = ["update"] }
 path "auth/token/lookup-self" { capabilities = ["read"] }
 
-# What it may do itself, for `counterseal vault doctor`.
-path "sys/capabilities-self" { capabilities = ["update"] }
+# What it may do itself, for `counterseal vault doctor`: of a path, and all of it.
+path "sys/capabilities-self"         { capabilities = ["update"] }
+path "sys/internal/ui/resultant-acl" { capabilities = ["read"] }
