@@ -8,9 +8,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -31,6 +31,8 @@ class Fleet:
     instances: list[Path]
     doors: list[Door]
     processes: list[subprocess.Popen[bytes]]
+    embedded: bool = True
+    """Whether their vault is that of an evaluation instance."""
 
     def ahead(self, seconds: float) -> None:
         """All of them think it so many seconds later than it is."""
@@ -65,7 +67,8 @@ class Fleet:
 
     def inside(self, number: int = 0) -> Keeper:
         """A Keeper object of the test's own, on the volume of that one."""
-        return make(load(self.instances[number], evaluation=True, environ={"COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}))
+        found = load(self.instances[number], evaluation=self.embedded, environ={"COUNTERSEAL_PUBLIC_URL": PUBLIC_URL})
+        return make(replace(found, evaluation=True))
 
 
 def _whole(path: Path, text: str) -> None:
@@ -75,12 +78,10 @@ def _whole(path: Path, text: str) -> None:
     draft.replace(path)
 
 
-def _instance(folder: Path, number: int, vault: Path, volume: Path, providers: dict[str, str]) -> Path:
-    """One that shares nothing with the others but the vault, and its volume with some."""
+def _instance(folder: Path, number: int, volume: Path, providers: Mapping[str, str]) -> Path:
+    """One that shares nothing with the others but its volume with some."""
     made = folder / f"k{number}"
     (made / "run").mkdir(parents=True)
-    (made / "vault").symlink_to(vault / "vault")
-    (made / "run" / "vault").symlink_to(vault / "run" / "vault")
     (made / "keeper").symlink_to(volume)
     (made / "providers").mkdir()
     for name, text in providers.items():
@@ -90,22 +91,40 @@ def _instance(folder: Path, number: int, vault: Path, volume: Path, providers: d
 
 @contextmanager
 def running(
-    vault: KeeperParts, keepers: int = 4, volumes: int = 2, providers: dict[str, str] | None = None
+    vault: KeeperParts, keepers: int = 4, volumes: int = 2, providers: Mapping[str, str] | None = None
 ) -> Iterator[Fleet]:
     """On the vault of `vault`. `providers`: files of the operator's own, by name; nobody else knows those."""
+
+    def settle(made: Path) -> None:
+        (made / "vault").symlink_to(vault.instance / "vault")
+        (made / "run" / "vault").symlink_to(vault.instance / "run" / "vault")
+
+    try:
+        with placed(settle, keepers, volumes, providers or {}, embedded=True) as made:
+            yield made
+    finally:
+        vault.forget_providers(dict(providers or {}))
+
+
+@contextmanager
+def placed(
+    settle: Callable[[Path], object], keepers: int, volumes: int, providers: Mapping[str, str], *, embedded: bool
+) -> Iterator[Fleet]:
+    """`settle` gives an instance its vault."""
     folder = Path(tempfile.mkdtemp(prefix="cs-fleet-", dir="/tmp"))
     processes: list[subprocess.Popen[bytes]] = []
-    made = Fleet(folder, [folder / f"volume{number}" for number in range(volumes)], [], [], processes)
+    made = Fleet(folder, [folder / f"volume{number}" for number in range(volumes)], [], [], processes, embedded)
     for volume in made.volumes:
         volume.mkdir()
         (volume / "doom").symlink_to(folder / "doom")
     made.ahead(0)
     try:
         for number in range(keepers):
-            instance = _instance(folder, number, vault.instance, made.volumes[number % volumes], providers or {})
+            instance = _instance(folder, number, made.volumes[number % volumes], providers)
+            settle(instance)
             made.instances.append(instance)
             made.doors.append(Door(instance / "run" / "keeper" / "door.sock"))
-            processes.append(_start(instance))
+            processes.append(_start(instance, embedded))
         made.ready()
         yield made
     except TimeoutError:
@@ -120,12 +139,11 @@ def running(
         for process in processes:
             ended(process)
         shutil.rmtree(folder, ignore_errors=True)
-        vault.forget_providers(providers or {})
 
 
-def _start(instance: Path) -> subprocess.Popen[bytes]:
+def _start(instance: Path, embedded: bool) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.doomed", "--instance", str(instance), *(["--evaluation"] if embedded else [])]
     with (instance / "log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.doomed", "--instance", str(instance), "--evaluation"],
-            env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log,
+            command, env={**os.environ, "COUNTERSEAL_PUBLIC_URL": PUBLIC_URL}, cwd=ROOT, stdout=log, stderr=log
         )
