@@ -19,9 +19,9 @@ LEAD = timedelta(minutes=5)
 class Impatient(real.Process):
     def load(self) -> Any:
         """In the worker, after gevent has patched, as the real one."""
-        from vault import issuers, rotating
+        from vault import issuers, rotating, spool_keys
 
-        rotating.SELDOM = issuers.SELDOM = timedelta(0)
+        rotating.SELDOM = issuers.SELDOM = spool_keys.SELDOM = timedelta(0)
         issuers.lead = lambda _keeper: LEAD
         for roots in rotating.ROOTS:
             object.__setattr__(roots, "seldom", timedelta(0))

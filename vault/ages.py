@@ -8,19 +8,22 @@ from typing import Any
 
 from cryptography import x509
 
-from vault import issuers, secret_ids, unseal_keys
+from vault import issuers, secret_ids, spool_keys, unseal_keys
 from vault.client_secrets import before
 from vault.errors import NoAuthority
 from vault.issuers import CA
+from vault.roots import PUSH
 from vault.rotating import ROOTS
 from vault.said import Said, carried, said
 from vault.shapes import Age
 from vault.table import Body, Keeper
 from vault.transit import made_at
+from vault.upstreams import upstreams
 
 KEYS = ("payload", "authority", "audit")
 CLIENTS = (("providers", "provider"), ("idps", "idp"))
 MOST = 1000
+PUSH_ENDS = said("by hand alone: counterseal rotate push; every browser that is told by push has to be asked again")
 
 
 def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
@@ -38,7 +41,9 @@ def _keys(keeper: Keeper) -> Iterator[Age]:
         if made:
             yield Age("key", name, made[max(made)])
     for roots in ROOTS:
-        yield Age("key", roots.name, roots.all(keeper)[-1].made)
+        yield Age("key", roots.name, roots.all(keeper)[-1].made, None, PUSH_ENDS if roots is PUSH else "")
+    made_spool = upstreams(keeper).spool.key_made
+    yield Age("spool", said("this keeper's volume"), made_spool, made_spool + spool_keys.AGE, said("by the keeper itself"))
 
 
 def _clients(keeper: Keeper) -> Iterator[Age]:

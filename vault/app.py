@@ -34,6 +34,7 @@ from vault import (
     rotating,
     secret_ids,
     signed_out,
+    spool_keys,
     sso,
 )
 from vault.client import Refused
@@ -63,7 +64,7 @@ def table() -> Handlers:
         **checkpoints.HANDLERS, **factors.HANDLERS, **decisions.HANDLERS, **sso.HANDLERS, **accounts.HANDLERS,
         **delegating.HANDLERS, **connecting.HANDLERS, **grants.HANDLERS, **ending.HANDLERS, **pki.HANDLERS, **keys.HANDLERS,
         **ages.HANDLERS, **rotating.HANDLERS, **secret_ids.HANDLERS, **client_secrets.HANDLERS,
-        **notices.HANDLERS, **matching.HANDLERS,
+        **notices.HANDLERS, **matching.HANDLERS, **spool_keys.HANDLERS,
     }
 
 

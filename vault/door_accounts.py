@@ -133,6 +133,11 @@ class Accounts:
         over, NotKnown, Disconnected, Paused, ProviderAway."""
         return str(self._line.ask("try_renewal", self.provider_timeout, connection=connection)["receiver"])
 
+    def rotate_spool_key(self) -> None:
+        """Have the volume of the keeper that answers make itself another key for what is spooled there. Raises TooMany within an
+        hour of the last."""
+        self._line.ask("rotate_spool_key")
+
     def trade_in(self, *, connection: str) -> Literal["traded", "kept", "in_use"]:
         """Have a paused account's refresh token traded in, so that a copy of it is worth nothing; nobody is handed anything, and
         what came with it is ended by `end_tokens`. `kept`: there is none, or the provider gave the same again; `in_use`: it is

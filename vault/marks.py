@@ -12,7 +12,8 @@ from typing import Any
 
 from vault.envelope import MARK, Envelope
 from vault.errors import BadRequest, NotApproved
-from vault.table import Body, Keeper, flag, random_once, segment
+from vault.roots import MARKS, Generation
+from vault.table import Body, Keeper, flag, segment
 
 DOMAIN = "counterseal/mark/v1"
 DECOY = "Nobody asked for this: it is a decoy. Nothing runs."
@@ -20,17 +21,23 @@ DECOY = "Nobody asked for this: it is a decoy. Nothing runs."
 
 def of(keeper: Keeper, action: str, *, decoy: bool) -> str:
     """Hexadecimal. The domain and the kind have no line feed, and an action's id none either: no two inputs have one encoding."""
+    return _mark(MARKS.used(keeper), action, decoy=decoy)
+
+
+def _mark(key: Generation, action: str, *, decoy: bool) -> str:
     said = f"{DOMAIN}\n{'decoy' if decoy else 'asked'}\n{action}"
-    return hmac.digest(_key(keeper), said.encode(), "sha256").hex()[:MARK]
+    return hmac.digest(key.root.reveal(), said.encode(), "sha256").hex()[:MARK]
 
 
 def is_decoy(keeper: Keeper, envelope: Envelope) -> bool:
     """Raises BadRequest for a mark that is none of ours, or another action's: such a call is nothing that can be decided."""
     mark, action = envelope.get("mark"), envelope["action"]
-    if mark is None or hmac.compare_digest(mark, of(keeper, action, decoy=False)):
+    if mark is None:
         return False
-    if hmac.compare_digest(mark, of(keeper, action, decoy=True)):
-        return True
+    for key, _until in MARKS.good(keeper):
+        for decoy in (False, True):
+            if hmac.compare_digest(mark, _mark(key, action, decoy=decoy)):
+                return decoy
     raise BadRequest(f"the mark of {action} is not ours")
 
 
@@ -46,14 +53,6 @@ def require_asked(keeper: Keeper, envelope: Envelope) -> None:
 
 def mark(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     return {"mark": of(keeper, segment(body, "action"), decoy=flag(body, "decoy"))}
-
-
-def _key(keeper: Keeper) -> bytes:
-    """Made once and never replaced: as long as an action waits, its mark has to say what it said."""
-    if "marks" not in keeper.memory:
-        keeper.memory["marks"] = random_once(keeper, "keeper/marks")
-    found: bytes = keeper.memory["marks"].reveal()
-    return found
 
 
 HANDLERS = {"mark": mark}

@@ -14,13 +14,15 @@ import hmac
 import logging
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from vault import spent
 from vault.envelope import Envelope, asks_match
 from vault.errors import BadRequest, MatchRefused
+from vault.roots import MATCH, Generation
 from vault.said import nsaid, said
-from vault.table import SEGMENT, Body, Keeper, random_once, text
+from vault.table import SEGMENT, Body, Keeper, text
 
 log = logging.getLogger("counterseal.keeper.matching")
 
@@ -29,13 +31,18 @@ TRIES = 3
 """Wrong numbers for one envelope; the last one rejects it. By chance one in 33 is met."""
 NUMBER = re.compile(r"[0-9]{2}", re.ASCII)
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+CLOCKS = timedelta(minutes=5)
+"""By which the clock of whoever held a call may be behind."""
 REASON = said("Three wrong numbers were typed.")
 
 
 def number(keeper: Keeper, action: str, digest: str) -> str:
     """Of this action and this very envelope alone, the same in every keeper process."""
-    key = random_once(keeper, "keeper/match").reveal()
-    made = hmac.new(key, DOMAIN + action.encode() + b"\n" + digest.encode(), hashlib.sha256).digest()
+    return _number(MATCH.used(keeper), action, digest)
+
+
+def _number(key: Generation, action: str, digest: str) -> str:
+    made = hmac.new(key.root.reveal(), DOMAIN + action.encode() + b"\n" + digest.encode(), hashlib.sha256).digest()
     return f"{int.from_bytes(made[:8], 'big') % 100:02}"
 
 
@@ -63,7 +70,8 @@ def matched(keeper: Keeper, envelope: Envelope, digest: str, given: str) -> bool
     answers at once three are looked at. From the third wrong one on this is False: it is to be rejected, for good. Raises
     MatchRefused for a wrong one before that."""
     this = next((one for one in range(1, TRIES + 1) if spent.once(keeper, f"match {one}", digest)), None)
-    if this is not None and hmac.compare_digest(number(keeper, envelope["action"], digest), given):
+    shown = [_number(key, envelope["action"], digest) for key in _keys(keeper, envelope)]
+    if this is not None and any(hmac.compare_digest(one, given) for one in shown):
         return True
     if this is not None and this < TRIES:
         raise MatchRefused(f"try {this}", hint=nsaid(
@@ -72,6 +80,13 @@ def matched(keeper: Keeper, envelope: Envelope, digest: str, given: str) -> bool
             TRIES - this,
         ))
     return False
+
+
+def _keys(keeper: Keeper, envelope: Envelope) -> list[Generation]:
+    """Under which its number may have been shown: the one in use, and of those before it what was still in use when the call was
+    held. A call that is held later has one number."""
+    held = datetime.fromisoformat(envelope["created_at"])
+    return [key for key, until in MATCH.good(keeper) if until is None or held <= until - MATCH.held + CLOCKS]
 
 
 HANDLERS = {"match_number": match_number}

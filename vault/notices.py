@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from vault.addresses import plain
 from vault.errors import BadRequest, TooMany
+from vault.roots import CHANNELS, PUSH
 from vault.seal import Seal
-from vault.table import Body, Keeper, random_once, secret, segment, text
+from vault.table import Body, Keeper, secret, segment, text
 
 log = logging.getLogger("counterseal.keeper.notices")
 
@@ -75,13 +76,15 @@ def push_token(keeper: Keeper, body: Body) -> Mapping[str, Any]:
 
 
 def _seal(keeper: Keeper) -> Seal:
-    """Under a key of its own, and not the keeper's usual one: that is replaced, and what it sealed is good for an hour after."""
-    return Seal(random_once(keeper, "keeper/channels"))
+    """Under keys of its own, and not the keeper's usual ones: what those sealed is good for an hour after they were replaced."""
+    used = CHANNELS.used(keeper)
+    return Seal(used.root, *(one.root for one, _ in reversed(CHANNELS.good(keeper)) if one != used))
 
 
 def _key(keeper: Keeper) -> ec.EllipticCurvePrivateKey:
-    """Of its own random value, which is used for nothing else. It stays: browsers bind their subscription to its public half."""
-    number = int.from_bytes(random_once(keeper, "keeper/push").reveal(), "big")
+    """Of its own random value, which is used for nothing else. Browsers bind their subscription to its public half, so it stays
+    until somebody has it replaced."""
+    number = int.from_bytes(PUSH.used(keeper).root.reveal(), "big")
     return ec.derive_private_key(number % (ORDER - 1) + 1, ec.SECP256R1())
 
 

@@ -101,3 +101,13 @@ def _born(keeper: Keeper) -> datetime:
 
 SEALS = Roots("keeper", "keeper/seal", held=timedelta(hours=1), seldom=timedelta(hours=1))
 """What `Keeper.seal` seals with. The longest-lived of it is the beginning of a sign-in or of a connection: 15 minutes."""
+WAITING = timedelta(days=400)
+"""Longer than any held call waits."""
+MARKS = Roots("marks", "keeper/marks", held=WAITING, seldom=timedelta(hours=1))
+"""What tells calls that somebody asked for from decoys (`vault.marks`): a mark says the same for as long as its call waits."""
+MATCH = Roots("match", "keeper/match", held=WAITING, seldom=timedelta(hours=1))
+"""What the numbers on agents' screens are made with (`vault.matching`)."""
+CHANNELS = Roots("channels", "keeper/channels", held=timedelta(days=3651), seldom=timedelta(hours=1))
+"""What channels' addresses are sealed with (`vault.notices`), for as long as a channel is kept."""
+PUSH = Roots("push", "keeper/push", held=timedelta(0), seldom=timedelta(days=1))
+"""By what push services know this installation (`vault.notices`). Browsers bind their subscription to one: no overlap helps."""

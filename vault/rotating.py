@@ -23,7 +23,7 @@ from vault.decided import authority_introduction
 from vault.declared import KEYS
 from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
 from vault.issuers import CA
-from vault.roots import SEALS, Generation
+from vault.roots import CHANNELS, MARKS, MATCH, PUSH, SEALS, Generation
 from vault.said import said
 from vault.settings import ROLE
 from vault.signatures import split
@@ -33,8 +33,8 @@ from vault.transit import Versions
 log = logging.getLogger("counterseal.keeper")
 T = TypeVar("T")
 
-ROOTS = (APP, SEALS)
-"""What the web process signs and seals with, and what the keeper seals: no keys in transit (`vault.roots`)."""
+ROOTS = (APP, SEALS, MARKS, MATCH, CHANNELS, PUSH)
+"""What the web process signs and seals with, and what the keeper itself does: no keys in transit (`vault.roots`)."""
 SELDOM = timedelta(hours=1)
 """Between two rotations of one key: the app asks for them, and each version stays in the vault for good."""
 RETIRED = timedelta(days=1)

@@ -26,9 +26,9 @@ class KeeperStatus:
 
 @dataclass(frozen=True)
 class Age:
-    """Since when a secret of the keeper's has its value. `kind`: `key` (in transit), `provider`, `idp`, `secret-id`, `ca`,
-    `own-secret-id` and `unseal` (of the instance's own OpenBao). `next` and `how`: when and by whom it is replaced, where the
-    keeper knows."""
+    """Since when a secret of the keeper's has its value. `kind`: `key` (in transit, or the keeper's own), `spool`, `provider`,
+    `idp`, `secret-id`, `ca`, `own-secret-id` and `unseal` (of the instance's own OpenBao). `next` and `how`: when and by whom it
+    is replaced, where the keeper knows."""
 
     kind: str
     name: str

@@ -9,13 +9,15 @@ asked: whoever comes to the volume later finds what has to be settled (`vault.vo
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -24,7 +26,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vault.record import Answered, Claim
 
 log = logging.getLogger("counterseal.keeper.spool")
-NONCE = 12
+NONCE, KEY = 12, 32
+KEYS = 8
+"""Kept in the key's file, the newest first. What is spooled is there for seconds, or for as long as the vault is away."""
 ASKED = ".asked"
 
 
@@ -47,9 +51,7 @@ class Spool:
         """Durable when this returns: file and folder are synced."""
         self._prepare()
         path = self.folder / f"{answer.connection}.{answer.fence}"
-        nonce = secrets.token_bytes(NONCE)
-        sealed = nonce + self._cipher().encrypt(nonce, json.dumps(answer.to_json()).encode(), path.name.encode())
-        _durable(path, sealed)
+        _durable(path, self._seal(json.dumps(answer.to_json()).encode(), path.name))
         return path
 
     def remove(self, answer: Answered) -> None:
@@ -63,8 +65,7 @@ class Spool:
         names = (path for path in self.folder.glob(f"{connection}.*") if path.suffix[1:].isdigit())
         for path in sorted(names, key=lambda path: (path.stem, int(path.suffix[1:]))):
             try:
-                sealed = path.read_bytes()
-                yield Answered.from_json(json.loads(self._cipher().decrypt(sealed[:NONCE], sealed[NONCE:], path.name.encode())))
+                yield Answered.from_json(json.loads(self._open(path.read_bytes(), path.name)))
             except FileNotFoundError:
                 continue
             except (InvalidTag, ValueError, KeyError, TypeError):
@@ -110,8 +111,38 @@ class Spool:
     def _key(self) -> Path:
         return self.folder.with_suffix(".key")
 
-    def _cipher(self) -> AESGCM:
-        return AESGCM(self._key.read_bytes())
+    @property
+    def key_made(self) -> datetime:
+        self._prepare()
+        return datetime.fromtimestamp(self._key.stat().st_mtime, UTC)
+
+    @property
+    def keys(self) -> int:
+        """How many there are, with those before."""
+        self._prepare()
+        return self._key.stat().st_size // KEY
+
+    def rotate(self, seen: datetime) -> bool:
+        """A new key seals from now on, and those before open what they sealed: whoever read one a moment ago seals with that one
+        still. False where it is not the key that was `seen` any more: of all processes on the volume, one makes the next."""
+        with (self.folder.parent / "spool.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.key_made != seen:
+                return False
+            _durable(self._key, AESGCM.generate_key(256) + self._key.read_bytes()[:KEY * (KEYS - 1)])
+            return True
+
+    def _seal(self, plain: bytes, name: str) -> bytes:
+        nonce = secrets.token_bytes(NONCE)
+        return nonce + AESGCM(self._key.read_bytes()[:KEY]).encrypt(nonce, plain, name.encode())
+
+    def _open(self, sealed: bytes, name: str) -> bytes:
+        """Raises InvalidTag."""
+        keys = self._key.read_bytes()
+        for start in range(0, len(keys), KEY):
+            with suppress(InvalidTag):
+                return AESGCM(keys[start:start + KEY]).decrypt(sealed[:NONCE], sealed[NONCE:], name.encode())
+        raise InvalidTag
 
 
 def _create(path: Path, content: bytes) -> None:

@@ -1,11 +1,12 @@
-"""What a keeper does by itself, asked by nobody: its own secret-id, and client secrets whose overlap is over."""
+"""What a keeper does by itself, asked by nobody: its own secret-id, its volume's key, and the overlap of client
+secrets."""
 
 from __future__ import annotations
 
 import logging
 import threading
 
-from vault import client_secrets, secret_ids
+from vault import client_secrets, secret_ids, spool_keys
 from vault.errors import KeeperError, TooMany, VaultAway, VaultSealed
 from vault.table import Keeper
 
@@ -20,7 +21,7 @@ def watch(keeper: Keeper, stop: threading.Event) -> None:
     pause = LOOK
     while not stop.wait(pause):
         pause = LOOK
-        for look in (secret_ids.by_age, client_secrets.shred):
+        for look in (secret_ids.by_age, spool_keys.by_age, client_secrets.shred):
             try:
                 look(keeper)
             except (TooMany, VaultAway, VaultSealed) as error:

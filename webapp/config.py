@@ -110,6 +110,8 @@ class Rotation(BaseModel):
     """How old a version of a key gets."""
     ca_days: int = Field(default=365, ge=1, le=3000)
     """How old the authority for client certificates gets before the next one is made. Each lives for ten years."""
+    client_secret_days: int = Field(default=365, ge=1, le=3650)
+    """How old a client secret at a provider or identity provider gets before admins are reminded to replace it."""
     renewals_per_minute: int = Field(default=30, ge=1, le=1000)
     """Of accounts at one provider, in each worker: what was due while no worker ran is not asked for all at once."""
 

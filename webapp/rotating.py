@@ -29,9 +29,12 @@ from webapp.web.house import House
 log = logging.getLogger("counterseal.rotation")
 
 CA = "ca"
-KEYS = ("authority", "audit", "payload", "app", "keeper", CA)
+KEYS = ("authority", "audit", "payload", "app", "keeper", "marks", "match", "channels", CA)
 """`app` is what the web process signs and seals with: cookies, forms, `requestState`; `keeper` what the keeper itself seals with:
-begun sign-ins and challenges; `ca` signs client certificates."""
+begun sign-ins and challenges; `marks` tells decoys, `match` makes the numbers on agents' screens, `channels` seals addresses that
+people are told at; `ca` signs client certificates."""
+PUSH = "push"
+"""By what push services know this installation. Never by itself: each browser that is told by push has to be asked again."""
 KIND = "rotation.key"
 FINISH = "rotation.finish"
 REWRAP = "rotation.rewrap"

@@ -5,20 +5,23 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 
 from tests.clock import Clock
 from tests.keeper_parts import KeeperParts
 from tests.rotating_parts import keepers, made_at, vault_alone
-from vault import rotating
+from vault import marks, matching, notices, rotating
 from vault.authority import LEAD, keys, sign
 from vault.client import Refused
 from vault.door import Door
-from vault.errors import BadRequest, KeeperError, TooMany, VaultAway
+from vault.envelope import Envelope
+from vault.errors import BadRequest, KeeperError, MatchRefused, TooMany, VaultAway
 from vault.roots import SEALS
 from vault.seal import Seal
+from vault.secret import Secret
 from vault.signatures import check, split
 from vault.table import Keeper
 from vault.transit import Transit
@@ -145,3 +148,76 @@ def test_what_one_keeper_sealed_opens_at_the_other_before_and_after_its_key_is_r
     with pytest.raises(BadRequest):
         one.seal.open("offer", old, now=clock())
     assert one.kv.read("keeper/seal") is not None, "the policy lets nobody take one back"
+
+
+def waiting(action: str, held: datetime, mark: str = "") -> Envelope:
+    return cast(Envelope, {"action": action, "mark": mark, "created_at": held.strftime("%Y-%m-%dT%H:%M:%SZ")})
+
+
+def test_the_mark_of_a_call_that_waits_says_the_same_when_its_key_is_replaced(both: Both, clock: Clock) -> None:
+    (one, other), door = both
+    before = {decoy: door.mark("act_1", decoy=decoy) for decoy in (True, False)}
+    assert door.rotate("marks").version == 2
+    for _step in range(4):
+        after = {decoy: marks.of(one, "act_1", decoy=decoy) for decoy in (True, False)}
+        for each in (one, other):
+            for decoy in (True, False):
+                assert marks.is_decoy(each, waiting("act_1", clock(), before[decoy])) is decoy
+                assert marks.is_decoy(each, waiting("act_1", clock(), after[decoy])) is decoy
+            with pytest.raises(BadRequest):
+                marks.is_decoy(each, waiting("act_2", clock(), before[False]))
+        clock.forward(minutes=2)
+    assert after != before
+
+
+def test_a_number_that_was_shown_stays_good_and_a_later_call_has_one_alone(both: Both, clock: Clock) -> None:
+    """A call that waited when the key was replaced is confirmed by the number of before or by that of now. For one that is held
+    later the number of before is as wrong as any."""
+    (one, other), door = both
+    held, shown = clock(), {f"act_{n}": matching.number(one, f"act_{n}", f"d{n}") for n in range(20)}
+    assert door.rotate("match").version == 2
+    clock.forward(minutes=20)
+    fresh = {action: matching.number(other, action, f"d{action[4:]}") for action in shown}
+    first, second, third = [action for action in shown if shown[action] != fresh[action]][:3]
+    assert matching.matched(other, waiting(first, held), f"d{first[4:]}", shown[first])
+    assert matching.matched(other, waiting(second, held), f"d{second[4:]}", fresh[second])
+    with pytest.raises(MatchRefused):
+        matching.matched(other, waiting(third, clock()), f"d{third[4:]}", shown[third])
+    assert matching.matched(other, waiting(third, clock()), f"d{third[4:]}", fresh[third])
+
+
+def test_an_address_that_was_sealed_opens_for_years_after_its_key_was_replaced(both: Both, clock: Clock) -> None:
+    (one, other), door = both
+    old = door.channel_seal(channel="chn_1", url=Secret("ntfy://desk"))
+    assert door.rotate("channels").version == 2
+    for forward in (timedelta(seconds=1), timedelta(minutes=6), timedelta(days=3600)):
+        clock.forward(seconds=forward.total_seconds())
+        fresh = notices.channel_seal(one, {"channel": "chn_1", "url": "ntfy://desk"})["sealed"]
+        for sealed in (old, fresh):
+            assert notices.channel_open(other, {"channel": "chn_1", "sealed": sealed})["url"] == "ntfy://desk"
+
+
+def test_push_services_know_this_installation_by_its_newest_key_alone(both: Both, clock: Clock) -> None:
+    """Both keepers change over at one moment, and no browser is asked for a key that is not used yet."""
+    (one, other), door = both
+    before = door.push_key()
+    assert door.rotate("push").version == 2
+    clock.forward(minutes=4)
+    assert {notices.push_key(each, {})["key"] for each in (one, other)} == {before}
+    clock.forward(minutes=2)
+    (after,) = {notices.push_key(each, {})["key"] for each in (one, other)}
+    assert after != before
+    with pytest.raises(TooMany):
+        door.rotate("push")
+
+
+def test_all_that_the_keeper_keeps_is_listed_with_its_age(both: Both) -> None:
+    _, door = both
+    found = {(one.kind, one.name): one for one in door.ages()}
+    assert {name for kind, name in found if kind == "key"} == {
+        "authority", "audit", "payload", "app", "keeper", "marks", "match", "channels", "push",
+    }
+    assert "asked again" in found["key", "push"].how
+    spool = next(one for (kind, _), one in found.items() if kind == "spool")
+    assert spool.next is not None
+    assert spool.next > spool.since

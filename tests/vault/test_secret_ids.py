@@ -36,7 +36,7 @@ from webapp.config import Settings
 from webapp.db import Database
 from webapp.rotating import KEYS
 from webapp.rotation import all_of, rotated
-from webapp.secrets.turning import ACCOUNTS
+from webapp.secrets.turning import ACCOUNTS, SPOOL
 from webapp.web.house import House
 
 ROLE = "counterseal-keeper"
@@ -335,7 +335,7 @@ def test_it_is_asked_for_by_command_and_said_in_the_log_before_and_after(
         door = Door(tmp_path / "none.sock")
         door.__dict__["_line"] = Near([keeper])
         house = House(Settings(instance=tmp_path, database_url=database.url), database, door, clock)
-        assert all_of(house) == (*KEYS, "secret-id", ACCOUNTS)
+        assert all_of(house) == (*KEYS, SPOOL, "secret-id", ACCOUNTS)
         assert rotated(house, ("secret-id",))
         assert not rotated(house, ("secret-id",))
         said = capsys.readouterr()
@@ -346,4 +346,4 @@ def test_it_is_asked_for_by_command_and_said_in_the_log_before_and_after(
         assert sorted(entries) == sorted([("key.rotating", "secret-id", "cli")] * 2 + [("key.rotated", "secret-id", "cli")])
         keeper = replace(keeper, settings=replace(keeper.settings, vault_address=""))
         door.__dict__["_line"] = Near([keeper])
-        assert all_of(house) == (*KEYS, ACCOUNTS), "the instance's own is not touched"
+        assert all_of(house) == (*KEYS, SPOOL, ACCOUNTS), "the instance's own is not touched"

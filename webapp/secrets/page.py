@@ -14,8 +14,11 @@ SHOWN = 20
 MANY = ("accounts", "api", "token")
 KINDS: dict[str, tuple[tuple[str, ...], Said, Said]] = {
     "keys": (
-        ("key",), said("Keys"),
-        said("They sign decisions, the log and cookies, and wrap stored documents. What older versions signed stays good."),
+        ("key", "spool"), said("Keys"),
+        said(
+            "They sign decisions, the log and cookies, wrap stored documents, and seal what the keeper keeps elsewhere. What "
+            "older versions signed and sealed stays good, but for push: replacing that ends what browsers agreed to."
+        ),
     ),
     "login": (
         ("secret-id", "own-secret-id"), said("The keeper’s own way in"),

@@ -20,11 +20,13 @@ from webapp.connections.tables import Connection
 from webapp.db.due import Due
 from webapp.errors import Said, one_of_ours, said
 from webapp.rotating import CA, KEYS
-from webapp.secrets.turning import SECRET_ID, UNSEAL
+from webapp.secrets.turning import SECRET_ID, SPOOL, UNSEAL
 from webapp.web.house import House
 
 AT_USE = said("by itself, at the next use after its access token ended")
 BY_HAND = said("by hand")
+CLIENT_SECRETS = ("provider", "idp")
+"""Nobody but a person can make another: they are reminded here."""
 AT_ONCE = 200
 """Accounts that the keeper is asked about in one request."""
 MOST = 2000
@@ -35,6 +37,7 @@ OF_KEEPER: dict[str, tuple[Callable[[str], Said], str]] = {
     "key": (lambda name: said("Vault key %(name)s", name=name), said("by the worker, or counterseal rotate")),
     "provider": (lambda name: said("Client secret at provider %(name)s", name=name), BY_HAND),
     "idp": (lambda name: said("Client secret at identity provider %(name)s", name=name), BY_HAND),
+    "spool": (lambda name: said("Key of the spool on %(name)s", name=one_of_ours(name)), ""),
     "secret-id": (lambda name: said("AppRole secret-id of %(name)s", name=name), ""),
     "own-secret-id": (lambda name: said("AppRole secret-id of %(name)s", name=name), ""),
     "ca": (lambda name: said("Authority for %(name)s", name=one_of_ours(name)), ""),
@@ -70,6 +73,10 @@ class Row:
     turned: str = ""
     last: Result | None = None
 
+    def late(self, now: datetime) -> bool:
+        """Whether it is a person's to replace, and time to."""
+        return self.kind in CLIENT_SECRETS and self.next is not None and self.next <= now
+
     @property
     def when(self) -> str:
         return f"{self.next:%Y-%m-%d %H:%M} UTC, {self.how}" if self.next is not None else self.how
@@ -90,10 +97,15 @@ def rows(
 def _of_keeper(one: Age, limits: Rotation, last: Mapping[str, Result]) -> Row:
     called, how = OF_KEEPER[one.kind]
     turned = _turned(one)
-    days = limits.ca_days if turned == CA else limits.keys_days
-    due = one.since + timedelta(days=days) if turned in KEYS else one.next
+    due = _due(one, turned, limits)
     subject = turned or f"{one.kind} {one.name}"
     return Row(called(one.name), one.since, one.how or how, due, one.kind, one.name, turned, last.get(subject))
+
+
+def _due(one: Age, turned: str, limits: Rotation) -> datetime | None:
+    """By the settings, where the keeper does not know it."""
+    days = limits.client_secret_days if one.kind in CLIENT_SECRETS else limits.ca_days if turned == CA else limits.keys_days
+    return one.since + timedelta(days=days) if turned in KEYS or one.kind in CLIENT_SECRETS else one.next
 
 
 def _turned(one: Age) -> str:
@@ -102,8 +114,8 @@ def _turned(one: Age) -> str:
         return one.name
     if one.kind == CA and one.next is None:
         return CA
-    if one.kind == UNSEAL:
-        return UNSEAL
+    if one.kind in (UNSEAL, SPOOL):
+        return one.kind
     return SECRET_ID if one.kind == SECRET_ID and one.next is not None else ""
 
 
@@ -174,7 +186,7 @@ def _clients(session: Session, now: datetime, most: int) -> Iterator[Row]:
 
 
 def table(found: list[Row], now: datetime) -> str:
-    lines = [(row.what, age(now - row.since), row.when) for row in found]
+    lines = [(row.what, age(now - row.since), f"DUE {row.when}" if row.late(now) else row.when) for row in found]
     widths = [max(len(line[column]) for line in [("secret", "age", ""), *lines]) for column in (0, 1)]
     return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c}" for a, b, c in [("secret", "age", "next"), *lines])
 

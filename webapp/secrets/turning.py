@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 from webapp import audit
 from webapp.connections import idle
 from webapp.errors import Missing, Said, nsaid, said
-from webapp.rotating import KEYS, rotate
+from webapp.rotating import KEYS, PUSH, rotate
 from webapp.web.control import ask
 from webapp.web.house import House
 
 SECRET_ID = "secret-id"  # noqa: S105 a name
 UNSEAL = "unseal"
+SPOOL = "spool"
 ACCOUNTS = "accounts"
 """Refresh tokens of connected accounts."""
 PATIENCE = 200.0
@@ -40,6 +41,21 @@ def _secret_id(house: House, name: str, actor: str) -> Said:
     until = house.door.rotate_secret_id()
     _note(house, "key.rotated", name, actor, {"old_until": until.isoformat()})
     return said("a new one is in use; the one before ends at %(when)s UTC.", when=f"{until:%Y-%m-%d %H:%M}")
+
+
+def _spool(house: House, name: str, actor: str) -> Said:
+    _note(house, "key.rotating", name, actor, {})
+    house.door.rotate_spool_key()
+    _note(house, "key.rotated", name, actor, {})
+    return said("this keeper’s volume has a new key; the one before opens what it sealed.")
+
+
+def _push(house: House, name: str, actor: str) -> Said:
+    made = rotate(house, name, actor)
+    return said(
+        "version %(version)s, used from %(when)s UTC. From then on every browser that is told by push has to be asked again.",
+        version=made.version, when=f"{made.used_from:%Y-%m-%d %H:%M:%S}",
+    )
 
 
 def _unseal(house: House, name: str, actor: str) -> Said:
@@ -79,6 +95,6 @@ def _note(house: House, kind: str, subject: str, actor: str, detail: Mapping[str
 
 
 WAYS: dict[str, Callable[[House, str, str], Said]] = {
-    **dict.fromkeys(KEYS, _key), SECRET_ID: _secret_id, UNSEAL: _unseal,
+    **dict.fromkeys(KEYS, _key), SPOOL: _spool, SECRET_ID: _secret_id, UNSEAL: _unseal, PUSH: _push,
     ACCOUNTS: lambda house, _name, actor: accounts(house, actor),
 }

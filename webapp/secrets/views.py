@@ -35,7 +35,8 @@ def index() -> ResponseReturnValue:
 def _page(problem: str = "") -> ResponseReturnValue:
     groups = page.groups(status(house(), READ), counts(house()))
     shown = render_template(
-        "secrets/index.html", groups=groups, problem=problem, fresh=_fresh(), overlap=OVERLAP, longest=LONGEST
+        "secrets/index.html", groups=groups, problem=problem, fresh=_fresh(), overlap=OVERLAP, longest=LONGEST,
+        now=house().clock(),
     )
     return shown, 400 if problem else 200
 

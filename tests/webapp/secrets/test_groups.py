@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from webapp.secrets import page
+from vault.door import Age
+from webapp.config import Rotation
+from webapp.secrets import page, status
 from webapp.secrets.status import Row
 
 
@@ -23,3 +25,18 @@ def test_whatever_is_replaced_on_the_page_is_on_it() -> None:
             for n in range(page.SHOWN + 5)]
     (group,) = page.groups(rows, {})
     assert len(group.rows) == group.count == page.SHOWN + 5
+
+
+def test_a_client_secret_is_a_persons_to_replace_and_says_when_it_is_time() -> None:
+    """The settings say how old one gets; what is replaced by itself is never late."""
+    start, limits = datetime(2026, 1, 1, tzinfo=UTC), Rotation(client_secret_days=30)
+    for kind in ("provider", "idp"):
+        row = status._of_keeper(Age(kind, "harbour", start, None, "by hand"), limits, {})
+        assert row.next == start + timedelta(days=30)
+        assert not row.late(start + timedelta(days=29))
+        assert row.late(start + timedelta(days=30))
+        assert "DUE 2026-01-31 00:00 UTC, by hand" in status.table([row], start + timedelta(days=31))
+    key = status._of_keeper(Age("key", "marks", start), limits, {})
+    assert (key.next, key.late(start + timedelta(days=400)), key.turned) == (start + timedelta(days=90), False, "marks")
+    push = status._of_keeper(Age("key", "push", start, None, "by hand alone"), limits, {})
+    assert (push.next, push.turned) == (None, "push")
