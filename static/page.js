@@ -60,10 +60,15 @@ setInterval(() => {
   }
 }, 1000);
 
-// A stream that was refused at first is not asked for again by itself: it is, a little later, so that the page does not stay behind.
-document.addEventListener("htmx:response:error", (event) => {
+// A stream that was refused at first, or to which no answer came, is not asked for again by itself: it is, a little later, so that the
+// page does not stay behind. Not by all pages at one moment.
+const streams = new WeakSet();
+document.addEventListener("htmx:sse:before:connection", (event) => streams.add(event.target));
+document.addEventListener("htmx:sse:close", (event) => streams.delete(event.target));
+for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, (event) => {
   const part = event.target, address = part.getAttribute && part.getAttribute("hx-sse:connect");
-  if (address) setTimeout(() => { if (part.isConnected) htmx.ajax("GET", address, { source: part }); }, 20000);
+  if (!address || streams.has(part)) return;
+  setTimeout(() => { if (part.isConnected && !streams.has(part)) htmx.ajax("GET", address, { source: part }); }, 8000 + 8000 * Math.random());
 });
 
 // Who was signed out meanwhile, here or at the identity provider, is led away: what was theirs does not stay on the screen. htmx

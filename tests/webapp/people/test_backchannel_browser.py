@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import expect
 
-from tests.browser_parts import chromium, open_page, served
+from tests.browser_parts import chromium, go, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import serve
 from tests.webapp.people.test_recovery_browser import new_passkey, sign_in
@@ -47,7 +47,7 @@ def test_who_signs_out_at_the_provider_is_led_away_from_the_page_that_is_open(
         there.goto(f"{provider.issuer}/session/end")
         there.get_by_role("button", name=re.compile("^Yes")).click()
         page.wait_for_url(re.compile("/sign-in"))
-        page.goto("/you")
+        go(page, "/you")
         page.wait_for_url(re.compile("/sign-in"))
-        device.goto("/you")
+        go(device, "/you")
         assert "/sign-in/second" in device.url

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser_parts import chromium, looked_at, open_page, served
+from tests.browser_parts import chromium, go, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider, serve
 from tests.webapp.people.test_recovery_browser import new_passkey, sign_in
@@ -90,7 +90,7 @@ def test_lost_everything_let_in_again_by_two_and_what_the_security_log_says(brow
     expect(ben.get_by_role("heading", name="Lou Stein may come")).to_be_visible()
     looked_at(ben, "lost-agreed")
 
-    lost.goto("/you")
+    go(lost, "/you")
     lost.wait_for_url(re.compile("/sign-in"))
     again = page_of(browser, "lost")
     expect(again.get_by_role("heading", name="You can set up a new second step")).to_be_visible()
@@ -118,5 +118,5 @@ def test_lost_everything_let_in_again_by_two_and_what_the_security_log_says(brow
     looked_at(ben, "doubts")
     ben.get_by_role("button", name=re.compile("I have looked into it")).press("Enter")
     expect(ben.get_by_text("Noted: you have looked into it.")).to_be_visible()
-    again.goto("/you")
+    go(again, "/you")
     again.wait_for_url(re.compile("/sign-in"))

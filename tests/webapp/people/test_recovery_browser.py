@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser_parts import chromium, looked_at, open_page, served
+from tests.browser_parts import chromium, go, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider, serve
 from webapp.people.sign_in import CALLBACK
@@ -82,5 +82,5 @@ def test_lost_devices_a_code_on_paper_and_signed_out_everywhere(browser: Browser
     looked_at(other, "everywhere")
     other.get_by_role("button", name="Sign out everywhere", exact=True).click()
     other.wait_for_url("**/sign-in?out=1")
-    page.goto("/you")
+    go(page, "/you")
     page.wait_for_url(re.compile("/sign-in"))

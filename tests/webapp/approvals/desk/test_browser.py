@@ -54,6 +54,7 @@ def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someon
     rows = page.locator("#queue .rows > li")
     expect(rows).to_have_count(4)
     assert ids(page) == [f"row-{one}" for one in ordered]
+    other, asked = _refused_at_first(page)
     _keys(page)
     _live(page, house, ada, cleo, ordered)
     _several(page)
@@ -63,6 +64,18 @@ def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someon
         for tab in ("others", "mine"):
             _still(page, house, bob.person, tab)
         _still_at_the_start(page, house, ada.person, bob.person)
+    expect(other.locator("#stale")).to_be_hidden()
+    assert len(asked) > 1
+
+
+def _refused_at_first(page: Page) -> tuple[Page, list[str]]:
+    """Too many live pages were open when this one opened: it asks again by itself. What it asked for is in the list."""
+    other, asked = page.context.new_page(), list[str]()
+    other.on("request", lambda request: asked.append(request.url) if request.url.endswith("/actions/count") else None)
+    other.route("**/actions/count", lambda route: route.fulfill(status=429, body="full"), times=1)
+    other.goto("/actions")
+    expect(other.locator("#stale")).to_be_visible()
+    return other, asked
 
 
 def _keys(page: Page) -> None:
