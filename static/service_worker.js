@@ -1,6 +1,6 @@
 // Shows what is pushed, opens the page it links to, and says so when there is no network. Pages are never kept: what they show
 // would be old, and would lie in the browser's storage.
-const KEPT = "counterseal-offline-3";
+const KEPT = "counterseal-offline-4";
 const OFFLINE = "/offline";
 
 // The page for no network is kept in the language of the page that was seen last.
@@ -38,13 +38,21 @@ self.addEventListener("fetch", (event) => {
   }
 });
 
+// Of a message that cannot be read: in the language of the page for no network, which carries it.
+const unread = async () => {
+  const kept = await caches.match(OFFLINE, { ignoreVary: true });
+  return /<meta name="unread" content="([^"<>&]+)">/.exec(kept ? await kept.text() : "")?.[1] ?? "Something waits for you.";
+};
+
 self.addEventListener("push", (event) => {
   let told = {};
-  try { told = event.data.json(); } catch { told = {}; }
+  try { told = event.data.json() ?? {}; } catch { told = {}; }
   const title = typeof told.title === "string" ? told.title : "Counterseal";
-  const body = typeof told.body === "string" ? told.body : "Something waits for you.";
   const link = typeof told.link === "string" && told.link.startsWith("/") && !told.link.startsWith("//") ? told.link : "/";
-  event.waitUntil(self.registration.showNotification(title, { body, icon: "/static/icon-192.png", badge: "/static/seal.svg", tag: link, renotify: true, data: { link } }));
+  event.waitUntil((async () => {
+    const body = typeof told.body === "string" ? told.body : await unread();
+    await self.registration.showNotification(title, { body, icon: "/static/icon-192.png", badge: "/static/seal.svg", tag: link, renotify: true, data: { link } });
+  })());
 });
 
 self.addEventListener("notificationclick", (event) => {

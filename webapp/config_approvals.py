@@ -101,6 +101,6 @@ class Approvals(BaseModel):
         good = all(REASON_CODE.fullmatch(code) and 0 < len(words.strip()) <= 120 for code, words in given.items())
         if len(given) > 12 or not good:
             raise ValueError("at most 12 reasons: a code of a to z, digits and _, and words of at most 120 characters")
-        if {"other", "agent_paused"} & given.keys():
-            raise ValueError("the codes other and agent_paused are taken")
+        if {"other", "agent_paused", "stopped"} & given.keys():
+            raise ValueError("the codes other, agent_paused and stopped are taken")
         return given

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 
+from markupsafe import Markup
+
 from webapp.approvals.lookalike import skeleton
 from webapp.errors import psaid, said
 
@@ -32,7 +34,7 @@ def summary(names: Sequence[str], every: bool) -> str:
     """What changed, in a sentence; `every`: nothing stayed."""
     if not names:
         return said("Nothing changed: all of it is the same as then.")
-    listed = names[0] if len(names) == 1 else said("%(first)s and %(last)s", first=", ".join(names[:-1]), last=names[-1])
+    listed = names[0] if len(names) == 1 else said("%(first)s and %(last)s", first=Markup(", ").join(names[:-1]), last=names[-1])
     return said("All of it changed: %(names)s.", names=listed) if every else said("Changed: %(names)s.", names=listed)
 
 

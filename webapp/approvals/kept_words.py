@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from vault.said import heard
+from webapp.approvals.reasons import STOPPED
 from webapp.approvals.tables import Action
 from webapp.connections.lookup import UNUSABLE
 from webapp.errors import Said, one_of_ours, said
@@ -95,6 +96,7 @@ PRESETS = (
 """Of `config_approvals`."""
 TYPED = said("Three wrong numbers were typed.")
 """What the keeper signs as the reason (`vault.matching`)."""
+UNDONE = said("Stopped before it ran.")
 
 
 def _patterns(known: Iterable[Said]) -> tuple[tuple[re.Pattern[str], str], ...]:
@@ -153,9 +155,11 @@ def event(what: str, text: str) -> str:
 
 def refusal(text: str, code: str) -> str:
     """A reason that was chosen, in the reader's language; what was added to it, as it was written. Without a code it is none of
-    a person's own, and the keeper's."""
+    a person's own, and the keeper's; with that of a button it is the button's."""
     if not code and text == TYPED:
         return TYPED
+    if code == STOPPED and text == UNDONE:
+        return UNDONE
     chosen = house().settings.approvals.reject_reasons.get(code, "").strip()
     if not chosen or not text.startswith(chosen):
         return text

@@ -12,6 +12,8 @@ from operator import itemgetter
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup
+
 from vault.evidence import canonical
 from webapp.approvals import change_words
 from webapp.approvals.change_words import SCRIPTS, how
@@ -19,6 +21,7 @@ from webapp.approvals.envelope import Document
 from webapp.approvals.lookalike import account_number
 from webapp.approvals.spelling import decoded, encoded, mixed
 from webapp.config import Policy
+from webapp.web.show import visible
 
 USUAL_SAMPLES = 3
 UNUSUAL = 3
@@ -27,6 +30,7 @@ AS_TYPED = 4
 ROWS = 14
 LONGEST = 2000
 SHORTENED = 300
+CODE = Markup("<code>{}</code>")
 INITIALS = ("iban", "bic", "url", "id", "uri", "vat")
 
 
@@ -155,8 +159,8 @@ def compared(document: Document, earlier: Document) -> tuple[Change, ...]:
 
 
 def summary(changes: Sequence[Change]) -> str:
-    """What changed, in a sentence."""
-    names = [row.name for row in changes if row.changed]
+    """What changed, in a sentence for a page: the names are the tool's, and marked as such."""
+    names = [CODE.format(visible(row.name)) for row in changes if row.changed]
     return change_words.summary(names, len(names) == len(changes))
 
 

@@ -11,6 +11,8 @@ OTHER = "other"
 """The code of a reason in somebody's own words alone."""
 PAUSED = "agent_paused"
 """The code of what is refused because the agent was reported."""
+STOPPED = "stopped"
+"""The code of what was approved and stopped before it ran."""
 
 
 @dataclass(frozen=True)

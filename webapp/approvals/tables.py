@@ -104,7 +104,7 @@ class Action(Base):
     reason: Mapped[str] = mapped_column(default="")
     """Why it ended as it did: an approver's words for `rejected`, ours for the rest."""
     reason_code: Mapped[str] = mapped_column(default="")
-    """The same for a program: a preset's code, `other` for words alone, `agent_paused`; empty where nobody refused it."""
+    """The same for a program: a preset's code, `other` for words alone, `agent_paused`, `stopped`; or empty."""
     drift: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
     """What changed, where that made it void: names, and texts before and after. No argument of the call."""
     ended_by: Mapped[str | None]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from vault.errors import MayNotDecide
+from webapp.approvals import reasons
 from webapp.approvals.deciding import CHANGED, reject, withdraw
 from webapp.approvals.rules import may_reject
 from webapp.approvals.seeing import open_for
-from webapp.errors import Conflict
+from webapp.errors import Conflict, said
 from webapp.web.house import House
 from webapp.web.viewer import Viewer
 
-STOPPED = "Stopped before it ran."
+STOPPED = said("Stopped before it ran.")
 
 
 def stop(house: House, action_id: str, viewer: Viewer, *, shown: str) -> None:
@@ -22,7 +23,7 @@ def stop(house: House, action_id: str, viewer: Viewer, *, shown: str) -> None:
     parties = opened.document.parties
     speaks_for = opened.speaker(viewer, house.clock()).groups
     if may_reject(opened.document.requirement, parties, viewer.person, speaks_for):
-        reject(house, action_id, viewer, shown=shown, reason=STOPPED)
+        reject(house, action_id, viewer, shown=shown, reason=STOPPED, code=reasons.STOPPED)
     elif parties.includes(viewer.person):
         withdraw(house, action_id, viewer)
     else:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from webapp.errors import Said, nsaid, psaid, said
+from webapp.errors import Said, heard, nsaid, psaid, said
 from webapp.insights.figures import By, Line
 
 NOW = {"hold": psaid("of calls", "held"), "allow": psaid("of calls", "allowed"), "deny": psaid("of calls", "denied")}
@@ -63,6 +64,11 @@ def name(by: By, key: tuple[str | int, ...]) -> str:
     if by == "group":
         return str(key[0]) or said("The owner’s own word")
     return said("All actions") if by == "all" else f"{key[0]}/{key[1]}"
+
+
+def problem(text: str, made_of: Mapping[str, Any]) -> Said:
+    """Why a trial was not done, for its reader's language."""
+    return heard(text, made_of.get("said"))
 
 
 def when(text: str) -> datetime:

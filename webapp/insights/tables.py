@@ -107,3 +107,4 @@ class Trial(Base):
     ended_at: Mapped[datetime | None]
     problem: Mapped[str] = mapped_column(default="")
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Of one that failed: what the problem's sentence was made of."""

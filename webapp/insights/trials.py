@@ -16,7 +16,7 @@ from webapp import audit
 from webapp.config import Settings
 from webapp.db.count import changed
 from webapp.db.due import Due, enqueue
-from webapp.errors import BadInput, LimitReached, Missing, Unavailable, said
+from webapp.errors import BadInput, LimitReached, Missing, Unavailable, carried, said
 from webapp.ids import new_id
 from webapp.insights import replay
 from webapp.insights.tables import Trial
@@ -130,7 +130,9 @@ def _progress(house: House, trial: str) -> replay.Progress:
 
 def _end(house: House, trial: str, *, problem: str = "", result: replay.Found | None = None) -> None:
     values = {"problem": problem, "ended_at": house.clock(), "state": "failed" if result is None else "done"}
-    if result is not None:
+    if result is None:
+        values["result"] = carried(problem)
+    else:
         values |= {"result": result.document(), "done": result.calls + result.skipped.total(), "total": result.total}
     house.database.write(lambda s: _set(s, trial, **values))
 

@@ -16,8 +16,9 @@ from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import APPROVE, ORDER, Server, draft, held, need
 from tests.webapp.approvals.reading import Reads, in_catalogue
 from vault import matching
-from webapp.approvals import kept_words
+from webapp.approvals import kept_words, undo
 from webapp.approvals.drift import needs_in_words
+from webapp.approvals.reasons import STOPPED
 from webapp.approvals.tables import Action
 from webapp.config_approvals import REJECT_REASONS
 from webapp.errors import Said
@@ -200,6 +201,13 @@ def test_a_reason_in_an_approvers_own_words_stays(reads: Reads) -> None:
         for text in ("Wrong recipient.", str(kept_words.TYPED), "Stopped before it ran."):
             assert told(kept_words.refusal(text, "other")) == text
         assert told(kept_words.refusal("Wrong recipient.", "")) == "Wrong recipient."
+        assert told(kept_words.refusal("Stop it.", STOPPED)) == "Stop it."
+
+
+@pytest.mark.parametrize("language", TAGS)
+def test_that_it_was_stopped_by_a_button_is_said_in_the_readers_language(reads: Reads, language: str) -> None:
+    with reads(language):
+        assert told(kept_words.refusal(str(undo.STOPPED), STOPPED)) == in_catalogue(undo.STOPPED) != undo.STOPPED
 
 
 def test_the_keepers_own_rejection_is_said_in_the_readers_language(reads: Reads) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from webapp.approvals.envelope import Document
 from webapp.approvals.lookalike import lookalike_of, skeleton
@@ -63,7 +64,8 @@ def test_what_changed_comes_first_and_is_said_in_words() -> None:
         ("Amount", "2.5 times as much"), ("IBAN", "changed"), ("Note", "changed"), ("Payee", "looks the same, and is not"),
         ("New", "was not there before"), ("Fee", "25.0 % less"), ("Old", "left out"), ("Same", ""),
     ]
-    assert summary(rows) == "Changed: Amount, IBAN, Note, Payee, New, Fee and Old."
+    assert Markup(str(summary(rows))).striptags() == "Changed: Amount, IBAN, Note, Payee, New, Fee and Old."
+    assert "<code>Old</code>" in summary(rows)
     assert summary(compared(doc(now), doc(now))).startswith("Nothing changed")
 
 

@@ -21,7 +21,7 @@ from webapp.cli import main
 from webapp.config import Settings
 from webapp.db import Base, Database
 from webapp.db.due import Due
-from webapp.insights import trials
+from webapp.insights import shown, trials
 from webapp.insights.tables import Trial
 from webapp.policy import active
 from webapp.policy.tables import ONLY, ActivePolicy
@@ -72,7 +72,10 @@ def test_files_that_changed_meanwhile_are_not_tried_under_the_old_digest(plain: 
     rules(plain.settings.instance / "policies", more="nonsense")
     work(plain)
     assert ended(plain, two).state == "failed"
-    assert "more.cedar" in ended(plain, two).problem
+    failed = ended(plain, two)
+    assert "more.cedar" in failed.problem
+    made = shown.problem(failed.problem, failed.result or {})
+    assert (made, made.msgid, made.values["file"]) == (failed.problem, "%(file)s: %(why)s", "more.cedar"), "for any language"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -214,3 +214,4 @@ def test_the_page_for_no_network_is_kept_in_the_language_that_was_read_last(app:
         page.context.add_cookies([{"name": name, "value": "de", "url": PUBLIC_URL, "secure": house.settings.secure}])
         page.goto("/you")
         page.wait_for_function(kept % "de", timeout=PATIENCE)
+        assert page.context.service_workers[0].evaluate("() => unread()") == "Etwas wartet auf Sie.", "for want of a message"
