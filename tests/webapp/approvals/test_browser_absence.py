@@ -102,6 +102,7 @@ def test_people_stand_in_for_each_other(
     page.get_by_role("link", name="Read what happens then…").click()
     looked_at(page, "alone")
     _sleeps_as_the_button_of_every_decision(page, house, two)
+    _another_call_than_the_page_showed_is_not_passed(page, house, two)
     page.wait_for_url(f"**/actions/{two}")
     assert action(house, two).state == "approved"
     page.goto("/incidents")
@@ -137,4 +138,20 @@ def _sleeps_as_the_button_of_every_decision(page: Page, house: House, held_id: s
     button.press("Enter")
     expect(why).to_contain_text("Enter does not approve")
     assert action(house, held_id).state == "held"
+
+
+def _another_call_than_the_page_showed_is_not_passed(page: Page, house: House, held_id: str) -> None:
+    """It is read again before it is, and what was typed is there."""
+    button, reason = page.get_by_role("button", name="Break the glass with your passkey"), page.get_by_label("Why can this")
+    reason.fill("The other approver is in hospital.")
+    page.locator("form[action$=alone] [name=shown]").evaluate("field => { field.value = '0'.repeat(64); }")
+    with page.expect_response(f"**/actions/{held_id}/alone") as answered:
+        button.press("Space")
+    assert answered.value.status == 409
+    expect(page.get_by_role("alert").first).to_be_visible()
+    expect(reason).to_have_value("The other approver is in hospital.")
+    assert action(house, held_id).state == "held"
+    looked_at(page, "alone-changed")
+    look_through(page)
+    expect(button).to_be_enabled()
     button.press("Space")

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect
+from sqlalchemy import update
 
 from tests.app_parts import Browser, People
 from tests.browser_parts import chromium, looked_at, open_page, served
@@ -19,6 +21,8 @@ from tests.webapp.insights.parts import action, kept
 from tests.webapp.insights.test_trials import work
 from tests.webapp.policy.parts import call, counted, payment
 from webapp.audit import sequence
+from webapp.insights import trials
+from webapp.insights.tables import Trial
 from webapp.people import cookies
 from webapp.policy import active
 from webapp.web.house import House
@@ -111,3 +115,19 @@ def test_from_the_figures_to_a_trial_of_other_rules(page: Page, house: House, ro
     page.get_by_role("link", name="Try other rules").click()
     expect(page.get_by_role("row").filter(has_text="mine.cedar")).to_contain_text("Done")
     looked_at(page, "trials")
+    _under_way_and_failed(page, house)
+
+
+def _under_way_and_failed(page: Page, house: House) -> None:
+    """What a worker writes meanwhile, and where the rules were changed under it."""
+    page.route("**/now", lambda route: route.abort())
+    states: dict[str, dict[str, Any]] = {
+        "running": {"state": "running", "done": 5, "total": 12, "ended_at": None},
+        "failed": {"state": "failed", "problem": trials.CHANGED},
+    }
+    page.get_by_role("row").filter(has_text="mine.cedar").get_by_role("link").click()
+    for name, values in states.items():
+        house.database.write(lambda s, values=values: s.execute(update(Trial).values(**values)))
+        page.reload()
+        expect(page.locator("#trial")).to_contain_text({"running": "5 of 12 calls.", "failed": "Begin it again."}[name])
+        looked_at(page, name)

@@ -60,13 +60,18 @@ def test_the_sign_in_page_changes_its_language_by_keyboard_and_keeps_it(browser:
     assert mark["x"] > 160, "what stands first stands at the right"
 
 
-PAGES = ("/connections", "/you/agents", "/servers", "/clients", "/log?kind=nothing")
+PAGES = (
+    "/connections", "/you/agents", "/servers", "/clients", "/log?kind=nothing", "/actions", "/history", "/operate", "/secrets",
+    "/insights", "/insights/replay", "/incidents", "/incidents/new", "/incidents/new?kind=person", "/incidents/ledger",
+    "/you/incident?kind=person", "/you", "/you/security", "/you/recovery", "/you/notices", "/you/away", "/groups",
+    "/groups/finance", "/groups/finance/notices", "/readmissions", "/approvals/quality", "/approvals/reports",
+)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("tag", ["de", "fr"])
 def test_longer_words_have_room_on_a_phone(app: Flask, signed_in: People, tag: str) -> None:
-    """The pages of the rooms that are wrapped, in the languages that there are. Long: ten seconds and more for each."""
+    """A page of each kind, in the languages that there are. Long: half a minute for each."""
     app.extensions["languages"] = Languages([Language("en", ENGLISH), Language(tag)])
     ada = signed_in("ada", groups=["user", "admin", "audit"])
     ada.send("/you/language", language=tag)
