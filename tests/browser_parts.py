@@ -19,6 +19,7 @@ from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from tests import camera
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
 
@@ -30,7 +31,7 @@ PATIENCE = 60_000
 NARROW, HALF, WIDE = 320, 640, 1280
 """Widths that a page has to do with; HALF is what WIDE is at 200 %."""
 SHOTS = os.environ.get("SHOTS", "")
-"""A folder that takes pictures, for whoever looks at them."""
+"""A folder for pictures of each state that is looked at (`tests.camera`); `python -m tests.real.pictures` names docs' one."""
 AXE = Path(__file__).resolve().parent / "node_modules" / "axe-core" / "axe.min.js"
 AUTHENTICATOR = {
     "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True, "isUserVerified": True,
@@ -45,8 +46,9 @@ class Quiet(WSGIRequestHandler):
         return
 
     def make_environ(self) -> WSGIEnvironment:
-        """A file is read at once: where a browser resets the connection, the server would leave it open."""
-        return {**super().make_environ(), "wsgi.file_wrapper": read_whole}
+        """A file is read at once: where a browser resets the connection, the server would leave it open. As from gunicorn, a
+        stream can see that its browser has left: else the pages that a test went through keep the person's seats."""
+        return {**super().make_environ(), "wsgi.file_wrapper": read_whole, "gunicorn.socket": self.connection}
 
 
 def read_whole(file: IO[bytes], _size: int = 0) -> list[bytes]:
@@ -158,8 +160,8 @@ def looked_at(page: Page, name: str) -> None:
             assert not found, (name, scheme, width, found)
         beyond = page.evaluate(BEYOND)
         assert not beyond, (name, width, beyond)
-        if SHOTS and width != HALF:
-            page.screenshot(path=Path(SHOTS) / f"{name}-{scheme}.png", full_page=True)
+    if SHOTS:
+        camera.shoot(page, Path(SHOTS), camera.name_here(name))
     page.set_viewport_size(size)
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
 

@@ -24,7 +24,6 @@ from tests.app_parts import People
 from tests.browser_parts import chromium, look_through, open_page, served
 from tests.clock import Clock
 from tests.keeper_parts import PUBLIC_URL
-from tests.up_parts import ROOT
 from tests.webapp.approvals.parts import ORDER, Server, decide, draft, need, reject, verdict
 from tests.webapp.approvals.test_standing_in import OwnDoor, lend, own
 from vault.evidence import Envelope, Need
@@ -39,7 +38,6 @@ from webapp.db.due import Due
 from webapp.people import cookies
 from webapp.web.house import House
 
-FOLDER = ROOT / "docs" / "pictures" / "deciding"
 SIZE = ViewportSize(width=1100, height=700)
 MOST = 3_000_000
 """Bytes of all of them."""
@@ -58,6 +56,7 @@ class Scene:
     known: dict[str, Client] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     held: int = 0
+    folder: Path = Path()
 
     def who(self, name: str, *groups: str) -> Client:
         if name not in self.known:
@@ -103,12 +102,11 @@ class Scene:
         if show is not None:
             show(page)
         page.wait_for_load_state()
-        shot(page, name)
+        self.shot(page, name)
 
-
-def shot(page: Page, name: str) -> None:
-    first = FloatRect(x=0, y=0, width=SIZE["width"], height=SIZE["height"])
-    page.screenshot(path=FOLDER / f"{name}.png", clip=first, animations="disabled")
+    def shot(self, page: Page, name: str) -> None:
+        first = FloatRect(x=0, y=0, width=SIZE["width"], height=SIZE["height"])
+        page.screenshot(path=self.folder / f"{name}.png", clip=first, animations="disabled")
 
 
 @contextmanager
@@ -133,12 +131,13 @@ def scene() -> Iterator[Scene]:
         database.close()
 
 
-def all_of_them() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+def all_of_them(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     with scene() as one:
+        one.folder = folder
         for work in (waiting, changing, standing_in, ending):
             work(one)
-    size = sum(picture.stat().st_size for picture in FOLDER.glob("*.png"))
+    size = sum(picture.stat().st_size for picture in folder.glob("*.png"))
     assert size < MOST, f"{size} bytes of pictures"
 
 
@@ -171,7 +170,7 @@ def changing(one: Scene) -> None:
     look_through(page)
     page.get_by_role("button", name="Approve").first.click()
     page.get_by_role("alert").first.wait_for()
-    shot(page, "changed")
+    one.shot(page, "changed")
 
 
 def standing_in(one: Scene) -> None:
@@ -183,7 +182,7 @@ def standing_in(one: Scene) -> None:
     own(one.house).settings = replace(own(one.house).settings, break_glass=frozenset({ruth.person}))
     glass, page = one.ask([need(quorum=2)]), one.page("ruth")
     page.goto(f"/actions/{glass}/alone")
-    shot(page, "break-glass")
+    one.shot(page, "break-glass")
 
 
 def ending(one: Scene) -> None:

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 from werkzeug.exceptions import HTTPException
 
 from tests.browser_parts import HALF, NARROW, WIDE, chromium, faults, go, open_page, out_of_order, stops
-from tests.real.pictures import ALL
+from tests.camera import names
+from tests.real.pictures import DOCS, PAGES
 from tests.real.steps import PATIENCE, SMALL
 from tests.real.walk import Walk
 from tests.up_parts import ROOT, Up, start
@@ -165,8 +166,7 @@ def test_everyone_can_use_every_page(tmp_path: Path, browser: Browser) -> None:
     assert inspector.wrong == [], "\n".join(inspector.wrong)
     every, seen = routes(tmp_path / "routes", inspector.paths)
     assert every - seen - set(ELSEWHERE) - NO_PAGES == set(), "a page that nobody looks at: add a stop to the walk"
-    assert inspector.names == {path.stem for path in ALL.glob("*.webp")} - {path.stem for path in ALL.glob("*-phone.webp")}, \
-        "docs/pages.md shows other ones: python -m tests.real.pictures"
+    assert inspector.names == names(DOCS / PAGES), "docs/pages.md shows other ones: python -m tests.real.pictures"
     assert {rule for rule, test in ELSEWHERE.items() if rule in seen or "looked_at(" not in (ROOT / test).read_text()} == set()
 
 

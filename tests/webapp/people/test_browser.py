@@ -15,7 +15,7 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from tests.app_parts import People
-from tests.browser_parts import chromium, faults, open_page, served
+from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL, KeeperParts
 from tests.oidc_provider import Provider, serve
 from webapp.people.sign_in import CALLBACK
@@ -49,18 +49,6 @@ def browser(app: Flask, known: Provider) -> Iterator[Browser]:
         yield opened
 
 
-def looked_at(page: Page) -> None:
-    """Nothing that axe-core or the width of a small phone finds wrong, in both themes."""
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert faults(page) == [], page.url
-    size = page.viewport_size
-    page.set_viewport_size({"width": 320, "height": 700})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320, page.url
-    assert size
-    page.set_viewport_size(size)
-
-
 def sign_in(page: Page, wanted: str = "/you") -> None:
     page.goto(f"/sign-in?next={wanted}")
     page.get_by_role("button", name=re.compile("Continue with")).click()
@@ -70,26 +58,26 @@ def sign_in(page: Page, wanted: str = "/you") -> None:
 def test_a_person_enrols_a_passkey_and_an_app_and_comes_back_with_either(browser: Browser) -> None:
     page = open_page(browser, timezone_id="Europe/Helsinki")
     page.goto("/sign-in")
-    looked_at(page)
+    looked_at(page, "sign-in")
     sign_in(page)
     expect(page.get_by_role("heading", name="Welcome, Alice Osei")).to_be_visible()
-    looked_at(page)
+    looked_at(page, "first")
 
     page.get_by_role("link", name="Set up a passkey").click()
     page.wait_for_url(re.compile("/you/factors/passkey"))
-    looked_at(page)
+    looked_at(page, "passkey")
     page.get_by_role("button", name="Create the passkey").click()
     page.wait_for_url("**/you")
     expect(page.get_by_text("finance", exact=True)).to_be_visible()
 
     page.get_by_role("link", name="Add an authenticator app").click()
-    looked_at(page)
+    looked_at(page, "totp")
     key = (page.locator("#key").text_content() or "").replace(" ", "")
     code = pyotp.TOTP(key).now()
     page.get_by_label("six digits").fill(code)
     page.get_by_role("button", name="Add this app").click()
     page.wait_for_url("**/you")
-    looked_at(page)
+    looked_at(page, "you-two")
 
     page.get_by_role("button", name="Use Europe/Helsinki").click()
     page.get_by_text("Times are now shown in Europe/Helsinki").wait_for()
@@ -97,7 +85,7 @@ def test_a_person_enrols_a_passkey_and_an_app_and_comes_back_with_either(browser
     page.wait_for_url("**/sign-in?out=1")
 
     sign_in(page)
-    looked_at(page)
+    looked_at(page, "second-again")
     page.get_by_role("button", name="Use your passkey").click()
     page.wait_for_url("**/you")
 
@@ -132,7 +120,7 @@ def test_a_passkey_that_is_not_there_is_said_in_words_and_nothing_is_sent(browse
     page.get_by_text("Nothing was sent.").wait_for()
     button = page.get_by_role("button", name=re.compile("passkey")).first
     assert button.is_enabled()
-    looked_at(page)
+    looked_at(page, "passkey-absent")
 
 
 def test_the_browser_sends_nothing_inline_and_breaks_no_rule_of_ours(browser: Browser) -> None:
@@ -141,7 +129,7 @@ def test_the_browser_sends_nothing_inline_and_breaks_no_rule_of_ours(browser: Br
     sign_in(page)
     page.goto("/sign-in/callback?state=x&code=y")
     expect(page.get_by_role("heading", name="That did not work")).to_be_visible()
-    looked_at(page)
+    looked_at(page, "callback-refused")
     assert [text for text in said if "Content Security Policy" in text] == []
 
 
