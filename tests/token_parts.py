@@ -14,6 +14,7 @@ from joserfc.jwk import OKPKey
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
+from tests import described
 from tests.keeper_parts import PUBLIC_URL
 from tests.scripted_provider import Scripted
 from vault.secret import Secret
@@ -47,10 +48,13 @@ class Desk:
         return {"client_assertion": made, "client_assertion_type": rfc7523.TYPE}
 
     def post(self, path: str, **fields: Any) -> TestResponse:
+        """Each answer is as `/openapi.json` describes it, and holds nothing besides."""
         form = {**self.proof(), **fields}
-        return self.app.test_client().post(
+        answer = self.app.test_client().post(
             path, data={name: value for name, value in form.items() if value is not None}, base_url=PUBLIC_URL
         )
+        described.check(path, answer)
+        return answer
 
     def exchange(self, subject: str, **fields: Any) -> TestResponse:
         return self.post("/oauth/token", **{

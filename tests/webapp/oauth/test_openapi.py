@@ -17,6 +17,7 @@ from tests import token_parts
 from tests.keeper_parts import PUBLIC_URL
 from webapp.oauth import metadata
 from webapp.policy import active
+from webapp.web.guards import guard_of
 from webapp.web.house import House
 
 EXAMPLES = 12
@@ -47,6 +48,18 @@ def test_it_names_this_server_and_every_address_answers(described: dict[str, Any
     for path, operations in described["paths"].items():
         for method in set(operations) & set(METHODS):
             assert (path, method) in routes
+
+
+BY_A_STANDARD = {
+    "/.well-known/oauth-protected-resource/mcp/<name>": "RFC 9728", "/.well-known/oauth-authorization-server": "RFC 8414",
+    "/oauth/register": "RFC 7591", "/mcp/<server>": "MCP", "/openapi.json": "OpenAPI 3.1",
+    "/sign-in/backchannel-logout": "OpenID Connect Back-Channel Logout 1.0",
+}
+
+
+def test_whatever_programs_may_call_is_described_here_or_by_a_standard(described: dict[str, Any], app: Flask) -> None:
+    programs = {rule.rule for rule in app.url_map.iter_rules() if guard_of(app.view_functions[rule.endpoint]) == "machine"}
+    assert programs - set(described["paths"]) == set(BY_A_STANDARD)
 
 
 def test_it_and_the_metadata_name_the_same_grants(described: dict[str, Any], app: Flask) -> None:
