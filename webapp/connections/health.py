@@ -110,7 +110,7 @@ def _one_token(state: ConnectionState, title: str, now: datetime) -> Health:
     """There is one access token for all uses, until it ends."""
     if state.expires_at is None:
         return Health("good", WORDS["healthy"], said(
-            "%(title)s sets no end to this access: it goes on until you take it back.", title=title
+            "%(title)s named no end of this access: it may go on until you take it back.", title=title
         ))
     if state.expires_at <= now:
         return Health("warn", WORDS["reconnect"], said(

@@ -191,7 +191,7 @@ def test_health_is_told_in_words(clock: Clock) -> None:
     assert told(clock, "needs_consent", events=(("refused", 5),)).startswith("Reconnect: GitHub refused the last renewal 5.")
     assert "was lost twice" in told(clock, "needs_consent", events=(("lost", 1),))
     assert told(clock, events=(("away", 1), ("renewed", 9))).startswith("Not answering: GitHub did not renew the access 1.")
-    assert told(clock, renewable=False).startswith("Healthy: GitHub sets no end")
+    assert told(clock, renewable=False).startswith("Healthy: GitHub named no end")
     soon = clock.now + timedelta(days=1)
     assert told(clock, renewable=False, expires_at=soon).startswith("Ends soon")
     assert told(clock, "paused").startswith("Paused by you")

@@ -115,6 +115,9 @@ def test_an_entry_is_shown_with_what_to_register_and_where_it_is_documented(run:
     shown = run("show", "notion").output
     for words in ("/connections/callback/notion", "pages that you choose", "https://developers.notion.com/"):
         assert words in shown
+    assert "PKCE S256: sent\n" in shown
+    assert "PKCE S256: sent where the client has no secret" in run("show", "slack").output
+    assert "https://docs.slack.dev/authentication/using-pkce" in run("show", "slack").output
     assert "--set shop=…" in run("show", "shopify").output
     assert "platform.openai.com/api-keys" in run("show", "openai").output
     assert run("show", "nobody").exit_code == 1
