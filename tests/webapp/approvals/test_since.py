@@ -16,10 +16,11 @@ from tests.authenticator import Passkey
 from tests.conftest import Clock
 from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
-from tests.webapp.approvals.parts import APPROVE, CONFIRM, TWO, Server, action, decide, draft, held, options, reject
+from tests.webapp.approvals.parts import APPROVE, CONFIRM, ORDER, TWO, Server, action, decide, draft, held, options, reject
 from vault.evidence import Need
 from webapp.approvals import since
 from webapp.approvals.tables import Decision
+from webapp.audit.tables import Entry
 from webapp.web.house import House
 
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -87,6 +88,30 @@ def test_a_form_that_names_the_document_alone_decides_nothing(house: House, some
         assert session.scalars(select(Decision.person).where(Decision.action == held_id)).all() == []
     assert bob.send(f"/actions/{held_id}/decide", **page).status_code == 303
     assert action(house, held_id).state == "approved"
+
+
+@one_database
+def test_saying_no_is_bound_to_the_document_and_says_no_more_than_that(house: House, someone: Enrol, server: Server) -> None:
+    """Attack: a form of one action sent for another. A race: it was approved since the page was shown; the no still holds."""
+    ada, _ = someone("ada")
+    bob, bob_key = someone("bob", ["finance"])
+    cleo, _ = someone("cleo", ["finance"])
+    mine, other = (held(house, draft(house, ada.person, order={**ORDER, "reference": name})) for name in "ab")
+    seen, theirs = (hidden(cleo.get(f"/actions/{one}"), "shown") for one in (mine, other))
+    for form in ("reject", "report", "stop"):
+        assert cleo.send(f"/actions/{mine}/{form}", shown=theirs, reason="Not this.").status_code == 409, form
+        assert action(house, mine).state == "held"
+    assert "agent.reported" not in kinds(house)
+    assert decide(bob, bob_key, mine).status_code == 303
+    forged = since.digest_of(seen) + "." + "A" * 40
+    assert cleo.send(f"/actions/{mine}/reject", shown=forged, reason="Not this.").status_code == 303
+    assert [action(house, one).state for one in (mine, other)] == ["rejected", "held"]
+    assert server.calls == []
+
+
+def kinds(house: House) -> list[str]:
+    with house.database.read() as session:
+        return list(session.scalars(select(Entry.kind)))
 
 
 @one_database
