@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from vault.evidence import GLASS_REASON
 from webapp.approvals import absence, claims, extending, glass, kept_words, shortage
 from webapp.approvals.absence import Absence
 from webapp.approvals.forms import answer_of
+from webapp.approvals.page import Change
 from webapp.approvals.seeing import may_pass_alone
 from webapp.approvals.showing import Shown
-from webapp.approvals.views import attempt, handed, rendered, see
+from webapp.approvals.views import attempt, handed, rendered, see, since_shown, told_again
 from webapp.errors import BadInput, Conflict, Missing, said
 from webapp.web.guards import person
 from webapp.web.house import house
@@ -70,12 +72,23 @@ def alone(action_id: str) -> ResponseReturnValue:
     return _alone(action_id, "", 200)
 
 
-def _alone(action_id: str, problem: str, status: int) -> ResponseReturnValue:
+def _alone(action_id: str, problem: str, status: int, changes: Sequence[Change] = ()) -> ResponseReturnValue:
     shown, who = see(action_id), viewer()
     if not may_pass_alone(house(), shown.opened, who):
         raise Missing("There is nothing here for you to pass alone.")
     asked = glass.challenge(house(), action_id, who, shown=shown.seen.written(), recheck=handed().recheck)
-    return rendered(replace(shown, challenge=asked), "approvals/alone.html", problem), status
+    return rendered(replace(shown, challenge=asked), "approvals/alone.html", problem, changes), status
+
+
+def _changed(action_id: str, error: Conflict) -> ResponseReturnValue:
+    """As the action's own page does: why not, what changed meanwhile, and what was typed. Where it waits no more, that page."""
+    try:
+        shown = see(action_id)
+    except Missing:  # of the groups that were asked they are none, and what is over is not theirs to see
+        raise error from None
+    if not may_pass_alone(house(), shown.opened, viewer()):
+        return told_again(action_id, error.hint), 409
+    return _alone(action_id, error.hint, 409, since_shown(shown))
 
 
 @blueprint.post("/actions/<action_id>/alone")
@@ -90,9 +103,7 @@ def pass_alone(action_id: str) -> ResponseReturnValue:
     except (FactorRefused, Stale, BadInput) as error:
         return _alone(action_id, error.hint, 400)
     except Conflict as error:
-        if not may_pass_alone(house(), see(action_id).opened, viewer()):
-            raise
-        return _alone(action_id, error.hint, 409)
+        return _changed(action_id, error)
     flash(said(
         "Passed, by you alone. Everyone who would have decided is told, and an incident is open until another admin closes it."
     ), "warn")

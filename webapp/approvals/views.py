@@ -168,9 +168,13 @@ def attempt(action_id: str, work: Callable[[], Any]) -> ResponseReturnValue:
 def told_again(action_id: str, problem: str) -> str:
     """The page as it is now: why it was not done, what changed since it was shown, and what was typed."""
     shown = see(action_id)
+    return rendered(shown, "approvals/action.html", problem, since_shown(shown))
+
+
+def since_shown(shown: showing.Shown) -> Sequence[page.Change]:
+    """What changed since the page was shown whose form was sent."""
     now = house().clock()
-    changed = since.changes(request.form.get("shown", ""), shown.opened, shown.opened.speaker(viewer(), now), now)
-    return rendered(shown, "approvals/action.html", problem, changed)
+    return since.changes(request.form.get("shown", ""), shown.opened, shown.opened.speaker(viewer(), now), now)
 
 
 def see(action_id: str) -> showing.Shown:

@@ -45,7 +45,7 @@ def signed(chrome: Browser, house: House, who: Client) -> Page:
 
 
 def test_people_stand_in_for_each_other(
-    chrome: Browser, house: House, someone: Enrol, signed_in: People
+    chrome: Browser, house: House, someone: Enrol, signed_in: People, server: Server
 ) -> None:
     house.settings.evaluation = True
     crew = f"crew-{signed_in.run}"
@@ -98,8 +98,11 @@ def test_people_stand_in_for_each_other(
     page.goto(f"/actions/{two}")
     page.get_by_text("Nobody else can decide in time?").press("Enter")
     looked_at(page, "glass")
-    house.settings.approvals.dwell_ms = 600_000
     page.get_by_role("link", name="Read what happens then…").click()
+    page.wait_for_url(f"**/actions/{two}/alone")
+    _what_changed_while_it_was_about_to_be_passed(page, house, server, held_id)
+    house.settings.approvals.dwell_ms = 600_000
+    page.goto(f"/actions/{two}/alone")
     looked_at(page, "alone")
     _sleeps_as_the_button_of_every_decision(page, house, two)
     _another_call_than_the_page_showed_is_not_passed(page, house, two)
@@ -117,6 +120,21 @@ def test_people_stand_in_for_each_other(
     page.get_by_role("button", name="I have seen this").press("Enter")
     page.wait_for_url(PUBLIC_URL + "/")
     expect(page.locator("main")).not_to_contain_text("Somebody broke the glass")
+
+
+def _what_changed_while_it_was_about_to_be_passed(page: Page, house: House, server: Server, held_id: str) -> None:
+    """Nothing is passed: the action's page says why not, and keeps the reason that was written."""
+    house.settings.approvals.dwell_ms = 0
+    page.goto(f"/actions/{held_id}/alone")
+    page.get_by_label("Why can this not wait for them?").fill("The other approver is in hospital.")
+    look_through(page)
+    server.drift = "the server describes send_payment otherwise now"
+    with page.expect_response(f"**/actions/{held_id}/alone") as answered:
+        page.get_by_role("button", name="Break the glass with your passkey").click()
+    server.drift = None
+    assert (answered.value.status, action(house, held_id).state) == (409, "void")
+    expect(page.get_by_role("region", name="What changed since you looked")).to_contain_text("describes send_payment otherwise")
+    expect(page.locator("#typed")).to_contain_text("The other approver is in hospital.")
 
 
 def _sleeps_as_the_button_of_every_decision(page: Page, house: House, held_id: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from playwright.sync_api import expect
 
 from tests.browser_parts import chromium, looked_at, open_page, served
 from tests.keeper_parts import PUBLIC_URL
@@ -79,7 +80,8 @@ def test_an_edit_from_its_link_to_the_new_action_by_keyboard_and_what_drift_show
         mine = ada.get_cookie(name)
         assert mine is not None
         page.context.add_cookies([{"name": name, "value": mine.value, "url": PUBLIC_URL}])
-        third = held(house, draft(house, ada.person, order={"amount": "15.00", "currency": "EUR", "iban": "DE0215"}))
+        third = held(house, draft(house, ada.person, order={"amount": "60000.00", "currency": "EUR", "iban": "DE0215"}))
         page.goto(f"/actions/{third}")
-        assert page.get_by_text("This would bring it to").first.is_visible()
+        limits = page.get_by_label("Limits").get_by_role("listitem")
+        expect(limits.filter(has_text="in the last 24 hours").first).to_contain_text("€60,412.00: policy refuses that.")
         looked_at(page, "caps")

@@ -31,7 +31,7 @@ def test_a_requester_does_not_approve_under_another_name_whatever_a_row_says(hou
     page = bob[0].get(f"/actions/{held_id}")
     linking.link(house, ada.person, bob[0].person)
     shown = bob[0].get(f"/actions/{held_id}").text
-    assert "You cannot approve this" in shown
+    assert "You cannot approve this: under another sign-in of yours" in shown
     assert "data-options" not in shown
     assert "Nothing waits for you" in bob[0].get("/actions").text or held_id not in bob[0].get("/actions").text
     house.database.write(lambda s: s.execute(update(Person).values(same_as=[])))
@@ -46,7 +46,8 @@ def test_two_sign_ins_do_not_fill_a_quorum_of_two(house: House, someone: Enrol) 
     held_id = held(house, draft(house, ada[0].person), TWO)
     decide(*bob, held_id)
     linking.link(house, bob[0].person, bea[0].person)
-    assert "You have given your word" in bea[0].get(f"/actions/{held_id}").text
+    assert "You have given your word under another sign-in of yours" in bea[0].get(f"/actions/{held_id}").text
+    assert "You have given your word. It waits for others." in bob[0].get(f"/actions/{held_id}").text
     assert open_(house, held_id).part(bea[0].person, ["finance"], [bob[0].person]) == "given"
     assert action(house, held_id).state == "held"
     assert decide(*cleo, held_id).status_code == 303

@@ -225,6 +225,8 @@ def test_one_of_the_few_passes_it_alone_and_everyone_is_told(
     short = root.send(f"/actions/{held_id}/alone", **sent, reason="because")
     assert short.status_code == 400
     assert "at least 20 characters" in short.text
+    changed = root.send(f"/actions/{held_id}/alone", **{**sent, "shown": "00" * 32}, reason=WHY)
+    assert (changed.status_code, WHY in changed.text, "Break the glass with your passkey" in changed.text) == (409, True, True)
     assert root.send(f"/actions/{held_id}/alone", **sent, reason=WHY).status_code == 303
     assert action(house, held_id).state == "approved"
     assert "Somebody broke the glass" in fin.get("/").text

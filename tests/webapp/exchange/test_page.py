@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from flask import Flask
+from playwright.sync_api import expect
 
 from tests.app_parts import People
 from tests.browser_parts import chromium, looked_at, open_page, served
@@ -73,3 +74,8 @@ def test_the_pages_pass_axe_and_fit_a_small_phone(reporting: Scene, app: Flask) 
             page.set_viewport_size({"width": 1200, "height": 900})
             page.goto(f"{PUBLIC_URL}{path}")
             looked_at(page, shot)
+        reporting.house.database.write(lambda s: permit(s, reporting.desk.id, "harbour", (*SCOPES, "admin"), ("create_note",)))
+        page.goto(pages["action"])
+        drifted = page.get_by_role("table", name="Nothing ran.").get_by_role("row")
+        expect(drifted.filter(has_text="Registration")).to_be_visible()
+        looked_at(page, "action-void")
