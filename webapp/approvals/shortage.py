@@ -45,6 +45,8 @@ class Candidate:
     bar: Bar
     factors: frozenset[str]
     away: bool = False
+    selves: frozenset[str] = frozenset()
+    """All their sign-ins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def candidates(
     found = []
     for person in members.values():
         kinds = factor_rows.kinds(person, now, approving=True, evaluation=evaluation)
-        found.append(Candidate(person.id, person.name, _bar(person, kinds, need, parties), kinds, _away(person, now)))
+        bar, selves = _bar(person, kinds, need, parties), frozenset({person.id, *person.same_as})
+        found.append(Candidate(person.id, person.name, bar, kinds, _away(person, now), selves))
     return found
 
 

@@ -35,7 +35,7 @@ def names(session: Session, opened: Opened, now: datetime, policy: Policy, *, ev
         by_now = [other for other, since in steps.get(need["group"], ()) if now >= since]
         able = [
             one for one in shortage.candidates(session, need, document.parties, now, evaluation=evaluation, also=by_now)
-            if not one.bar and one.person not in given
+            if not one.bar and not one.selves & given
         ]
         practised = _practised(session, opened.action) if practised is None else practised
         first = rota.on_call(session, need["group"], policy, now)

@@ -92,5 +92,6 @@ def test_what_each_group_hours_and_links_mean_for_whoever_has_the_page_open(
     assert decide(bob, bob_key, twice).status_code == 303
     go(page, f"/actions/{twice}")
     expect(now).to_contain_text("You have given your word under another sign-in of yours. One person counts once")
+    expect(now).not_to_contain_text("Bea can give it")
     expect(page.get_by_role("button", name=re.compile("^Approve"))).to_have_count(0)
     looked_at(page, "linked")

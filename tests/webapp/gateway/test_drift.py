@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import delete, select, update
 
 from tests.app_parts import PUBLIC_URL
+from tests.browser_parts import chromium, look_through, open_page, served
+from tests.browser_parts import looked_at as looked_at_page
 from tests.conftest import Clock
 from tests.keeper_parts import KeeperParts
 from tests.webapp.approvals.parts import decide
@@ -27,6 +31,7 @@ from webapp.db import Database
 from webapp.db.due import Due
 from webapp.errors import BadInput
 from webapp.oauth import grants
+from webapp.people import cookies
 from webapp.people.tables import Person
 from webapp.policy import active, schema_check
 from webapp.registry import drift as registry
@@ -213,6 +218,35 @@ def test_what_does_not_matter_to_it_voids_nothing(bank: World, peer: Peer) -> No
         harmless(bank)
         found = looked_at(bank, action)
         assert found.state == "held", (found.reason, found.drift)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_tool_described_otherwise_while_its_page_is_open_is_refused_with_the_difference(bank: World, peer: Peer) -> None:
+    """In Chromium: 409, what is not as it was, and both descriptions, labelled as the server's own."""
+    bob = bank.browser("bob", groups=["finance"])
+    action = held(bank, bank.agent("ada"), "x")
+    bank.house.settings.approvals.dwell_ms = 0
+    name = cookies.name(bank.house.settings, cookies.SESSION)
+    cookie = bob.get_cookie(name)
+    assert cookie is not None
+    with served(bank.app) as port, chromium(port) as opened:
+        page = open_page(opened)
+        page.route("**/actions/count", lambda route: route.abort())  # live, it would load itself again
+        page.context.add_cookies([{"name": name, "value": cookie.value, "url": PUBLIC_URL}])
+        page.goto("/you/factors/passkey")
+        page.get_by_role("button", name="Create the passkey").click()
+        page.wait_for_url("**/you")
+        page.goto(f"/actions/{action.id}")
+        look_through(page)
+        relisted(bank, description="Now harmless")
+        with page.expect_response(f"**/actions/{action.id}/decide") as answered:
+            page.get_by_role("button", name=re.compile("^Approve")).click()
+        assert answered.value.status == 409
+        since = page.get_by_role("region", name="What changed since you looked")
+        expect(since).to_contain_text("Void: The server changed this tool after it was approved.")
+        row = page.locator("#drift").get_by_role("row").filter(has_text="description")
+        expect(row).to_contain_text(re.compile("the server’s own words.*Now harmless", re.DOTALL))
+        looked_at_page(page, "tool-drift")
 
 
 def test_the_next_identical_call_holds_a_new_one_whose_document_and_page_say_what_changed(bank: World, peer: Peer) -> None:
