@@ -44,12 +44,14 @@ class Needs:
         async def status(repository: str, token: Token, ctx: Context) -> str: ...
 
     The tool gets a `token` for each call, which no agent sees or sends, and which is given back when the call is over.
-    `reported`: say which tool is called with what; needed where an admin registered this server for certain tools."""
+    `reported`: say which tool is called with what; needed where an admin registered this server for certain tools. Where it is
+    registered for certain resources, `@needs("github", scopes=["repo:status"], resource="repository")` says which argument of the
+    call is the resource's id."""
 
     def __init__(self, broker: Broker, *, reported: bool = False) -> None:
         self.broker, self.reported = broker, reported
 
-    def __call__(self, provider: str, *, scopes: Sequence[str]) -> Callable[[Tool], Tool]:
+    def __call__(self, provider: str, *, scopes: Sequence[str], resource: str = "") -> Callable[[Tool], Tool]:
         def decorate(tool: Tool) -> Tool:
             signature = inspect.signature(tool)
             shown = [one for name, one in signature.parameters.items() if name != "token"]
@@ -58,7 +60,9 @@ class Needs:
             async def call(*args: Any, **given: Any) -> Any:
                 said = {name: value for name, value in given.items() if not isinstance(value, Context)}
                 context = next((value for value in given.values() if isinstance(value, Context)), None)
-                what = {"tool": tool.__name__, "arguments": said} if self.reported else None
+                what = {"tool": tool.__name__, "arguments": said} if self.reported or resource else None
+                if what is not None and resource:
+                    what["resources"] = [str(said[resource])]
                 token = await self._token(provider, scopes, what, context)
                 try:
                     return await tool(*args, **given, token=token)
