@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from flask import Flask
 
@@ -14,16 +16,40 @@ BAD = [
 ]
 
 
-def policy(origin: str) -> str:
+def answered(path: str = "/", *, secure: bool = True, origin: str = "") -> Mapping[str, str]:
+    """The headers of an answer."""
     app = Flask(__name__)
-    headers.register(app, secure=True)
+    headers.register(app, secure=secure)
 
     @app.get("/")
     def page() -> str:
-        headers.allow_form_action(origin)
+        if origin:
+            headers.allow_form_action(origin)
         return ""
 
-    return app.test_client().get("/").headers["Content-Security-Policy"]
+    return app.test_client().get(path).headers
+
+
+def policy(origin: str) -> str:
+    return answered(origin=origin)["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing"])
+def test_every_answer_keeps_to_itself(path: str) -> None:
+    """Nothing inline and nothing evaluated, from nowhere else, in nobody's frame, window or page; also an error."""
+    found = answered(path)
+    rules = dict(each.strip().split(" ", 1) for each in found["Content-Security-Policy"].split(";"))
+    assert rules["default-src"] == rules["frame-ancestors"] == rules["base-uri"] == "'none'"
+    assert {rules[name] for name in ("script-src", "style-src", "connect-src", "font-src", "form-action")} == {"'self'"}
+    assert "unsafe" not in found["Content-Security-Policy"]
+    assert found["Cross-Origin-Opener-Policy"] == found["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert (found["X-Content-Type-Options"], found["Referrer-Policy"]) == ("nosniff", "same-origin")
+    assert found["Cache-Control"] == "no-store"
+    assert int(found["Strict-Transport-Security"].partition("=")[2].partition(";")[0]) >= 31_536_000
+
+
+def test_without_tls_no_browser_is_told_to_insist_on_it() -> None:
+    assert "Strict-Transport-Security" not in answered(secure=False)
 
 
 @pytest.mark.parametrize("origin", GOOD)
