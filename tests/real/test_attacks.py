@@ -6,24 +6,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pyotp
 import pytest
 import requests
 from sqlalchemy import text
-from werkzeug.routing import Map
 
 from tests.keeper_parts import PUBLIC_URL, until
 from tests.real.running import PATIENCE
 from tests.real.scripted import Scripted
 from tests.real.standing import LEDGER, Standing
 from tests.real.visitor import hidden
-from webapp.composition import create_app
-from webapp.config import Settings
-from webapp.db import Database
-from webapp.web.house import House
 
 pytestmark = pytest.mark.real
 
@@ -134,7 +128,7 @@ def test_the_gateway_refuses_it(stand: Standing, upstream: Scripted, attack: str
     address = f"http://127.0.0.1:{stand.ports[0]}/mcp/scripted{query.format(token=agent.token)}"
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     answer = requests.post(address, json=asked, headers=sent, timeout=30)
-    assert answer.status_code in (status, 401), answer.text
+    assert answer.status_code == status, answer.text
     assert agent.token not in answer.text
     assert len(upstream.heard) == before
 
@@ -147,54 +141,6 @@ def test_a_token_for_one_server_is_refused_at_another(stand: Standing, upstream:
     )
     assert answer.status_code == 401
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
-
-
-def routes(stand: Standing) -> Map:
-    environment = stand.environment
-    settings = Settings(
-        instance=stand.keeper.instance, public_url=PUBLIC_URL, database_url=environment["COUNTERSEAL_DATABASE_URL"],
-    )
-    database = Database(settings.database)
-    try:
-        return create_app(House(settings, database, stand.keeper.door)).url_map
-    finally:
-        database.close()
-
-
-def test_a_colleague_sees_and_changes_nothing_of_anothers_on_any_route(stand: Standing, upstream: Scripted, what: str) -> None:
-    """Every route, with the ids of Ada's own things in it. What Mira gets holds none of them, and all is afterwards as before."""
-    action, mira = stand.agent("ada", "scripted").task("pay", {"what": what}), stand.visitor("mira")
-    ada = {"p": stand.visitor("ada").person}
-    with stand.engine.connect() as database:
-        connection, grant = (
-            database.scalar(text(f"SELECT id FROM {table} WHERE person = :p"), ada) for table in ("connections", "oauth_grant")
-        )
-    ids = {"action_id": action, "connection": connection, "grant": grant}
-    before = snapshot(stand)
-    for rule in routes(stand).iter_rules():
-        streams = rule.endpoint.endswith(("count", "steps", "static")) or "<path:" in rule.rule
-        if streams or rule.rule.startswith(("/oauth", "/sign-", "/mcp")) or rule.endpoint == "people.end_all":
-            continue
-        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(ids.get(found.group(1), "scripted")), rule.rule)
-        for method in sorted((rule.methods or set()) & {"GET", "POST"}):
-            answer = mira.get(path) if method == "GET" else mira.send(path)
-            assert answer.status_code < 500, (method, path, answer.text[:500])
-            shown = [one for one in (*ids.values(), what) if one and one in answer.text.replace(path, "")]
-            assert shown == [], (method, path, answer.status_code)
-    assert mira.get("/you").status_code == 200, "whoever is signed out by the way has tried nothing since"
-    assert snapshot(stand) == before
-    assert stand.state(action) == "held"
-
-
-def snapshot(stand: Standing) -> list[Any]:
-    """What is Ada's and the house's: states of actions, accounts, grants, clients, servers."""
-    queries = (
-        "SELECT id, state FROM action ORDER BY id", "SELECT id, status FROM connections ORDER BY id",
-        "SELECT id, status FROM oauth_grant ORDER BY id", "SELECT id, status FROM client ORDER BY id",
-        "SELECT id, status FROM server ORDER BY id", "SELECT id, status, pin FROM tool ORDER BY id",
-    )
-    with stand.engine.connect() as database:
-        return [database.execute(text(query)).all() for query in queries]
 
 
 @pytest.fixture
@@ -266,17 +212,26 @@ def memory_of(pid: int) -> bytes:
     return b"\n".join(found)
 
 
-def test_no_secret_is_in_the_database_a_log_or_a_page(stand: Standing, secrets_of_the_keeper: dict[str, bytes]) -> None:
-    """After all of this run: the keeper's secrets, the agents' and accounts' access tokens, and the browsers' sessions."""
+def test_no_secret_is_in_the_database_a_log_or_a_page(
+    stand: Standing, upstream: Scripted, secrets_of_the_keeper: dict[str, bytes]
+) -> None:
+    """After all of this run: the keeper's secrets, the agents' tokens, the accounts' access tokens that a server was sent, and
+    the browsers' sessions. The vault's own log is among the logs."""
     secrets = dict(secrets_of_the_keeper)
     for (owner, server), agent in stand.agents.items():
+        assert agent.memory.tokens is not None
         secrets[f"the access token of {owner}'s agent at {server}"] = agent.token.encode()
+        secrets[f"the refresh token of {owner}'s agent at {server}"] = str(agent.memory.tokens.refresh_token).encode()
+    sent = {one["authorization"].removeprefix("Bearer ") for one in upstream.heard} - {""}
+    assert len(sent) > 1, "this looks for what there is"
+    secrets |= {f"account's access token {number}": token.encode() for number, token in enumerate(sorted(sent))}
     for name, visitor in stand.visitors.items():
         for cookie in visitor.session.cookies:
             if "session" in cookie.name and cookie.value and len(cookie.value) > 20:
                 secrets[f"{name}'s cookie {cookie.name}"] = cookie.value.encode()
     places = {"the database": database_of(stand), "the keeper's log": stand.keeper.log.read_bytes()}
-    places |= {file.name: file.read_bytes() for file in stand.keeper.instance.glob("*.log")}
+    places |= {file.name: file.read_bytes() for file in stand.keeper.instance.rglob("*.log")}
+    assert {"web0.log", "web1.log", "worker0.log", "audit.log"} <= set(places)
     places |= {f"{name} at {path}": visitor.get(path).content for name, visitor in stand.visitors.items()
                for path in ("/", "/connections", "/you", "/actions/act_nothing", "/no-such-page")}
     there = [(place, name) for place, content in places.items() for name, secret in secrets.items() if secret in content]
