@@ -56,7 +56,7 @@ POLICY = """
 @reason("Somebody from ops has to look at this")
 forbid (principal, action == Action::"call", resource == Tool::"everything/get-sum");
 """
-PEOPLE = {"ada": ["admin", "audit"], "jonas": ["finance", "ops"], "mira": [], "nora": []}
+PEOPLE = {"ada": ["admin", "audit"], "jonas": ["finance", "ops"], "mira": [], "nora": [], "alice": [], "olga": ["ops"]}
 
 
 @dataclass

@@ -8,12 +8,16 @@ from concurrent.futures import wait
 
 import pytest
 from mcp_types import CallToolResult
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
+from tests.browser_parts import go
 from tests.keeper_parts import PUBLIC_URL, until
+from tests.real.browsing import Browsing, Clicking, browsing
 from tests.real.forwarder import Forwarder, forward
 from tests.real.running import PATIENCE
 from tests.real.standing import LEDGER, PAY, READ, Standing, everything
+from tests.real.visitor import Agent
 from webapp import rotating
 from webapp.connections import idle
 from webapp.db.due import Due
@@ -123,6 +127,59 @@ def test_the_owner_confirms_through_the_other_process(stand: Standing, peer: For
     assert ada.decide(action).status_code == 303
     assert any(part.type == "image" for part in waiting.result(PATIENCE).content)
     assert len(peer.calls("get-tiny-image")) == sent + 1
+
+
+def test_the_ten_steps_in_a_browser_with_sso_and_the_reference_server(stand: Standing, peer: Forwarder) -> None:
+    """Chromium at the second web process, the agent at the first; nobody is told to whom the pages answer."""
+    with browsing(stand, stand.ports[1]) as people:
+        alice = people.enter("alice")
+        people.connect(alice, "Ledger House", "See the books", "Pay from the books")
+        agent = Agent(Clicking(stand.ports[1]), "everything", stand.ports[0])
+        assert sorted(people.let_in(alice, agent)) == sorted(TOOLS)
+        assert "Echo: hello" in words(agent.begin("echo", {"message": "hello"}).result(PATIENCE))
+        _confirmed(stand, people, alice, agent)
+        olga = people.enter("olga")
+        people.a_day_later("olga")
+        _approved_and_rejected(stand, people, alice, olga, agent)
+        _disconnected(stand, alice, agent)
+        assert people.complaints == []
+
+
+def _confirmed(stand: Standing, people: Browsing, alice: Page, agent: Agent) -> None:
+    before = stand.held("everything")
+    waiting = agent.begin("get-tiny-image", {})
+    people.decide(alice, stand.next_held("everything", before), "Confirm this")
+    assert any(part.type == "image" for part in waiting.result(PATIENCE).content)
+
+
+def _approved_and_rejected(stand: Standing, people: Browsing, alice: Page, olga: Page, agent: Agent) -> None:
+    before = stand.held("everything")
+    waiting = agent.begin("get-sum", {"a": 40, "b": 8})
+    action = stand.next_held("everything", before)
+    go(alice, f"/actions/{action}")
+    expect(alice.get_by_text("You cannot approve this")).to_be_visible()
+    expect(alice.get_by_role("button", name="Approve this")).to_have_count(0)
+    people.decide(olga, action, "Approve this")
+    assert "48" in words(waiting.result(PATIENCE))
+    waiting = agent.begin("get-sum", {"a": 41, "b": 8})
+    go(olga, f"/actions/{stand.next_held('everything', before)}")
+    olga.get_by_text("Reject…").click()
+    olga.get_by_label("Why not?").fill("Not this month.")
+    with olga.expect_navigation():
+        olga.get_by_role("button", name="Reject it").click()
+    refused = waiting.result(PATIENCE)
+    assert refused.is_error
+    assert "Not this month." in str(refused.content)
+
+
+def _disconnected(stand: Standing, alice: Page, agent: Agent) -> None:
+    go(alice, "/connections")
+    alice.get_by_text("Disconnect…").click()
+    alice.get_by_role("button", name="Disconnect Ledger House").click()
+    expect(alice.locator("main")).to_contain_text("Nothing here can use it any more.")
+    told = agent.begin("echo", {"message": "still there?"}).result(PATIENCE)
+    assert told.is_error
+    assert "No Ledger House account is connected." in str(told.content)
 
 
 def test_what_happens_by_itself_was_planned_by_the_workers(stand: Standing, peer: Forwarder) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import unescape
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import anyio
@@ -28,6 +28,7 @@ from tests.keeper_parts import PUBLIC_URL
 from tests.oidc_provider import Provider
 from webapp.people.sign_in import CALLBACK
 
+T = TypeVar("T")
 FIELD = re.compile(r'type="hidden" name="([^"]+)" value="([^"]*)"')
 ONWARD = re.compile(r'http-equiv="refresh" content="0;url=([^"]+)"')
 OPTIONS = re.compile(r'data-options="([^"]+)"')
@@ -190,7 +191,11 @@ class Agent:
 
     def begin(self, tool: str, arguments: Mapping[str, Any]) -> Future[CallToolResult]:
         """The same in a thread: a held call waits for people."""
-        return self._pool.submit(self.call, tool, arguments)
+        return self.aside(lambda: self.call(tool, arguments))
+
+    def aside(self, work: Callable[[], T]) -> Future[T]:
+        """In a thread of the agent's own, where the SDK may have its loop."""
+        return self._pool.submit(work)
 
     async def _call(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
         async with httpx2.AsyncClient(**self._options()) as http, self._client(http) as client:
