@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from tests.app_parts import hidden
+from tests.authenticator import Passkey
 from tests.conftest import Clock
+from tests.keeper_parts import PUBLIC_URL
 from tests.webapp.approvals.conftest import Enrol
 from tests.webapp.approvals.parts import (
     APPROVE,
     CONFIRM,
+    OPTIONS,
     ORDER,
     TWO,
     Server,
@@ -31,6 +36,7 @@ from webapp.approvals.tables import ActionGroup, Decision, Payload
 from webapp.db.due import Due
 from webapp.errors import Conflict, LogStalled
 from webapp.ids import new_id
+from webapp.people.tables import Person
 from webapp.web.house import House
 
 pytestmark = pytest.mark.both
@@ -91,12 +97,26 @@ def test_an_assertion_made_for_one_action_decides_no_other(house: House, someone
     seen, target = (held(house, draft(house, ada.person, order={**ORDER, "reference": name})) for name in "ab")
     page = bob.get(f"/actions/{seen}")
     assertion = bob_key.get(options(page), origin="http://localhost:8000")
-    import json
-
     shown = hidden(bob.get(f"/actions/{target}"), "shown")
     answer = bob.send(f"/actions/{target}/decide", shown=shown, sealed=hidden(page, "sealed"), assertion=json.dumps(assertion))
     assert answer.status_code == 400
     assert action(house, target).state == "held"
+
+
+def test_a_passkey_written_into_the_database_decides_nothing(house: House, someone: Enrol, server: Server) -> None:
+    """Attack: a session of Bob's is at hand, his passkey is not; another is written in its place, old enough to approve."""
+    ada, _ = someone("ada")
+    bob, _ = someone("bob", ["finance"])
+    held_id, theirs = held(house, draft(house, ada.person)), Passkey()
+    made = theirs.create(json.loads(unescape(OPTIONS.findall(bob.get("/you/factors/passkey").text)[0])), origin=PUBLIC_URL)
+    old = "2020-01-01T00:00:00+00:00"
+    row = {**made, "id": "fac_0", "kind": "passkey", "created_at": old, "credential": made["id"]}
+    house.database.write(lambda s: s.execute(update(Person).where(Person.id == bob.person).values(factors=[row])))
+    assert decide(bob, theirs, held_id).status_code == 400
+    assert action(house, held_id).state == "held"
+    forge(house, held_id, state="approved")
+    assert run(house, held_id, server) == "void"
+    assert server.calls == []
 
 
 def test_an_envelope_swapped_for_another_ones_is_neither_shown_nor_run(house: House, someone: Enrol, server: Server) -> None:
@@ -183,8 +203,6 @@ def test_what_drifts_between_page_and_press_is_void(house: House, someone: Enrol
     held_id = held(house, draft(house, ada.person), CONFIRM)
     page = ada.get(f"/actions/{held_id}")
     server.drift = "the agent's access was revoked"
-    import json
-
     answer = ada.send(
         f"/actions/{held_id}/decide", shown=hidden(page, "shown"), sealed=hidden(page, "sealed"),
         assertion=json.dumps(key.get(options(page), origin="http://localhost:8000")),

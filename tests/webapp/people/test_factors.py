@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -9,13 +10,14 @@ from collections.abc import Iterator
 import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from tests.app_parts import Browser, PageKey, People, hidden, options
 from tests.keeper_parts import KeeperParts
 from webapp.audit.tables import Entry
 from webapp.people.factors import factor_name
+from webapp.people.tables import Person
 from webapp.web.house import House
 
 KEY = re.compile(r'id="key">([A-Z2-7 ]+)<')
@@ -104,6 +106,27 @@ def test_a_first_factor_is_no_way_around_an_existing_one(signed_in: People, hous
     offer = signed_in.first_step("mallory").get("/you/factors/passkey")
     assert thief.send("/you/factors/passkey", **PageKey().enrolment(offer)).status_code >= 400
     assert len(house.door.factors(thief.person)) == 1
+
+
+@pytest.mark.parametrize("forged", ["their passkey in its place", "no factor at all"])
+def test_a_passkey_written_into_the_database_opens_nothing(signed_in: People, house: House, forged: str) -> None:
+    """The row is a copy for lists; what counts lies in the vault. Neither is another's passkey taken, nor a new one enrolled as
+    if it were the first."""
+    ada = signed_in("ada")
+    offer, theirs = signed_in.first_step("mallory").get("/you/factors/passkey"), PageKey()
+    made = json.loads(theirs.enrolment(offer)["attestation"])
+    old = "2020-01-01T00:00:00+00:00"
+    row = {**made, "id": "fac_" + "0" * 32, "kind": "passkey", "created_at": old, "credential": made["id"]}
+    rows = [row] if forged.startswith("their") else []
+    house.database.write(lambda db: db.execute(update(Person).where(Person.id == ada.person).values(factors=rows)))
+    thief = signed_in.first_step("ada")
+    page = thief.get("/sign-in/second")
+    assert [one["id"] for one in options(page)["allowCredentials"]] != [made["id"]]
+    assert thief.send("/sign-in/second", **theirs.answer(page)).status_code == 422
+    assert thief.send("/you/factors/passkey", **theirs.enrolment(offer)).status_code >= 400
+    assert thief.get("/you/factors/passkey").headers["Location"].startswith("/sign-in/second")
+    assert thief.get("/you").headers["Location"].startswith("/sign-in/second")
+    assert len(house.door.factors(ada.person)) == 1
 
 
 def test_what_is_no_attestation_enrols_nothing(signed_in: People, house: House) -> None:

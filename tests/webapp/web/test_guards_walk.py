@@ -14,6 +14,11 @@ from webapp.web.guards import GUARDS, guard_of, person
 from webapp.web.house import House
 
 OPEN = {"public", "machine"}
+SIGNING_IN = {
+    "/sign-in/second", "/sign-in/recovery", "/sign-in/readmitted", "/sign-out", "/you/factors/first", "/you/factors/passkey",
+    "/you/factors/totp",
+}
+"""What is open before the second step: taking it, setting up the first one, and leaving."""
 HOSTS = ("evil.example", "localhost:8001", "localhost", "localhost.evil.example:8000", "[::1]:8000")
 ELSEWHERE = (
     {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
@@ -49,6 +54,22 @@ def test_a_stranger_is_sent_to_sign_in_or_refused_on_every_route(app: Flask, sig
             assert answer.headers["Location"].startswith("/sign-in"), rule.rule
         else:
             assert answer.status_code == 401, (method, rule.rule, answer.status)
+
+
+def test_whoever_has_not_taken_the_second_step_comes_in_nowhere(app: Flask, signed_in: People) -> None:
+    """Every page but those of signing in: an admin's groups make no difference."""
+    ada = signed_in.first_step("ada", groups=["admin", "audit", "finance"])
+    for rule, method, mark in walk(app):
+        if mark in OPEN or mark == "signing_in":
+            continue
+        answer = ada.open(path(rule), method=method, headers={"Accept": "text/html"})
+        if method == "GET":
+            assert answer.status_code == 303, (rule.rule, answer.status)
+            assert answer.headers["Location"].startswith("/sign-in/second"), rule.rule
+        else:
+            assert answer.status_code == 401, (method, rule.rule, answer.status)
+            assert "Finish signing in first." in answer.text
+    assert {rule.rule for rule, _method, mark in walk(app) if mark == "signing_in"} == SIGNING_IN
 
 
 def test_a_program_without_a_session_gets_401_on_every_route(app: Flask, signed_in: People) -> None:
