@@ -217,7 +217,7 @@ def test_an_action_by_keyboard_alone(up: Up, browser: Browser) -> None:
     expect(confirm).to_be_enabled()
     confirm.focus()
     mira.keyboard.press("Enter")
-    expect(mira.get_by_text("Enter does not approve")).to_be_visible()
+    expect(mira.get_by_text("Enter does not confirm")).to_be_visible()
     mira.keyboard.press("Space")
     mira.locator("[data-state=done]").wait_for()
     for path in BY_KEYBOARD:

@@ -32,7 +32,7 @@ from webapp.approvals import decisions, usage
 from webapp.approvals.deciding import compare, void
 from webapp.approvals.drift import Drift
 from webapp.approvals.heartbeat import Heartbeat
-from webapp.approvals.outcome import Executor, Outcome, Recheck, Upstream
+from webapp.approvals.outcome import Executor, Outcome, Recheck, Upstream, nobody_came
 from webapp.approvals.payloads import Sealer, sealer
 from webapp.approvals.seeing import Opened, open_
 from webapp.approvals.settling import Ended, settle
@@ -175,7 +175,7 @@ def _start(session: Session, house: House, opened: Opened, key: Sealer, recheck:
     action = _reread(session, opened)
     audit.require_flowing(session, now, settings.log_stalled)
     if now >= min(action.run_by or opened.document.expires_at, _lapses(opened, settings.pick_up)):
-        return move(session, action, "expired", now, actor="system", reason="nobody picked the approval up in time.")
+        return move(session, action, "expired", now, actor="system", reason=nobody_came(action))
     account = _account(session, opened)
     why = _refused(session, opened) or (account if isinstance(account, str) else None)
     drift = Drift(why) if why is not None else compare(session, opened, recheck, now)

@@ -15,7 +15,7 @@ from webapp.approvals.decoys import jobs as decoys
 from webapp.approvals.desk import snoozing
 from webapp.approvals.execution import NotYet, run
 from webapp.approvals.holding import COMPARE
-from webapp.approvals.outcome import Handed
+from webapp.approvals.outcome import Handed, nobody_came
 from webapp.approvals.rules import WAITING
 from webapp.approvals.seeing import open_
 from webapp.approvals.tables import Action, Payload
@@ -28,7 +28,6 @@ Handler = Callable[[House, Due], "datetime | None"]
 
 OFTEN, SELDOM = timedelta(minutes=1), timedelta(minutes=5)
 NOBODY_DECIDED = "nobody decided in time."
-NOBODY_CAME = "it was approved, but nobody picked the approval up in time."
 SILENT = "the program that ran it fell silent before it had an answer."
 
 
@@ -92,7 +91,8 @@ def _expire(session: Session, action_id: str, now: datetime, evaluation: bool) -
     at = action.run_by or action.expires_at
     if now < at:
         return _looked(session, action, now, at, evaluation)
-    move(session, action, "expired", now, actor="system", reason=NOBODY_DECIDED if action.state == "held" else NOBODY_CAME)
+    reason = NOBODY_DECIDED if action.state == "held" else nobody_came(action)
+    move(session, action, "expired", now, actor="system", reason=reason)
     return None
 
 

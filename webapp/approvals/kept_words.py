@@ -22,10 +22,12 @@ HOLE = re.compile(r"%\\\((\w+)\\\)s")
 """As `re.escape` leaves one."""
 ENDED = (
     said("Nobody decided in time."), said("It was approved, but nobody picked the approval up in time."),
-    said("Nobody picked the approval up in time."), said("The program that ran it fell silent before it had an answer."),
+    said("It was confirmed, but nobody picked that up in time."),
+    said("The program that ran it fell silent before it had an answer."),
     said("The program that ran it failed before it had an answer."), said("No answer came."),
     said("The program that gave the token out failed before it was handed over."), said("The server answered with an error."),
     said("It was approved before the instance was restored from a backup, and may have run since."),
+    said("It was confirmed before the instance was restored from a backup, and may have run since."),
     said("Somebody had decided on it before the instance was restored from a backup."),
     said("Withdrawn by the person whose agent asked"), said("The agent closed its call."), said("The agent cancelled its call."),
     said("Its agent was reported, and its calls are paused."),

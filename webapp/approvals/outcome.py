@@ -15,6 +15,7 @@ from vault.evidence import Envelope
 from vault.secret import Secret
 from webapp.approvals.drift import Drift
 from webapp.approvals.envelope import Draft
+from webapp.approvals.rules import only_confirmed
 from webapp.approvals.tables import Action
 from webapp.policy.calls import Verdict
 
@@ -105,6 +106,13 @@ def nobody(action: Action) -> str:
     return f" Nobody who is there now can decide it. {action.short} Tell your person." if action.short else ""
 
 
+def nobody_came(action: Action) -> str:
+    """Why it lapsed after people had said yes."""
+    if only_confirmed(action.requirement):
+        return "it was confirmed, but nobody picked that up in time."
+    return "it was approved, but nobody picked the approval up in time."
+
+
 def shows(action: Action) -> bool:
     """Whether the agent shows a number. By the table's copy: where it lies, the keeper still asks for the number."""
     return action.state == "held" and any(need.get("match") for need in action.requirement)
@@ -117,16 +125,17 @@ def numbered(number: str) -> str:
 
 def status_message(action: Action, address: str, now: datetime, number: str = "") -> str:
     """For the agent: one sentence that says what to do."""
+    given = "confirmed" if only_confirmed(action.requirement) else "approved"
     if action.state == "approved" and action.runs_at is not None and now < action.runs_at:
         seconds = math.ceil((action.runs_at - now).total_seconds())
-        return f"This call was approved and runs in {seconds} s, unless somebody stops it before: {address}"
+        return f"This call was {given} and runs in {seconds} s, unless somebody stops it before: {address}"
     reason = f" Reason: {action.reason}" if action.reason else ""
     messages = {
         "held": f"This call waits for a person's decision: {address}{numbered(number)}{nobody(action)}",
-        "approved": "This call was approved and has not run yet. Call again with identical arguments.",
-        "executing": "This call was approved and is running.",
-        "done": "This call was approved and ran.",
-        "failed": f"This call was approved and failed.{reason}",
+        "approved": f"This call was {given} and has not run yet. Call again with identical arguments.",
+        "executing": f"This call was {given} and is running.",
+        "done": f"This call was {given} and ran.",
+        "failed": f"This call was {given} and failed.{reason}",
         "uncertain": "This call was sent and no answer came: it may have run. It is not sent again, and identical calls are "
                      f"refused until a person has looked: {address}",
         "rejected": f"A person rejected this call.{reason}",

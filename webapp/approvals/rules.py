@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from vault.evidence import GLASS_REASON, Need, humans, read_hours, undo_over
 
@@ -166,6 +166,12 @@ def counts(need: Need, parties: Parties, given: Given, same: Iterable[str] = ())
         and strong_enough(need, given.counts_as)
         and (given.matched or not need.get("match"))
     )
+
+
+def only_confirmed(requirement: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether its owner's second look is all that was asked for. Nothing calls that an approval: others give those."""
+    kinds = {need["kind"] for need in requirement}
+    return kinds == {"confirm"}
 
 
 def timely(need: Need, at: datetime) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 from vault.evidence import canonical
 from webapp.approvals import kept_words
 from webapp.approvals.page import Change
-from webapp.approvals.rules import Given, progress
+from webapp.approvals.rules import Given, only_confirmed, progress
 from webapp.approvals.seeing import Opened
 from webapp.approvals.tables import Action
 from webapp.errors import Conflict, psaid, said
@@ -34,6 +34,7 @@ STATES = {
     "expired": said("Lapsed: nobody decided in time"), "withdrawn": said("Taken back by whose agent asked"),
     "void": said("Void"),
 }
+CONFIRMED = said("Confirmed, not run yet")
 PARTS = {
     "confirm": said("You confirm it"), "approve": said("You approve it"), "given": said("You have given your word"),
     "enough": said("Your group has given its word"), "owner": said("It is yours, and others decide"),
@@ -126,7 +127,7 @@ def changes(shown: str, opened: Opened, viewer: Viewer, now: datetime) -> tuple[
 
 
 def _stands(action: Action, found: Seen) -> str:
-    words = STATES.get(found.state, UNKNOWN)
+    words = CONFIRMED if found.state == "approved" and only_confirmed(action.requirement) else STATES.get(found.state, UNKNOWN)
     if not action.reason or found.state not in ("void", "rejected"):
         return words
     why = kept_words.refusal(action.reason, action.reason_code) if found.state == "rejected" else kept_words.reason(action.reason)

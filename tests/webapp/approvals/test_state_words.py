@@ -17,8 +17,9 @@ WORDS = "approvals/_words.html"
 COLOURS = {"approved": "good", "done": "good", "failed": "bad", "rejected": "bad", "uncertain": "warn"}
 
 
-def shown(macro: str, state: str) -> str:
-    return str(get_template_attribute(WORDS, macro)(state if macro == "plain_state" else SimpleNamespace(state=state)))
+def shown(macro: str, state: str, *kinds: str) -> str:
+    action = SimpleNamespace(state=state, requirement=[{"kind": kind} for kind in kinds])
+    return str(get_template_attribute(WORDS, macro)(state if macro == "plain_state" else action))
 
 
 @pytest.mark.parametrize(("macro", "state"), [
@@ -38,7 +39,7 @@ def test_one_word_is_looked_up_for_one_row(
 
     monkeypatch.setattr(Tongue, "pgettext", counted)
     with reads("de"):
-        text = shown(macro, state)
+        text = shown(macro, state, "approvers")
         context = "state of a call, in brackets" if macro == "plain_state" else "state of an action"
         assert len(asked) == 1
         assert in_catalogue(asked[0], context) in text
@@ -48,6 +49,18 @@ def test_one_word_is_looked_up_for_one_row(
 @pytest.mark.parametrize("state", STATES)
 def test_each_state_has_its_own_word_and_colour(reads: Reads, state: str) -> None:
     with reads("en"):
-        assert f'class="chip {COLOURS.get(state, "")}"' in shown("state_chip", state)
+        assert f'class="chip {COLOURS.get(state, "")}"' in shown("state_chip", state, "approvers")
         assert shown("plain_state", state) == state
-        assert len({shown("state_chip", one) for one in STATES}) == len(STATES)
+        assert len({shown("state_chip", one, "approvers") for one in STATES}) == len(STATES)
+
+
+@pytest.mark.parametrize(("kinds", "word"), [
+    (("confirm",), "Confirmed"), (("confirm", "confirm"), "Confirmed"), (("approvers",), "Approved"),
+    (("confirm", "approvers"), "Approved"),
+])
+@pytest.mark.parametrize("macro", ["state_chip", "state_word"])
+def test_what_only_its_owner_was_asked_for_is_confirmed_and_not_approved(
+    reads: Reads, macro: str, kinds: tuple[str, ...], word: str
+) -> None:
+    with reads("en"):
+        assert word in shown(macro, "approved", *kinds)

@@ -81,7 +81,7 @@ def detail_of(document: Document) -> Detail:
 def check(detail: Detail, typed: str) -> None:
     """Raises BadInput that says what is wrong with it, and not what would be right."""
     if not typed.strip() or len(typed) > LONGEST:
-        raise BadInput("You approved several in a short time. Type what is asked for below, as this page shows it; then approve.")
+        raise BadInput("You said yes to several in a short time. Type what is asked for below, as this page shows it.")
     if detail.kind == "amount":
         read = figures(typed, detail.exponent)
         if not read:
