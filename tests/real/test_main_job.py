@@ -117,7 +117,9 @@ def _confirmed_by_its_owner(company: Company, ada: Page) -> None:
     """Never paid before, below 1,000.00: Ada's own second look."""
     company.held(ada, "Pay 480.00 EUR")
     main = ada.locator("main")
-    for fact in ("€480.00", "DE89370400440532013000", "Nordlicht Energie GmbH", "RE-2026-1088", "Ledger Desk"):
+    for fact in ("€480.00", "DE89370400440532013000", "Nordlicht Energie GmbH", "RE-2026-1088", "Ledger Desk",
+                 "Your agent wants to send a payment from your account", "your time",
+                 "Why it is held", "This moves money", "Never approved before"):
         expect(main).to_contain_text(fact)
     _decide(ada, "Confirm €480.00")
     expect(main).to_contain_text("HB-000001", timeout=SLOW)
@@ -171,6 +173,7 @@ def _disconnected(company: Company, ada: Page) -> None:
 def _seen_and_verified(company: Company, ada: Page) -> None:
     go(ada, f"{company.up.url}/log")
     expect(ada.get_by_role("heading", name="The log")).to_be_visible()
+    assert {"server.added", "tool.approved", "evaluation.seeded"} <= _by_evaluation(company)
     export = str(company.up.instance / "export.jsonl")
     for words in (["verify"], ["export", export], ["verify", "--file", export]):
         done = subprocess.run(
@@ -179,6 +182,12 @@ def _seen_and_verified(company: Company, ada: Page) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "The log holds" in done.stdout or words[0] == "export"
+
+
+def _by_evaluation(company: Company) -> set[str]:
+    """What the log says was done by nobody but this evaluation instance itself."""
+    with closing(sqlite3.connect(company.up.instance / "counterseal.sqlite", timeout=PATIENCE)) as database:
+        return {row[0] for row in database.execute("SELECT kind FROM audit_entries WHERE actor = 'evaluation'")}
 
 
 def _paid(company: Company) -> list[int]:
