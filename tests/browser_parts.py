@@ -138,6 +138,12 @@ def faults(page: Page) -> list[str]:
     ]
 
 
+LARGEST = """() => {
+  const size = (one) => parseFloat(getComputedStyle(one).fontSize), decisive = '.facts .amount, .facts .who';
+  const least = Math.min(...[...document.querySelectorAll(decisive)].map(size));
+  const written = (one) => [...one.childNodes].some((part) => part.nodeType === 3 && part.data.trim());
+  return [...document.querySelectorAll('body *')].filter((one) => written(one) && one.checkVisibility() && !one.closest(decisive)
+    && size(one) >= least).map((one) => `as large as what decides: ${one.outerHTML.slice(0, 90)}`); }"""
 BEYOND = """() => {
   const edge = document.documentElement.clientWidth, page = document.documentElement.scrollWidth;
   const over = [...document.querySelectorAll('body *')].filter((one) => one.checkVisibility()
@@ -148,8 +154,8 @@ BEYOND = """() => {
 
 def looked_at(page: Page, name: str) -> None:
     """Everybody can use the page as it is shown now: axe-core finds nothing, in the light theme as wide as it is and in the dark
-    one on a small phone; nothing scrolls sideways on that phone, nor in a wide window at 200 %. Where SHOTS names a folder, it
-    gets pictures. The window is then as it was."""
+    one on a small phone; nothing scrolls sideways on that phone, nor in a wide window at 200 %; nothing on an action is as large
+    as how much and to whom. Where SHOTS names a folder, it gets pictures. The window is then as it was."""
     size = page.viewport_size
     assert size is not None
     for scheme, width in (("light", size["width"]), ("light", HALF), ("dark", NARROW)):
@@ -158,7 +164,7 @@ def looked_at(page: Page, name: str) -> None:
         if width != HALF:
             found = faults(page)
             assert not found, (name, scheme, width, found)
-        beyond = page.evaluate(BEYOND)
+        beyond = page.evaluate(BEYOND) + outdone(page)
         assert not beyond, (name, width, beyond)
     if SHOTS:
         camera.shoot(page, Path(SHOTS), camera.name_here(name))
@@ -212,4 +218,10 @@ def out_of_order(page: Page) -> list[str]:
     a line begins. Two columns are each read by themselves."""
     width = (page.viewport_size or {"width": 1280})["width"]
     found: list[str] = page.evaluate(OUT_OF_ORDER, width > 736)
+    return found
+
+
+def outdone(page: Page) -> list[str]:
+    """How much and to whom are the largest things on an action: what is written as large as they are."""
+    found: list[str] = page.evaluate(LARGEST)
     return found

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 from werkzeug.exceptions import HTTPException
 
-from tests.browser_parts import HALF, NARROW, WIDE, chromium, faults, go, open_page, out_of_order, stops
+from tests.browser_parts import HALF, NARROW, WIDE, chromium, faults, go, open_page, out_of_order, outdone, stops
 from tests.camera import names
 from tests.real.pictures import DOCS, PAGES
 from tests.real.steps import PATIENCE, SMALL
@@ -146,9 +146,9 @@ class Inspector:
         if (wide := page.evaluate("document.documentElement.scrollWidth")) > HALF:
             self.wrong.append(f"{self.stop} scrolls sideways at {HALF} px: {wide}")
         page.set_viewport_size({"width": NARROW, "height": 640})
-        found, orders = page.evaluate(FACTS), out_of_order(page)
+        found, orders = page.evaluate(FACTS), out_of_order(page) + outdone(page)
         page.set_viewport_size({"width": WIDE, "height": 720})
-        orders += out_of_order(page)
+        orders += out_of_order(page) + outdone(page)
         zoomed = page.evaluate(ZOOMED)
         if before:
             page.set_viewport_size(before)
