@@ -30,7 +30,7 @@ def ages(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     found = [*_keys(keeper), *_clients(keeper), *_login(keeper), *_authority(keeper), *_unseal(keeper)]
     return {"secrets": [{
         "kind": one.kind, "name": one.name, "since": one.since.isoformat(), "next": one.next.isoformat() if one.next else None,
-        "how": one.how, **carried(one.how),
+        "how": one.how, "unfinished": one.unfinished, **carried(one.how),
     } for one in found]}
 
 
@@ -103,13 +103,13 @@ def _unseal(keeper: Keeper) -> Iterator[Age]:
     found = [] if keeper.settings.vault_address else unseal_keys.keys(folder)
     if found:
         how = said("by hand: counterseal rotate unseal; the vault is away for some seconds")
-        if unseal_keys.unfinished(folder):
+        if unfinished := unseal_keys.unfinished(folder):
             how = said(
                 "by hand: counterseal rotate unseal; the vault is away for some seconds; this was begun and not finished, and "
                 "goes on when it is typed again"
             )
         since = datetime.fromtimestamp(found[-1][1].stat().st_mtime, UTC)
-        yield Age("unseal", said("this instance's own OpenBao"), since, None, how)
+        yield Age("unseal", said("this instance's own OpenBao"), since, None, how, unfinished)
 
 
 HANDLERS = {"ages": ages}

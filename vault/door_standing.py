@@ -83,7 +83,8 @@ def answer_of(answer: Answer) -> Json:
 
 
 def age_of(one: Json) -> Age:
-    return Age(one["kind"], one["name"], moment(one["since"]), moment_or_none(one["next"]), heard(one["how"], one.get("said")))
+    how, upto = heard(one["how"], one.get("said")), moment_or_none(one["next"])
+    return Age(one["kind"], one["name"], moment(one["since"]), upto, how, bool(one["unfinished"]))
 
 
 def challenge_of(found: Json) -> Challenge:

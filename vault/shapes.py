@@ -28,13 +28,14 @@ class KeeperStatus:
 class Age:
     """Since when a secret of the keeper's has its value. `kind`: `key` (in transit, or the keeper's own), `spool`, `provider`,
     `idp`, `secret-id`, `ca`, `own-secret-id` and `unseal` (of the instance's own OpenBao). `next` and `how`: when and by whom it
-    is replaced, where the keeper knows."""
+    is replaced, where the keeper knows. `unfinished`: it was begun and goes on later."""
 
     kind: str
     name: str
     since: datetime
     next: datetime | None = None
     how: str = ""
+    unfinished: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ from webapp.policy import preview, schema_check
 from webapp.registry import jobs as registry_jobs
 from webapp.registry import pages as registry_pages
 from webapp.registry import views as registry
+from webapp.secrets import turning
 from webapp.secrets import views as secrets
 from webapp.web import faults, headers, health, htmx, languages, operate, serves, show, words
 from webapp.web.house import House
@@ -102,6 +103,7 @@ def job_handlers(handed: Handed) -> dict[str, Handler]:
         oauth_jobs.jobs,
         people_jobs.jobs,
         rotating.jobs,
+        turning.jobs,
         registry_jobs.jobs,
     )
     return {kind: handler for jobs in rooms for kind, handler in jobs.items()}

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.orm import Session
 
 from vault.door import KeyVersion
@@ -99,13 +99,20 @@ def _begun(session: Session, house: House, key: str, actor: str) -> None:
 def _done(
     session: Session, house: House, key: str, actor: str, made: KeyVersion, detail: Mapping[str, object]
 ) -> list[str]:
-    """The entry; nothing where another has said it meanwhile."""
+    """The entry; nothing where another has said it meanwhile, or is just saying it."""
+    _one_at_a_time(session, key)
     if made.version <= _known(session, key):
         return []
     now = house.clock()
     if key == "payload":
         enqueue(session, REWRAP, "all", now)
     return [audit.append(session, kind="key.rotated", actor=actor, subject=key, detail=detail, at=now)]
+
+
+def _one_at_a_time(session: Session, key: str) -> None:
+    """SQLite has one writer, PostgreSQL is asked for a lock: else of two workers neither sees the other's entry."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 16))"), {"key": key})
 
 
 def _known(session: Session, key: str) -> int:

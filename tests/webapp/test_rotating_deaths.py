@@ -4,19 +4,21 @@ wrapped is lost."""
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from tests.clock import Clock
-from tests.keeper_parts import PUBLIC_URL
+from tests.keeper_parts import PUBLIC_URL, until
 from tests.rotating_parts import Near, keepers, vault_alone
 from tests.webapp.approvals.parts import action, draft, held
-from vault.door import Door
+from vault.door import Door, KeyVersion
 from vault.table import Keeper
 from webapp import audit, rotating
 from webapp.approvals import seeing
@@ -217,3 +219,32 @@ def _gone_on(house: House, clock: Clock, version: int) -> None:
 def _left(house: House, version: int) -> int:
     with house.database.read() as session:
         return len(session.scalars(select(Payload.action).where(Payload.wrapped.not_like(f"vault:v{version}:%"))).all())
+
+
+def test_two_workers_that_finish_one_rotation_announce_it_once(database: Database, clock: Clock) -> None:
+    """The second begins when the first has written its entry and has not committed it. On PostgreSQL it neither sees that entry
+    nor is held up by it, if nothing else stops it."""
+    house = House(Settings(public_url=PUBLIC_URL, database_url=database.url), database, Door(Path("none.sock")), clock)
+    made = KeyVersion(2, clock(), clock(), 1)
+    second = Database(database.url)
+    done: list[list[str]] = []
+    thread = threading.Thread(target=lambda: done.append(
+        second.write(lambda s: rotating._done(s, house, "marks", "system", made, {"version": 2}))
+    ))
+
+    def first(session: Session) -> list[str]:
+        found = rotating._done(session, house, "marks", "system", made, {"version": 2})
+        thread.start()
+        if session.get_bind().dialect.name == "postgresql":
+            until(lambda: bool(done) or waits(session), "the second waits, or has gone past")
+        return found
+
+    done.append(database.write(first))
+    thread.join(60)
+    second.close()
+    assert sorted(map(len, done)) == [0, 1]
+    assert said(house, "marks", "key.rotated", "version") == [2]
+
+
+def waits(session: Session) -> bool:
+    return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")))

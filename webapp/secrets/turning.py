@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp import audit
+from webapp.audit.tables import Entry
 from webapp.connections import idle
+from webapp.db.due import Due, enqueue
 from webapp.errors import Missing, Said, nsaid, said
 from webapp.rotating import KEYS, PUSH, rotate
 from webapp.web.control import ask
@@ -20,6 +24,12 @@ ACCOUNTS = "accounts"
 """Refresh tokens of connected accounts."""
 PATIENCE = 200.0
 """Seconds for the supervisor to start the vault anew, three times at most."""
+FINISH = "secrets.finish"
+"""Due row, by the secret's name: what was begun is said to be done, where it is."""
+UNFINISHED, LATER = timedelta(minutes=6), timedelta(hours=1)
+"""When whoever began has either finished or died; and when one that goes on at the vault's next start is looked at again."""
+CLOCKS = timedelta(minutes=1)
+"""By which the vault's clock may be behind. Nothing is replaced twice in that time."""
 
 
 def turn(house: House, name: str, actor: str) -> Said:
@@ -37,14 +47,14 @@ def _key(house: House, name: str, actor: str) -> Said:
 
 
 def _secret_id(house: House, name: str, actor: str) -> Said:
-    _note(house, "key.rotating", name, actor, {})
+    _begun(house, name, actor)
     until = house.door.rotate_secret_id()
     _note(house, "key.rotated", name, actor, {"old_until": until.isoformat()})
     return said("a new one is in use; the one before ends at %(when)s UTC.", when=f"{until:%Y-%m-%d %H:%M}")
 
 
 def _spool(house: House, name: str, actor: str) -> Said:
-    _note(house, "key.rotating", name, actor, {})
+    _begun(house, name, actor)
     house.door.rotate_spool_key()
     _note(house, "key.rotated", name, actor, {})
     return said("this keeper’s volume has a new key; the one before opens what it sealed.")
@@ -60,7 +70,7 @@ def _push(house: House, name: str, actor: str) -> Said:
 
 def _unseal(house: House, name: str, actor: str) -> Said:
     """The supervisor's to do: it started the vault, and starts it anew."""
-    _note(house, "key.rotating", name, actor, {})
+    _begun(house, name, actor)
     ask(house.settings.instance, PATIENCE, do=UNSEAL)
     _note(house, "key.rotated", name, actor, {})
     return said("the vault opens with a new key, and the one before is gone.")
@@ -89,6 +99,35 @@ def accounts(house: House, actor: str, provider: str = "") -> Said:
     )
 
 
+def _begun(house: House, name: str, actor: str) -> None:
+    """Whoever dies from here on leaves a row that finishes it."""
+    now = house.clock()
+
+    def write(session: Session) -> None:
+        audit.append(session, kind="key.rotating", actor=actor, subject=name, detail={}, at=now)
+        enqueue(session, FINISH, name, now + UNFINISHED)
+
+    house.database.write(write)
+
+
+def finish(house: House, due: Due) -> datetime | None:
+    """Say in the log that it was replaced, where whoever had it replaced died before that, or never heard that it was done.
+    Nothing where it was not: it is as old as it was."""
+    with house.database.read() as session:
+        last = session.scalar(select(Entry).where(
+            Entry.subject == due.key, Entry.kind.in_(("key.rotating", "key.rotated"))
+        ).order_by(Entry.id.desc()).limit(1))
+    if last is None or last.kind == "key.rotated":
+        return None
+    found = next((one for one in house.door.ages() if one.kind == due.key), None)
+    if found is None or found.since < last.at - CLOCKS:
+        return None
+    if found.unfinished:
+        return house.clock() + LATER
+    _note(house, "key.rotated", due.key, "system", {})
+    return None
+
+
 def _note(house: House, kind: str, subject: str, actor: str, detail: Mapping[str, object]) -> None:
     now = house.clock()
     house.database.write(lambda s: audit.append(s, kind=kind, actor=actor, subject=subject, detail=detail, at=now))
@@ -98,3 +137,4 @@ WAYS: dict[str, Callable[[House, str, str], Said]] = {
     **dict.fromkeys(KEYS, _key), SPOOL: _spool, SECRET_ID: _secret_id, UNSEAL: _unseal, PUSH: _push,
     ACCOUNTS: lambda house, _name, actor: accounts(house, actor),
 }
+jobs: dict[str, Callable[[House, Due], datetime | None]] = {FINISH: finish}
