@@ -42,6 +42,8 @@ class Scripted:
     """How it puts a token answer: the answer and the grant type to a content type and a body. JSON as RFC 6749 says if None."""
     me: Any = None
     """What it says of the account, where that is not `sub` and `label`."""
+    strange: set[str] = field(default_factory=set)
+    """Tokens that it answers 400 to when they are to be ended: it does not know them any more."""
     told: int = 200
     secrets: set[str] | None = None
     """The client secrets it knows, where it asks for one."""
@@ -137,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             self.scripted.revoked.append(form)
             if self.scripted.revocation == 200:
                 self.scripted.living.discard(form["token"])
-            self.answer(self.scripted.revocation, {})
+            self.answer(400 if form["token"] in self.scripted.strange else self.scripted.revocation, {})
         elif form.get("grant_type") == "authorization_code":
             self.scripted.codes.append(form)
             if self.scripted.redeeming and self.scripted.redeeming.pop(0)(self):

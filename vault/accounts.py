@@ -84,10 +84,10 @@ def revoke_connection(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         return {"outcome": "pending", "detail": "a renewal has not ended"}
     if waits_for_volume(keeper, record, upstreams(keeper).facts(record.provider, record.entry), keeper.clock()):
         return {"outcome": "pending", "detail": "the answer to a renewal is waited for"}
-    outcome, version = end_all(keeper, name, record, version)
+    outcome, version, detail = end_all(keeper, name, record, version)
     if outcome != "pending":
         _shred(keeper, name, record, version, outcome)
-    return {"outcome": outcome, "detail": ""}
+    return {"outcome": outcome, "detail": detail}
 
 
 def _shred(keeper: Keeper, name: str, record: Record, version: int, outcome: str) -> None:

@@ -182,7 +182,8 @@ class Accounts:
         self._line.ask("disconnect", connection=connection, person=person)
 
     def revoke(self, *, connection: str) -> Revoked:
-        """Tell the provider; repeat while `pending`. Tokens are shredded once it confirmed or cannot."""
+        """Tell the provider; repeat while `pending`, whose detail is `expired` where all that is left has ended by itself.
+        Tokens are shredded once it confirmed or cannot."""
         found = self._line.ask("revoke", self.provider_timeout, connection=connection)
         return Revoked(found["outcome"], found.get("detail", ""))
 

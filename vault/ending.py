@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from vault.answers import Tokens
@@ -24,6 +25,8 @@ from vault.transport import Transport
 from vault.upstream import Endpoints, revoke
 from vault.upstreams import endpoints, upstreams
 
+EXPIRED = "expired"
+"""A detail of `pending`."""
 log = logging.getLogger("counterseal.keeper.ending")
 
 
@@ -35,7 +38,7 @@ def of_record(facts: ProviderFacts, record: Record) -> tuple[Ending, ...]:
 def _access(facts: ProviderFacts, record: Record) -> tuple[Ending, ...]:
     if facts.revoke_style == "none" or facts.revoke_effect != "token":
         return ()
-    return tuple(Ending(live.ref, live.token, "access_token") for live in record.live)
+    return tuple(Ending(live.ref, live.token, "access_token", live.expires_at) for live in record.live)
 
 
 def _refresh(facts: ProviderFacts, token: Secret[str] | None) -> tuple[Ending, ...]:
@@ -125,7 +128,8 @@ def end_tokens(keeper: Keeper, body: Body) -> Mapping[str, Any]:
         return {"outcome": "confirmed", "detail": "nothing to end", "count": 0}
     told = tell(keeper, record)
     settle(keeper, name, told)
-    return {"outcome": _outcome(told), "detail": "", "count": len(told)}
+    left = [one.expires_at for one in record.ending if told[one.ref] == "pending"]
+    return {"outcome": _outcome(told), "detail": by_itself(left, keeper.clock()), "count": len(told)}
 
 
 def tell(keeper: Keeper, record: Record) -> dict[str, str]:
@@ -135,6 +139,12 @@ def tell(keeper: Keeper, record: Record) -> dict[str, str]:
     except NotKnown:
         return {one.ref: "unsupported" for one in record.ending}
     return {one.ref: _end(at, upstreams(keeper).transport, one) for one in record.ending}
+
+
+def by_itself(pending: Sequence[datetime | None], now: datetime) -> str:
+    """What is said with `pending`: whether all that the provider has not confirmed has ended by its own lifetime. Some answer an
+    error to a token that is over, for ever (RFC 7009 section 2.2 says 200); the ledger still waits for a word. Pure."""
+    return EXPIRED if pending and all(at is not None and at <= now for at in pending) else ""
 
 
 def _end(at: Endpoints, transport: Transport, one: Ending) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vault import spending
 from vault.client import Refused
-from vault.ending import forget, settle, tell
+from vault.ending import by_itself, forget, settle, tell
 from vault.errors import BadRequest, KeeperError, NotApproved, NotKnown, ScopeRefused
 from vault.kept import ended, still
 from vault.kv import CasConflict
@@ -200,7 +200,7 @@ def end_lease(keeper: Keeper, body: Body) -> Mapping[str, Any]:
     if at.facts.revoke_effect == "token" and live.exclusive:
         outcome = revoke(at, upstreams(keeper).transport, token=live.token, hint="access_token")
     _forget(keeper, connection, ref, outcome)
-    return {"outcome": outcome, "detail": ""}
+    return {"outcome": outcome, "detail": by_itself([live.expires_at], keeper.clock()) if outcome == "pending" else ""}
 
 
 def _with_account(record: Record) -> str:

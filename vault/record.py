@@ -96,18 +96,20 @@ class Claim:
 @dataclass(frozen=True)
 class Ending:
     """A token that nobody uses any more and the provider has yet to end alone. `ref` names it without being it; `hint` is RFC
-    7009's `token_type_hint`. Where too many waited, `token` is empty."""
+    7009's `token_type_hint`, `expires_at` when it ends by itself, where that is known. Where too many waited, `token` is
+    empty."""
 
     ref: str
     token: Secret[str]
     hint: str
+    expires_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"ref": self.ref, "token": self.token.reveal(), "hint": self.hint}
+        return {"ref": self.ref, "token": self.token.reveal(), "hint": self.hint, "expires_at": _text(self.expires_at)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Ending:
-        return cls(found["ref"], Secret(found["token"]), found["hint"])
+        return cls(found["ref"], Secret(found["token"]), found["hint"], _time(found.get("expires_at")))
 
 
 EVENTS = ("connected", "key", "renewed", "refused", "lost", "ended", "away")

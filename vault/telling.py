@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from vault.answers import Tokens
-from vault.ending import tell
+from vault.ending import by_itself, tell
 from vault.errors import NeedsConsent, NotKnown, ProviderAway, ProviderRefused
 from vault.kv import CasConflict
 from vault.providers.catalogue import ProviderFacts
@@ -22,22 +23,25 @@ SHOWS_ACCESS = ("github", "slack", "bearer")
 """Styles of revocation for which an access token has to be shown, and a refresh token does not do."""
 
 
-def end_all(keeper: Keeper, name: str, record: Record, version: int) -> tuple[str, int]:
-    """`confirmed`, `unsupported` or `pending`, and the record's version, which changes where a token had to be fetched first."""
+def end_all(keeper: Keeper, name: str, record: Record, version: int) -> tuple[str, int, str]:
+    """`confirmed`, `unsupported` or `pending`, the record's version, which changes where a token had to be fetched first, and
+    what is said with `pending` (`vault.ending.by_itself`)."""
     try:
         at = endpoints(keeper, record.provider)
     except NotKnown:
-        return "unsupported", version
+        return "unsupported", version, ""
     if at.facts.revoke_style == "none" or not at.revoke_url:
-        return "unsupported", version
+        return "unsupported", version, ""
     if _lacks_access(keeper, at, record):
         try:
             record, version = _fetched(keeper, at, name, record, version)
         except NeedsConsent:
-            return "confirmed", version  # the provider says that the grant is over
+            return "confirmed", version, ""  # the provider says that the grant is over
         except (AnswerLost, ProviderAway, ProviderRefused, CasConflict):
-            return "pending", version
-    return _said(_told(keeper, at, record)), version
+            return "pending", version, ""
+    told = _told(keeper, at, record)
+    left = [until for outcome, until in told if outcome == "pending"]
+    return _said([outcome for outcome, _until in told]), version, by_itself(left, keeper.clock())
 
 
 def _lacks_access(keeper: Keeper, at: Endpoints, record: Record) -> bool:
@@ -69,18 +73,21 @@ def _fetched(keeper: Keeper, at: Endpoints, name: str, record: Record, version: 
     return changed, save(keeper, name, changed, version)
 
 
-def _told(keeper: Keeper, at: Endpoints, record: Record) -> list[str]:
-    """RFC 7009 section 2.1: ending the refresh token should end the access tokens too; where one can be ended alone, it is."""
-    live: list[Secret[str]] = [one.token for one in record.live]
+def _told(keeper: Keeper, at: Endpoints, record: Record) -> list[tuple[str, datetime | None]]:
+    """Of each token what the provider answered, and when the token ends by itself, where that is known. RFC 7009 section 2.1:
+    ending the refresh token should end the access tokens too; where one can be ended alone, it is."""
     whole, hint = last(at.facts, record)
     transport = upstreams(keeper).transport
-    told = list(tell(keeper, record).values())
+    ending = tell(keeper, record)
+    told = [(ending[one.ref], one.expires_at) for one in record.ending]
     if at.facts.revoke_effect == "token":
-        told += [revoke(at, transport, token=one, hint="access_token") for one in live if one is not whole]
+        alone = [one for one in record.live if one.token is not whole]
+        told += [(revoke(at, transport, token=one.token, hint="access_token"), one.expires_at) for one in alone]
     if whole is not None:
-        told.append(revoke(at, transport, token=whole, hint=hint, account=record.account))
+        until = next((one.expires_at for one in record.live if one.token is whole), None)
+        told.append((revoke(at, transport, token=whole, hint=hint, account=record.account), until))
     elif at.facts.revoke_style != "rfc7009":
-        told.append("unsupported")
+        told.append(("unsupported", None))
     return told
 
 

@@ -287,3 +287,36 @@ def test_the_account_picker_is_asked_for_only_where_it_is_understood(inside: Kee
     assert "prompt=consent+select_account" in url(pick=True).replace("%20", "+")
     assert "select_account" not in url(pick=False)
     assert "code_challenge_method=S256" in url(pick=True)
+
+
+def test_what_is_over_by_its_own_lifetime_is_known_to_be_though_the_provider_answers_an_error(
+    inside: Keeper, provider: Scripted, clock: Clock
+) -> None:
+    """RFC 7009 section 2.2 says 200 for a token that is over; some say 400, for ever. It stays pending, and says so."""
+    connection = connected(inside, provider)
+    grants.mint(inside, {
+        "connection": connection, "person": OWNER, "scopes": ["accounts:read"], "receiver": "bank", "cap": 60, "exclusive": True,
+    })
+    provider.strange = {"access-secret-2"}
+    accounts.disconnect(inside, {"connection": connection, "person": OWNER})
+    asked = {"connection": connection}
+    assert accounts.revoke_connection(inside, asked) == {"outcome": "pending", "detail": ""}
+    clock.forward(seconds=3601)
+    assert accounts.revoke_connection(inside, asked) == {"outcome": "pending", "detail": "expired"}
+    provider.revocation = 503
+    assert accounts.revoke_connection(inside, asked) == {"outcome": "pending", "detail": ""}, "the refresh token ends by nothing"
+    provider.revocation, provider.strange = 200, set()
+    assert accounts.revoke_connection(inside, asked) == {"outcome": "confirmed", "detail": ""}
+
+
+def test_it_is_known_of_tokens_that_a_pause_left_behind_and_of_one_calls_token(
+    inside: Keeper, provider: Scripted, clock: Clock
+) -> None:
+    connection = connected(inside, provider)
+    minted = mint(inside, connection, exclusive=True)
+    provider.strange = {"access-secret-2"}
+    lease = {"connection": connection, "token_ref": minted["token_ref"]}
+    clock.forward(seconds=3601)
+    assert grants.end_lease(inside, lease) == {"outcome": "pending", "detail": "expired"}
+    pause(inside, connection)
+    assert ending.end_tokens(inside, {"connection": connection})["detail"] == "expired"

@@ -16,6 +16,10 @@ from webapp.db.count import changed
 FIRST = 2
 """Seconds until the second try; doubled each time."""
 
+EXPIRED = "expired"
+"""The keeper's detail where all that is asked to be ended has ended by its own lifetime: nothing is urgent any more."""
+DAILY = timedelta(days=1)
+
 
 def next_try(tries: int, now: datetime, longest: int) -> datetime:
     """`longest` in seconds."""
@@ -38,4 +42,6 @@ def note(session: Session, subject: str, answer: Revoked, now: datetime, longest
         )
         return None
     row = session.get(Revocation, subject)
+    if answer.detail == EXPIRED:
+        return now + max(DAILY, timedelta(seconds=longest))
     return next_try(row.tries if row is not None else 0, now, longest)

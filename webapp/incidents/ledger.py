@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from vault.providers.catalogue import ProviderFacts
 from webapp import audit
 from webapp.broker.leases import END
+from webapp.broker.ledger import EXPIRED
 from webapp.broker.tables import Lease
 from webapp.config import Settings
 from webapp.connections import lookup, providers, rules, states
@@ -48,6 +49,8 @@ class Line:
     tried_at: datetime | None
     settled_at: datetime | None
     next_at: datetime | None
+    over: bool
+    """Whether all that was asked to be ended has ended by its own lifetime, though the provider did not say so."""
     rest: str
     """What goes on although this is settled, as a sentence; empty where nothing does."""
 
@@ -63,6 +66,8 @@ class Line:
     @property
     def words(self) -> Said:
         title = self.facts.title
+        if self.over:
+            return _by_itself(title, settled=not self.open)
         if self.state == "pending" and self.tries > 1:
             return said("%(provider)s has not confirmed, asked %(tries)s times", provider=title, tries=self.tries)
         return {
@@ -155,10 +160,17 @@ def _line(
     what, facts = sort(row.subject, connection.id), providers.find(settings, connection.provider)
     return Line(
         subject=row.subject, what=WHAT[what], state=row.state, facts=facts, rest=_rest(facts, what, row),
+        over=row.detail == EXPIRED and row.state in ("pending", "by_hand"),
         label=connection.label, owner=owners[connection.person], tries=row.tries, requested_at=row.requested_at,
         tried_at=row.tried_at, settled_at=row.settled_at,
         next_at=times.get((KINDS[what], row.subject.removesuffix(lookup.TOKENS))) if row.state == "pending" else None,
     )
+
+
+def _by_itself(title: str, *, settled: bool) -> Said:
+    if settled:
+        return said("Ended by itself, as somebody said")
+    return said("%(provider)s has not confirmed; what it was asked to end has ended by itself", provider=title)
 
 
 def _rest(facts: ProviderFacts, what: str, row: Revocation) -> str:

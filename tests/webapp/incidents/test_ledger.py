@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from tests import token_parts
-from tests.keeper_parts import KeeperParts
+from tests.keeper_parts import KeeperParts, until
 from tests.scripted_provider import Scripted
 from tests.webapp.connections.parts import own_file
 from tests.webapp.incidents.conftest import Scene
@@ -192,3 +192,25 @@ def test_what_a_server_was_given_is_ended_at_the_provider(scene: Scene, provider
     assert other not in revoked
     with house.database.read() as session:
         assert {line.state for line in reports.one(session, house.settings, incident).ledger} == {"confirmed"}
+
+
+@ONE
+def test_what_has_ended_by_itself_waits_for_a_word_and_is_asked_for_once_a_day(scene: Scene, provider: Scripted) -> None:
+    """The provider answers 400 to a token of one call that is over. Nobody says for it that it ended: the row stays, says what is
+    known, and one click settles it."""
+    house, provider.expires_in = scene.house, 1
+    asked = {"connection": scene.account, "person": scene.ada.person, "scopes": ["accounts:read"], "receiver": "bank", "cap": 60}
+    provider.strange = {house.door.mint(**asked, exclusive=True).token.reveal()}
+    assert scene.ada.send(f"/connections/{scene.account}/disconnect").status_code == 303
+    until(lambda: house.door.revoke(connection=scene.account).detail == "expired", "the token is over")
+    assert work_off(house) == 1
+    with house.database.read() as session:
+        (line,) = ledger.of(session, house.settings, [scene.account])
+    assert (line.state, line.over) == ("pending", True)
+    assert line.next_at == house.clock() + timedelta(days=1)
+    assert "has ended by itself" in line.words
+    assert "It has ended by itself: ask no more" in scene.ada.get(f"/connections/{scene.account}").text
+    assert "It has ended by itself: ask no more" in scene.ruth.get("/incidents/ledger").text
+    assert scene.ada.send("/incidents/ledger/by-hand", subject=scene.account, on="account").status_code == 303
+    assert state(house, scene.account).state == "by_hand"
+    assert "It had ended by itself, as was said" in scene.ada.get(f"/connections/{scene.account}").text
