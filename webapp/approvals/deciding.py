@@ -267,11 +267,11 @@ def _approved(session: Session, house: House, action: Action, opened: Opened, ru
     now = house.clock()
     begins = max(now, runs_at) if runs_at is not None else now
     run_by = min(opened.document.expires_at, begins + timedelta(seconds=house.settings.approvals.pick_up))
-    values = {"decided_at": now, "run_by": run_by, "runs_at": runs_at}
+    values, (approved, runs) = {"decided_at": now, "run_by": run_by, "runs_at": runs_at}, (action.id, action.runs)
     move(session, action, "approved", now, actor="system", values=values)
-    enqueue(session, "approvals.expire", action.id, run_by)
-    if action.runs == "approval":
-        enqueue(session, "approvals.run", action.id, begins)
+    enqueue(session, "approvals.expire", approved, run_by)
+    if runs == "approval":
+        enqueue(session, "approvals.run", approved, begins)
 
 
 def _rejected(session: Session, action: Action, resolution: Resolution, now: datetime) -> None:

@@ -13,10 +13,12 @@ from webapp import audit
 from webapp.approvals import usage
 from webapp.approvals.rules import LIVE, State, may_become
 from webapp.approvals.tables import Action
+from webapp.db.direct import Made, direct
 from webapp.errors import Conflict
 
 REASON = 500
 QUEUE = "queue"
+LATEST = Made(select(func.max(Action.changed_at)))
 NOTHING_RAN = ("rejected", "expired", "withdrawn", "void")
 
 
@@ -31,7 +33,9 @@ def tell(session: Session, action_id: str) -> None:
 
 def tick(session: Session, now: datetime) -> datetime:
     """A time later than any change before it, also where clocks differ or stand still: what live pages compare."""
-    latest = session.scalar(select(func.max(Action.changed_at)))
+    session.flush()
+    row = direct(session).row(LATEST)
+    latest = row[0] if row else None
     return now if latest is None or latest < now else latest + timedelta(microseconds=1)
 
 
@@ -56,13 +60,14 @@ def move(
         changes |= {"ended_at": now, "ended_by": actor}
     if reason:
         changes["reason"] = reason[:REASON]
+    moved, digest = action.id, action.digest  # afterwards the row is no longer known, and would be read again
     conditionally(session, action, changes)
     if to in NOTHING_RAN:
-        usage.release(session, action.id)
-    tell(session, action.id)
+        usage.release(session, moved)
+    tell(session, moved)
     return audit.append(
-        session, kind=f"action.{to}", actor=actor, subject=action.id, at=now,
-        detail={"digest": action.digest, **({"reason": reason[:REASON]} if reason else {}), **(detail or {})},
+        session, kind=f"action.{to}", actor=actor, subject=moved, at=now,
+        detail={"digest": digest, **({"reason": reason[:REASON]} if reason else {}), **(detail or {})},
     )
 
 

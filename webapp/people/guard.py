@@ -76,7 +76,7 @@ def load(asked: Request, the_house: House, tickets: Tickets) -> Viewer | None:
     if not cookie:
         return None
     now = the_house.clock()
-    with the_house.database.read() as db:
+    with the_house.database.look() as db:
         found = sessions.find(db, cookie, now)
     if found is None:
         return None

@@ -28,7 +28,9 @@ def unlink(house: House, person: str) -> tuple[str, ...]:
 
 def others(session: Session, persons: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """By sign-in, the others of the same human, as the rows say: to show, and to tighten."""
-    found = session.execute(select(Person.id, Person.same_as).where(Person.id.in_(set(persons))))
+    if not (asked := set(persons)):
+        return {}
+    found = session.execute(select(Person.id, Person.same_as).where(Person.id.in_(asked)))
     return {person: tuple(same) for person, same in found if same}
 
 

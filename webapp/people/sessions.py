@@ -41,9 +41,9 @@ class Found:
     seen_at: datetime
     zone: str
     locale: str
+    language: str = ""
     lent_until: datetime | None = None
     same_as: tuple[str, ...] = ()
-    language: str = ""
 
 
 def new_cookie() -> Secret[str]:
@@ -65,22 +65,25 @@ def open_(
     return row.id
 
 
-def find(db: DbSession, cookie: Secret[str], now: datetime) -> Found | None:
+BY_COOKIE = Made(
+    select(
+        Session.idle_until, Session.expires_at, Session.ended_at, Person.suspended, Person.same_as,
+        Session.id, Session.person, Session.ticket, Session.seen_at, Person.zone, Person.locale, Person.language,
+        Person.lent_until,
+    ).join(Person, Person.id == Session.person).where(Session.cookie == bindparam("cookie"))
+)
+"""Each request asks it."""
+
+
+def find(db: Where, cookie: Secret[str], now: datetime) -> Found | None:
     """The session of this cookie, if it still counts. One indexed read."""
-    row = db.execute(
-        select(
-            Session.id, Session.person, Session.ticket, Session.seen_at, Session.idle_until, Session.expires_at,
-            Session.ended_at, Person.zone, Person.locale, Person.suspended, Person.lent_until, Person.same_as,
-            Person.language,
-        ).join(Person, Person.id == Session.person).where(Session.cookie == fingerprint(cookie.reveal()))
-    ).one_or_none()
-    if row is None or row.suspended:
+    row = direct(db).row(BY_COOKIE, {"cookie": fingerprint(cookie.reveal())})
+    if row is None:
         return None
-    if not alive(idle_until=row.idle_until, expires_at=row.expires_at, ended_at=row.ended_at, now=now):
+    idle_until, expires_at, ended_at, suspended, same_as, own, person, ticket, seen_at, zone, locale, language, lent_until = row
+    if suspended or not alive(idle_until=idle_until, expires_at=expires_at, ended_at=ended_at, now=now):
         return None
-    return Found(
-        row.id, row.person, row.ticket, row.seen_at, row.zone, row.locale, row.lent_until, tuple(row.same_as), row.language
-    )
+    return Found(own, person, ticket, seen_at, zone, locale, language, lent_until, tuple(same_as))
 
 
 TIMES = Made(select(Session.idle_until, Session.expires_at, Session.ended_at).where(Session.id == bindparam("session")))

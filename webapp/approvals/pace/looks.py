@@ -32,6 +32,18 @@ ALONE = Made(select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("
 goes on to lock the rows of the person's actions, and the two would wait for each other."""
 
 
+THEIRS = (Look.action == bindparam("of"), Look.person == bindparam("by"))
+LOOKED = Made(select(Look.opened_at).where(*THEIRS))
+STREAK = Made(
+    select(Look.streak).where(Look.person == bindparam("by"), Look.decided_at.is_not(None))
+    .order_by(Look.decided_at.desc()).limit(1)
+)
+DECIDED = Made(update(Look).where(*THEIRS, Look.decided_at.is_(None)).values(
+    decided_at=bindparam("now"), verdict=bindparam("said"), seconds=bindparam("took"), place=bindparam("where"),
+    quick=bindparam("fast"), asked=bindparam("typed"), streak=bindparam("row"),
+))
+
+
 def opened(house: House, action: str, person: str, band: int) -> None:
     """The page was shown to somebody who may decide. The first time counts. A mark that cannot be written keeps nobody from
     looking: what they decide is then a quick decision."""
@@ -78,19 +90,18 @@ def decided(session: Session, settings: Approvals, action: str, person: str, ver
     last = _last(session, person, settings)
     if verdict != "reject" and not asked and rules.in_a_row(last, now, settings):
         raise Conflict(TOGETHER)
-    insert_once(session, Look, action=action, person=person, opened_at=None, band=0, **UNDECIDED)
-    look = session.get_one(Look, (action, person))
-    quick = rules.is_quick(look.opened_at, now, settings)
-    before = session.scalar(
-        select(Look.streak).where(Look.person == person, Look.decided_at.is_not(None)).order_by(Look.decided_at.desc()).limit(1)
-    )
-    seconds = None if look.opened_at is None else max(0, int((now - look.opened_at).total_seconds()))
-    session.execute(
-        update(Look).where(Look.action == action, Look.person == person, Look.decided_at.is_(None)).values(
-            decided_at=now, verdict=verdict, seconds=seconds, place=rules.place(seconds), quick=quick, asked=asked,
-            streak=(before or 0) + 1 if quick and verdict != "reject" else 0,
-        ), execution_options={"synchronize_session": False},
-    )
+    look = on.row(LOOKED, {"of": action, "by": person})
+    if look is None:
+        insert_once(session, Look, action=action, person=person, opened_at=None, band=0, **UNDECIDED)
+        look = on.row(LOOKED, {"of": action, "by": person})
+    since = look[0] if look else None
+    quick, before = rules.is_quick(since, now, settings), on.row(STREAK, {"by": person})
+    seconds = None if since is None else max(0, int((now - since).total_seconds()))
+    streak = (before[0] if before else 0) + 1 if quick and verdict != "reject" else 0
+    on.run(DECIDED, {
+        "of": action, "by": person, "now": now, "said": verdict, "took": seconds, "where": rules.place(seconds),
+        "fast": quick, "typed": asked, "row": streak,
+    })
 
 
 def _last(session: Session, person: str, settings: Approvals) -> Sequence[Decided]:
