@@ -61,15 +61,24 @@ setInterval(() => {
 }, 1000);
 
 // A stream that was refused at first, or to which no answer came, is not asked for again by itself: it is, a little later, so that the
-// page does not stay behind. Not by all pages at one moment.
-const streams = new WeakSet();
-document.addEventListener("htmx:sse:before:connection", (event) => streams.add(event.target));
-document.addEventListener("htmx:sse:close", (event) => streams.delete(event.target));
+// page does not stay behind. Not by all pages at one moment. What went wrong before this script was here, nobody said: so it is also
+// looked for streams that are missing for longer than one may take to open.
+const lacking = new WeakMap();
+const streamless = (part) => part.isConnected && !part._htmx?.sse;
+const reopen = (part) => { if (streamless(part)) htmx.ajax("GET", part.getAttribute("hx-sse:connect"), { source: part }); };
 for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, (event) => {
-  const part = event.target, address = part.getAttribute && part.getAttribute("hx-sse:connect");
-  if (!address || streams.has(part)) return;
-  setTimeout(() => { if (part.isConnected && !streams.has(part)) htmx.ajax("GET", address, { source: part }); }, 8000 + 8000 * Math.random());
+  const part = event.target;
+  if (!part.getAttribute || !part.getAttribute("hx-sse:connect") || !streamless(part)) return;
+  lacking.delete(part);
+  setTimeout(reopen, 8000 + 8000 * Math.random(), part);
 });
+setInterval(() => {
+  for (const part of document.querySelectorAll("[hx-sse\\:connect]")) {
+    if (!streamless(part)) lacking.delete(part);
+    else if (!lacking.has(part)) lacking.set(part, Date.now());
+    else if (Date.now() - lacking.get(part) > 35000) { lacking.delete(part); reopen(part); }
+  }
+}, 5000);
 
 // Who was signed out meanwhile, here or at the identity provider, is led away: what was theirs does not stay on the screen. htmx
 // goes where the answer to a page's own request says, and not where the one to a stream does that it asks for again. A form that is

@@ -48,7 +48,7 @@ def ids(page: Page) -> list[str]:
 def test_the_queue_by_keys_and_live(page: Page, app: Flask, house: House, someone: Enrol, bob: Client) -> None:
     ada, _ = someone("ada")
     cleo, _ = someone("cleo", ["finance"])
-    ordered = [held(house, draft(house, ada.person, order=ORDER | {"amount": f"{number + 2}.00"}), within=3600 + number * 600)
+    ordered = [held(house, draft(house, ada.person, order=ORDER | {"amount": f"2.{number}0"}), within=3600 + number * 600)
                for number in range(4)]
     page.goto("/actions")
     rows = page.locator("#queue .rows > li")
