@@ -61,11 +61,14 @@ setInterval(() => {
 }, 1000);
 
 // A stream that was refused at first, or to which no answer came, is not asked for again by itself: it is, a little later, so that the
-// page does not stay behind. Not by all pages at one moment. What went wrong before this script was here, nobody said: so it is also
-// looked for streams that are missing for longer than one may take to open.
-const lacking = new WeakMap();
+// page does not stay behind. Not by all pages at one moment. htmx begins before its extension for streams is there, where that is
+// slow to come, and then asks for none: so it is also looked for streams that are missing for longer than one may take to open.
+const lacking = new WeakMap(), asked = new WeakSet();
+const parts = () => document.querySelectorAll("[hx-sse\\:connect]");
 const streamless = (part) => part.isConnected && !part._htmx?.sse;
 const reopen = (part) => { if (streamless(part)) htmx.ajax("GET", part.getAttribute("hx-sse:connect"), { source: part }); };
+document.addEventListener("htmx:before:request", (event) => asked.add(event.target));
+window.addEventListener("load", () => setTimeout(() => { for (const part of parts()) if (!asked.has(part)) reopen(part); }, 1000));
 for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListener(name, (event) => {
   const part = event.target;
   if (!part.getAttribute || !part.getAttribute("hx-sse:connect") || !streamless(part)) return;
@@ -73,7 +76,7 @@ for (const name of ["htmx:response:error", "htmx:error"]) document.addEventListe
   setTimeout(reopen, 8000 + 8000 * Math.random(), part);
 });
 setInterval(() => {
-  for (const part of document.querySelectorAll("[hx-sse\\:connect]")) {
+  for (const part of parts()) {
     if (!streamless(part)) lacking.delete(part);
     else if (!lacking.has(part)) lacking.set(part, Date.now());
     else if (Date.now() - lacking.get(part) > 35000) { lacking.delete(part); reopen(part); }

@@ -216,4 +216,4 @@ def test_what_the_one_before_signed_is_believed_though_the_lead_was_lowered_sinc
 def test_an_unknown_key_is_said_with_those_there_are(keeper: KeeperParts) -> None:
     with pytest.raises(BadRequest) as refused:
         rotate(keeper.inside(), {"key": "seal"})
-    assert "app, keeper, ca" in refused.value.hint
+    assert "app, keeper, marks, match, channels, push, ca" in refused.value.hint

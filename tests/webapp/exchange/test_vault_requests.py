@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,21 +15,18 @@ from vault import embedded
 MOST = 2
 
 
-def asked(keeper: KeeperParts) -> list[dict[str, Any]]:
-    """Every request that OpenBao was sent so far, those of logins too."""
-    lines = (embedded.home(keeper.instance) / "audit.log").read_text().splitlines()
-    return [found["request"] for found in map(json.loads, lines) if found["type"] == "request"]
+def asked(keeper: KeeperParts, ask: Callable[[], None]) -> list[dict[str, Any]]:
+    """Every request that OpenBao was sent meanwhile, those of logins too."""
+    with (embedded.home(keeper.instance) / "audit.log").open() as log:
+        log.seek(0, os.SEEK_END)
+        ask()
+        return [found["request"] for found in map(json.loads, log) if found["type"] == "request"]
 
 
 def cheapest(keeper: KeeperParts, ask: Callable[[], None]) -> list[dict[str, Any]]:
     """Of four times, what the vault was sent in the one that cost it least: now and then the keeper sends it something by itself
     meanwhile (its token renewed, a claim settled). What every request costs, the cheapest one costs too."""
-    found = []
-    for _ in range(4):
-        before = asked(keeper)
-        ask()
-        found.append(asked(keeper)[len(before):])
-    return min(found, key=len)
+    return min((asked(keeper, ask) for _ in range(4)), key=len)
 
 
 def test_a_token_that_can_be_reused_costs_two_requests_to_the_vault_at_most_and_makes_no_service_token(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from webapp.config import Settings
 from webapp.config_approvals import Approvals
 from webapp.db import Database
 from webapp.db.due import Due
+from webapp.errors import Unavailable
 from webapp.gateway import calling
 from webapp.gateway.judging import Case, Who
 from webapp.policy import active, counters, facts
@@ -69,12 +71,15 @@ def asked() -> Any:
 
 
 def at_once(work: Any) -> list[Any]:
-    """Two hundred of it, begun together."""
+    """Two hundred of it, begun together. Who waited for the others for too long is told so, and asks again."""
     gate, results = threading.Barrier(AT_ONCE), [None] * AT_ONCE
 
     def one(number: int) -> None:
         gate.wait()
-        results[number] = work(number)
+        for _ in range(10):
+            with suppress(Unavailable):
+                results[number] = work(number)
+                return
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(AT_ONCE)]
     for thread in threads:
