@@ -179,9 +179,12 @@ class Walk(Around):
         until(lambda: any(one.raddr and one.raddr.port == port for child in self.up.children()
                           for one in child.net_connections("tcp")), "the call was sent")
         freeze(bank.pid)
+        asked = {one.laddr.port for one in bank.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+        known = {one.laddr.port for one in server.net_connections("tcp") if one.raddr and one.raddr.port in asked}
         server.resume()
-        until(lambda: any(one.laddr.port == port and one.status == psutil.CONN_ESTABLISHED
-                          for one in server.net_connections("tcp")), "the server has it")
+        # Not its own connections: one that was kept from an earlier call is there before this one was heard.
+        until(lambda: any(one.raddr and one.raddr.port in asked and one.laddr.port not in known
+                          for one in server.net_connections("tcp")), "the server has heard it, and asks the bank")
         server.kill()
         bank.resume()
 
